@@ -1,0 +1,117 @@
+"""The command line: `sits train --series a.json …`, and `serve-job` for the plugin.
+
+The options of a job are its fields, so that command line, protocol and dialogs can't disagree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError
+from sits_engine.jobs import ALIASES, JOBS, Job, job_class
+
+
+def _kind(annotation: Any) -> tuple[bool, bool]:
+    """(is a list, is a boolean) of a field's type, looking through Optional."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return (True, False) if any(_kind(a)[0] for a in inner) else _kind(inner[0])
+    return origin in (list, tuple), annotation is bool
+
+
+def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
+    """One option for each field of the job."""
+    for name, field in job.model_fields.items():
+        many, boolean = _kind(field.annotation)
+        help_text = (field.description or "").replace("%", "%%")
+        if not field.is_required() and field.default not in (None, "", []):
+            help_text += f" (default: {field.default})"
+        options: dict[str, Any] = {"help": help_text, "default": None, "dest": name}
+        if boolean:
+            options["action"] = argparse.BooleanOptionalAction
+        elif many:
+            options["nargs"] = "+"
+            options["metavar"] = name.upper()
+        else:
+            options["metavar"] = name.upper()
+        parser.add_argument("--" + name.replace("_", "-"), required=False, **options)
+
+
+def _show(kind: str, fields: dict[str, Any]) -> None:
+    """Messages as lines for a person on stderr; the result as JSON on stdout."""
+    if kind == "progress":
+        left = fields.get("seconds_left")
+        tail = "" if left is None else f", about {left} s left"
+        line = f"{fields['percent']:5.1f} %  {fields['phase']}{tail}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\033[K{line}")
+            sys.stderr.flush()
+        elif fields.get("phase") != getattr(_show, "phase", None):
+            _show.phase = fields.get("phase")  # type: ignore[attr-defined]
+            print(line, file=sys.stderr)
+        return
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    if kind == "log":
+        prefix = "Warning: " if fields["level"] == "warning" else ""
+        print(prefix + fields["text"], file=sys.stderr)
+    elif kind == "result":
+        print(json.dumps(fields, indent=2, ensure_ascii=False, default=str))
+    elif kind == "error":
+        print(f"Error ({fields['code']}): {fields['message']} {fields['advice']}".rstrip(), file=sys.stderr)
+        print(f"Log: {fields['log']}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status (0 done, 1 failed, 130 cancelled, 2 wrong use)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["serve-job"]:
+        from sits_engine.serve import serve
+
+        return serve()
+    short = {name: alias for alias, name in ALIASES.items()}
+    parser = argparse.ArgumentParser(
+        prog="sits",
+        description="Crop maps from satellite image time series.",
+        epilog="`sits JOB --help` lists the options of a job.",
+    )
+    parser.add_argument("--version", action="version", version=f"sits {__version__}")
+    commands = ", ".join(short.get(name, name) for name in JOBS)
+    parser.add_argument("job", help=f"one of: {commands}")
+    known, rest = parser.parse_known_args(arguments[:1])
+    try:
+        job = job_class(known.job)
+    except EngineError as error:
+        parser.error(str(error))
+    sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__)
+    sub.add_argument("--config", type=Path, help="JSON file with fields of the job; options override it")
+    add_fields(sub, job)
+    options = vars(sub.parse_args(arguments[1:] + rest))
+    params: dict[str, Any] = {}
+    config = options.pop("config")
+    if config is not None:
+        try:
+            params = json.loads(Path(config).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            sub.error(f"--config {config}: {error}")
+    params.update({key: value for key, value in options.items() if value is not None})
+
+    from sits_engine.serve import on_signals, open_log, run_job
+
+    log_path = open_log(known.job)
+    ctx = JobContext(_show)
+    on_signals(ctx)
+    return run_job(known.job, params, ctx, _show, log_path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Scores: confusion, area-adjusted accuracy, validation samples."""

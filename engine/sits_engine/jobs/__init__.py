@@ -1,0 +1,47 @@
+"""One file a job: its inputs as a validated dataclass, and `run()`.
+
+`JOBS` maps a job's name (the id of its Processing algorithm) to module and class, so that starting one job
+imports only what that job needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from sits_engine.errors import InputError
+from sits_engine.jobs.base import Job, JobResult
+
+JOBS: dict[str, tuple[str, str]] = {
+    "createdemodata": ("sits_engine.jobs.create_demo_data", "CreateDemoData"),
+    "buildtimeseries": ("sits_engine.jobs.build_time_series", "BuildTimeSeries"),
+    "trainsourcemodel": ("sits_engine.jobs.train_source_model", "TrainSourceModel"),
+    "describemodel": ("sits_engine.jobs.describe_model", "DescribeModel"),
+    "mapcrops": ("sits_engine.jobs.map_crops", "MapCrops"),
+    "assessmap": ("sits_engine.jobs.assess_map", "AssessMap"),
+    "createvalidationsample": ("sits_engine.jobs.create_validation_sample", "CreateValidationSample"),
+    "status": ("sits_engine.jobs.status", "Status"),
+}
+
+#: Short names on the command line.
+ALIASES = {
+    "demo": "createdemodata",
+    "build": "buildtimeseries",
+    "train": "trainsourcemodel",
+    "describe": "describemodel",
+    "map": "mapcrops",
+    "assess": "assessmap",
+    "validation-sample": "createvalidationsample",
+}
+
+
+def job_class(name: str) -> type[Job]:
+    """Class of the job `name` (or of its short name)."""
+    name = ALIASES.get(name, name)
+    if name not in JOBS:
+        raise InputError(f"There is no job '{name}'.", f"Jobs: {', '.join(JOBS)}.")
+    module, attribute = JOBS[name]
+    found: type[Job] = getattr(import_module(module), attribute)
+    return found
+
+
+__all__ = ["ALIASES", "JOBS", "Job", "JobResult", "job_class"]

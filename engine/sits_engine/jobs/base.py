@@ -1,0 +1,60 @@
+"""The base of all jobs: inputs that check themselves, and a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sits_engine.context import JobContext
+from sits_engine.errors import InputError
+
+
+@dataclass
+class JobResult:
+    """What a job leaves: files (key = output name in lower case), scores and warnings for people."""
+
+    outputs: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Job(BaseModel):
+    """Inputs of a job as fields (the plugin's parameter names in lower case), and `run`."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    title: ClassVar[str] = ""
+
+    @classmethod
+    def parse(cls, params: dict[str, Any]) -> Self:
+        """Validate `params`; None and '' mean 'not given'.
+
+        Raises:
+            InputError: names the field, the reason and the value.
+        """
+        given = {key: value for key, value in params.items() if value is not None and value != ""}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "the inputs"
+            reason = first["msg"].removeprefix("Value error, ")
+            value = "" if first["type"] == "missing" else f" (given: {first.get('input')!r})"
+            raise InputError(
+                f"Parameter {name.upper()}: {reason}{value}.",
+                "Correct it and run again.",
+                parameter=name,
+            ) from error
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Do the work."""
+        raise NotImplementedError
+
+
+def existing(path: Path, what: str) -> Path:
+    """`path` if it exists, else an error that names it."""
+    if not path.exists():
+        raise InputError(f"{what} not found: {path}.", "Check the path.")
+    return path

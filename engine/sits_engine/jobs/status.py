@@ -1,0 +1,53 @@
+"""What a person pastes into a bug report: versions, devices, folders."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+
+from sits_engine import __version__, device
+from sits_engine.context import JobContext
+from sits_engine.home import home, logs
+from sits_engine.jobs.base import Job, JobResult
+
+PACKAGES = ("torch", "numpy", "rasterio", "geopandas", "safetensors", "pydantic", "pystac-client", "zarr")
+
+
+class Status(Job):
+    """Report versions and devices; no inputs."""
+
+    title = "Engine status"
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Collect versions, devices and folders."""
+        versions = {}
+        for name in PACKAGES:
+            try:
+                versions[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                versions[name] = "missing"
+        ctx.progress(0.5, "Looking at devices")
+        return JobResult(
+            scores={
+                "engine": __version__,
+                "python": platform.python_version(),
+                "interpreter": sys.executable,
+                "platform": platform.platform(),
+                "packages": versions,
+                "devices": device.available(),
+                "compiler": bool(compiler()),
+                "home": str(home()),
+                "logs": str(logs()),
+                "pid": os.getpid(),
+            }
+        )
+
+
+def compiler() -> str | None:
+    """Path of a C++ compiler that torch.compile can use, or None."""
+    import shutil
+
+    named = os.environ.get("CXX")
+    return shutil.which(named) if named else shutil.which("g++") or shutil.which("clang++")

@@ -1,0 +1,1 @@
+"""From series and model to map: tiles, prediction, writing."""

@@ -1,0 +1,83 @@
+"""Outputs appear complete or not at all: written to a temporary neighbour, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from sits_engine.errors import EngineError
+
+_lock = threading.Lock()
+_unfinished: set[Path] = set()
+
+
+def check_writable(final: Path) -> None:
+    """Raise OUTPUT_NOT_WRITABLE unless a file can be made beside `final`; makes missing folders."""
+    folder = final.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{final.name[:80]}.{os.getpid()}.probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise EngineError(
+            "OUTPUT_NOT_WRITABLE",
+            f"Can't write to {final}: {error.strerror or error}.",
+            "Choose another folder, or change its permissions.",
+            path=str(final),
+        ) from error
+    if final.is_dir():
+        raise EngineError(
+            "OUTPUT_NOT_WRITABLE", f"{final} is a folder, not a file.", "Choose a file name.", path=str(final)
+        )
+
+
+def partial(final: Path) -> Path:
+    """Temporary neighbour of `final`, same suffix; removed by `discard_unfinished` unless published."""
+    path = final.with_name(f".{final.stem[:80]}.partial-{os.getpid()}{final.suffix}")
+    with _lock:
+        _unfinished.add(path)
+    return path
+
+
+def publish(pairs: Mapping[Path, Path]) -> None:
+    """Rename each temporary file (key) to its final name (value), in order: put the main file last."""
+    for temporary, final in pairs.items():
+        os.replace(temporary, final)
+        with _lock:
+            _unfinished.discard(temporary)
+
+
+@contextmanager
+def atomic(final: Path) -> Iterator[Path]:
+    """Yield a temporary neighbour of `final`; rename it when the block ends well, else remove it."""
+    check_writable(final)
+    temporary = partial(final)
+    try:
+        yield temporary
+        publish({temporary: final})
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+def discard(path: Path) -> None:
+    """Remove an unfinished file or folder, if it is there."""
+    with _lock:
+        _unfinished.discard(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard_unfinished() -> None:
+    """Remove whatever has not been published: called when the process must end at once."""
+    with _lock:
+        left = list(_unfinished)
+    for path in left:
+        discard(path)

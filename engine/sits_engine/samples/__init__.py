@@ -1,0 +1,1 @@
+"""Labelled samples: parcels, points and series, and how they are split."""

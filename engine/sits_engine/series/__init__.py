@@ -1,0 +1,1 @@
+"""Image time series: dates, bands, grid, clouds, windows."""

@@ -1,0 +1,144 @@
+"""Run one job for the plugin: job on stdin, messages on stdout, stop when the parent goes away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sits_engine import outputs, protocol
+from sits_engine.context import JobContext
+from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
+from sits_engine.home import logs
+
+log = logging.getLogger("sits_engine")
+
+EXIT_OK, EXIT_FAILED, EXIT_CANCELLED = 0, 1, 130
+#: A cancelled job that doesn't reach its next check in this time (seconds) is ended at once.
+GRACE = 1.2
+
+
+def open_log(job: str) -> Path:
+    """Start the run's log file and return its path."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = logs() / f"{stamp}-{job}-{os.getpid()}.log"
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+    return path
+
+
+def stop_now(reason: str, code: int = EXIT_CANCELLED) -> None:
+    """End the process at once: children first, then unfinished outputs."""
+    log.error("stopped: %s", reason)
+    try:
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+    except Exception:  # the process ends anyway; nothing here may stop that
+        log.exception("children could not be stopped")
+    outputs.discard_unfinished()
+    logging.shutdown()
+    os._exit(code)
+
+
+def request_stop(ctx: JobContext, reason: str, grace: float = GRACE) -> None:
+    """Ask the job to stop, and end the process if it does not within `grace` seconds."""
+    ctx.cancel(reason)
+    timer = threading.Timer(grace, stop_now, (reason,))
+    timer.daemon = True
+    timer.start()
+
+
+def on_signals(ctx: JobContext) -> None:
+    """Ctrl-C and SIGTERM cancel the job; a second one ends it at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if ctx.cancelled:
+            stop_now(f"second {name}")
+        request_stop(ctx, f"Stopped by {name}.")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:
+    """Run job `name`; send its result or its error. Returns the exit status."""
+    from sits_engine.jobs import job_class
+
+    try:
+        job = job_class(name).parse(params)
+        log.info("job %s %s", name, job.model_dump_json())
+        result = job.run(ctx)
+        ctx.check_cancelled()
+        warnings = list(dict.fromkeys([*ctx.warnings, *result.warnings]))
+        send("result", {"outputs": result.outputs, "scores": result.scores, "warnings": warnings})
+        log.info("result %s", json.dumps(result.outputs))
+        return EXIT_OK
+    except KeyboardInterrupt:
+        error: EngineError = Cancelled("Stopped by Ctrl-C.")
+    except BaseException as raised:
+        error = from_exception(raised)
+        if error.code == "INTERNAL" or not isinstance(raised, EngineError):
+            log.exception("job failed")
+    outputs.discard_unfinished()
+    log.error("%s: %s %s", error.code, error.message, error.advice)
+    send(
+        "error",
+        {
+            "code": error.code,
+            "message": error.message,
+            "advice": error.advice,
+            "details": error.details,
+            "log": str(log_path),
+        },
+    )
+    return EXIT_CANCELLED if error.code == "CANCELLED" else EXIT_FAILED
+
+
+def serve() -> int:
+    """Entry of `serve-job`: one job line on stdin, then `cancel` lines; end of stdin stops the engine."""
+    channel = protocol.Channel.take_stdout()
+
+    def send(kind: str, fields: dict[str, Any]) -> None:
+        channel.send(kind, **fields)
+
+    log_path = open_log("serve")
+    send("hello", {**protocol.hello(), "log": str(log_path)})
+    ctx = JobContext(send)
+    on_signals(ctx)
+    try:
+        request = json.loads(sys.stdin.readline())
+        name, params = request["job"], request.get("params", {})
+    except (ValueError, KeyError, TypeError) as error:
+        bad = InputError(f"The job line can't be read: {error}.", "Send one JSON object with 'job'.")
+        send("error", {"code": bad.code, "message": bad.message, "advice": bad.advice, "details": {}})
+        return EXIT_FAILED
+
+    def watch() -> None:
+        for line in sys.stdin:
+            try:
+                kind = json.loads(line).get("type")
+            except (ValueError, AttributeError):
+                continue
+            if kind == "cancel":
+                request_stop(ctx, "Cancelled by the user.")
+        # End of input: the parent died or closed us. Nobody listens any more, so don't wait for checks.
+        stop_now("the program that started the engine is gone (end of its input)", EXIT_FAILED)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    status = run_job(name, params, ctx, send, log_path)
+    logging.shutdown()
+    # Worker threads of libraries must not keep a finished engine alive.
+    sys.stderr.flush()
+    os._exit(status)

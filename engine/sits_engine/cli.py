@@ -11,7 +11,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
@@ -46,29 +46,43 @@ def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
         parser.add_argument("--" + name.replace("_", "-"), required=False, **options)
 
 
-def _show(kind: str, fields: dict[str, Any]) -> None:
-    """Messages as lines for a person on stderr; the result as JSON on stdout."""
-    if kind == "progress":
+class Terminal:
+    """Messages as lines for a person on stderr; the result as JSON on `out`."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._phase: str | None = None
+
+    def __call__(self, kind: str, fields: dict[str, Any]) -> None:
+        """Show one message of type `kind`."""
+        live = sys.stderr.isatty()
+        if kind == "progress":
+            self._progress(fields, live)
+            return
+        if live:
+            sys.stderr.write("\r\033[K")
+        if kind == "log":
+            prefix = "Warning: " if fields["level"] == "warning" else ""
+            print(prefix + fields["text"], file=sys.stderr)
+        elif kind == "result":
+            print(json.dumps(fields, indent=2, ensure_ascii=False, default=str), file=self._out, flush=True)
+        elif kind == "error":
+            text = f"Error ({fields['code']}): {fields['message']} {fields['advice']}"
+            print(text.rstrip(), file=sys.stderr)
+            print(f"Log: {fields['log']}", file=sys.stderr)
+
+    def _progress(self, fields: dict[str, Any], live: bool) -> None:
+        """One line that is rewritten on a terminal; elsewhere a line a phase."""
         left = fields.get("seconds_left")
-        tail = "" if left is None else f", about {left} s left"
-        line = f"{fields['percent']:5.1f} %  {fields['phase']}{tail}"
-        if sys.stderr.isatty():
+        line = f"{fields['percent']:5.1f} %  {fields['phase']}" + (
+            "" if left is None else f", about {left} s left"
+        )
+        if live:
             sys.stderr.write(f"\r\033[K{line}")
             sys.stderr.flush()
-        elif fields.get("phase") != getattr(_show, "phase", None):
-            _show.phase = fields.get("phase")  # type: ignore[attr-defined]
+        elif fields["phase"] != self._phase:
             print(line, file=sys.stderr)
-        return
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
-    if kind == "log":
-        prefix = "Warning: " if fields["level"] == "warning" else ""
-        print(prefix + fields["text"], file=sys.stderr)
-    elif kind == "result":
-        print(json.dumps(fields, indent=2, ensure_ascii=False, default=str))
-    elif kind == "error":
-        print(f"Error ({fields['code']}): {fields['message']} {fields['advice']}".rstrip(), file=sys.stderr)
-        print(f"Log: {fields['log']}", file=sys.stderr)
+        self._phase = fields["phase"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,12 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
             sub.error(f"--config {config}: {error}")
     params.update({key: value for key, value in options.items() if value is not None})
 
+    from sits_engine.protocol import take_stdout
     from sits_engine.serve import on_signals, open_log, run_job
 
+    show = Terminal(take_stdout())
     log_path = open_log(known.job)
-    ctx = JobContext(_show)
+    ctx = JobContext(show)
     on_signals(ctx)
-    return run_job(known.job, params, ctx, _show, log_path)
+    return run_job(known.job, params, ctx, show, log_path)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,14 @@ from typing import Any, TextIO
 VERSION = 1
 
 
+def take_stdout() -> TextIO:
+    """The real stdout, for us alone: whatever else prints in this process goes to stderr from now on."""
+    keep = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return os.fdopen(keep, "w", encoding="utf-8", buffering=1)
+
+
 class Channel:
     """Writes messages as JSON lines; safe from several threads. A broken pipe is ignored."""
 
@@ -24,11 +32,8 @@ class Channel:
 
     @classmethod
     def take_stdout(cls) -> Channel:
-        """Keep stdout for the protocol; everything else that prints goes to stderr."""
-        keep = os.dup(1)
-        os.dup2(2, 1)
-        sys.stdout = sys.stderr
-        return cls(os.fdopen(keep, "w", encoding="utf-8", buffering=1))
+        """A channel on the real stdout; everything else that prints goes to stderr."""
+        return cls(take_stdout())
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one message of type `kind`."""

@@ -1,0 +1,16 @@
+"""Shared by all engine tests: source on the path, own home, few threads."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch):
+    """Logs and environments of a test go to a folder of its own."""
+    monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path_factory.mktemp("home")))

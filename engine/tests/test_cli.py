@@ -1,0 +1,30 @@
+"""The command line: options come from the job's fields."""
+
+import json
+
+import pytest
+
+from sits_engine import cli
+from sits_engine.jobs import JOBS, job_class
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_job_exists_and_explains_its_fields(name):
+    job = job_class(name)
+    assert job.__doc__
+    undescribed = [f for f, field in job.model_fields.items() if not field.description]
+    assert not undescribed
+
+
+def test_config_file_and_options(tmp_path, capfd, monkeypatch):
+    config = tmp_path / "job.json"
+    config.write_text(json.dumps({"no_such_field": 1}), encoding="utf-8")
+    assert cli.main(["status", "--config", str(config)]) == 1
+    assert "NO_SUCH_FIELD" in capfd.readouterr().err
+
+
+def test_unknown_job_lists_the_known(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["trane"])
+    assert stopped.value.code == 2
+    assert "trainsourcemodel" in capsys.readouterr().err

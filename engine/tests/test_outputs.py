@@ -1,0 +1,74 @@
+"""Outputs appear complete or not at all."""
+
+import errno
+
+import pytest
+
+from sits_engine import outputs
+from sits_engine.errors import EngineError, from_exception
+
+
+def test_published_when_complete(tmp_path):
+    final = tmp_path / "été 2019" / "map.tif"
+    with outputs.atomic(final) as temporary:
+        temporary.write_text("all")
+        assert not final.exists()
+    assert final.read_text() == "all"
+    assert [p.name for p in final.parent.iterdir()] == ["map.tif"]
+
+
+def test_removed_when_it_fails_and_the_old_file_stays(tmp_path):
+    final = tmp_path / "map.tif"
+    final.write_text("old")
+    with pytest.raises(RuntimeError), outputs.atomic(final) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert final.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+
+
+def test_discard_unfinished_leaves_published_files(tmp_path):
+    done, open_ = tmp_path / "a.tif", tmp_path / "b.tif"
+    with outputs.atomic(done) as temporary:
+        temporary.write_text("all")
+    outputs.partial(open_).write_text("half")
+    outputs.discard_unfinished()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "folder").write_text("I am a file")
+    with pytest.raises(EngineError) as raised:
+        outputs.check_writable(tmp_path / "folder" / "map.tif")
+    assert raised.value.code == "OUTPUT_NOT_WRITABLE"
+    assert "map.tif" in raised.value.message
+    assert raised.value.advice
+
+
+def test_a_folder_in_place_of_the_file(tmp_path):
+    with pytest.raises(EngineError, match="is a folder"):
+        outputs.check_writable(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "DISK_FULL"),
+        (RuntimeError("pwrite: No space left on device"), "DISK_FULL"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/map.tif"), "OUTPUT_NOT_WRITABLE"),
+        (OSError(errno.EROFS, "Read-only file system", "/x/map.tif"), "OUTPUT_NOT_WRITABLE"),
+        (MemoryError(), "HOST_OOM"),
+        (ValueError("odd"), "INTERNAL"),
+    ],
+)
+def test_every_exception_becomes_an_error_with_advice(error, code):
+    shown = from_exception(error)
+    assert shown.code == code
+    assert shown.message
+    assert shown.advice
+
+
+def test_gpu_memory_has_its_own_code():
+    import torch
+
+    assert from_exception(torch.OutOfMemoryError("CUDA out of memory")).code == "DEVICE_OOM"

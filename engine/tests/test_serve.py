@@ -1,0 +1,196 @@
+"""The child process as the plugin and a shell see it: messages, cancellation, death of the parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+START = Path(__file__).parent / "support" / "slow_job.py"
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path / "home"))
+    children = []
+
+    def begin(*arguments, **options):
+        child = subprocess.Popen(
+            [sys.executable, "-s", "-u", str(START), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        children.append(child)
+        return child
+
+    yield begin
+    for child in children:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            pipe.close()
+
+
+def messages(child, until):
+    """Messages up to the first of type `until`."""
+    found = []
+    for line in child.stdout:
+        found.append(json.loads(line))
+        if found[-1]["type"] == until:
+            return found
+    raise AssertionError(f"no {until} in {found}: {child.stderr.read()}")
+
+
+def ask(child, job, **params):
+    child.stdin.write(json.dumps({"type": "job", "job": job, "params": params}) + "\n")
+    child.stdin.flush()
+
+
+def wait_for(path_glob, folder):
+    for _ in range(200):
+        if list(folder.glob(path_glob)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no {path_glob} in {list(folder.iterdir())}")
+
+
+def test_messages_are_pure_json_whatever_prints(start):
+    child = start("serve-job")
+    ask(child, "noisy")
+    found = messages(child, "result")
+    assert found[0]["type"] == "hello"
+    assert found[0]["protocol"] == 1
+    assert found[-1]["scores"] == {"number": 4.5}
+    assert found[-1]["warnings"] == ["mind this"]
+    assert child.wait(10) == 0
+    printed = child.stderr.read()
+    assert "a library prints" in printed
+    assert "a child prints" in printed
+    assert "raw write" in printed
+
+
+def test_progress_never_falls(start):
+    child = start("serve-job")
+    ask(child, "noisy", count=500)
+    percents = [m["percent"] for m in messages(child, "result") if m["type"] == "progress"]
+    assert percents == sorted(percents)
+
+
+def test_error_names_thing_and_way_out_and_exits_1(start):
+    child = start("serve-job")
+    ask(child, "noisy", fail=True)
+    error = messages(child, "error")[-1]
+    assert (error["code"], error["message"], error["advice"]) == (
+        "INPUT_INVALID",
+        "The thing is wrong.",
+        "Mend it.",
+    )
+    assert Path(error["log"]).read_text(encoding="utf-8").count("The thing is wrong.") == 1
+    assert child.wait(10) == 1
+
+
+def test_wrong_parameter_is_named(start):
+    child = start("serve-job")
+    ask(child, "noisy", count="many")
+    error = messages(child, "error")[-1]
+    assert error["code"] == "INPUT_INVALID"
+    assert "COUNT" in error["message"]
+    assert "many" in error["message"]
+
+
+def test_unknown_job_lists_the_known(start):
+    child = start("serve-job")
+    ask(child, "mapcropz")
+    assert "mapcrops" in messages(child, "error")[-1]["advice"]
+
+
+@pytest.mark.parametrize("job", ["slow", "deaf"])
+def test_cancel_within_two_seconds_and_nothing_half_written(start, tmp_path, job):
+    target = tmp_path / "out" / "map.tif"
+    child = start("serve-job")
+    ask(child, job, output=str(target))
+    messages(child, "progress")
+    began = time.monotonic()
+    child.stdin.write('{"type": "cancel"}\n')
+    child.stdin.flush()
+    assert child.wait(5) == 130
+    assert time.monotonic() - began < 2
+    assert list(target.parent.iterdir()) == []
+
+
+def test_end_of_input_stops_at_once(start, tmp_path):
+    target = tmp_path / "out" / "map.tif"
+    child = start("serve-job")
+    ask(child, "deaf", output=str(target))
+    log = messages(child, "progress")[0]["log"]
+    child.stdin.close()
+    assert child.wait(5) == 1
+    assert list(target.parent.iterdir()) == []
+    assert "the program that started the engine is gone" in Path(log).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_on_the_command_line(start, tmp_path, number):
+    target = tmp_path / "out" / "map.tif"
+    child = start("slow", "--output", str(target))
+    wait_for(".map.partial-*", target.parent if target.parent.exists() else make(target.parent))
+    began = time.monotonic()
+    child.send_signal(number)
+    assert child.wait(5) == 130
+    assert time.monotonic() - began < 2
+    assert list(target.parent.iterdir()) == []
+    assert number.name in child.stderr.read()
+
+
+def make(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def test_sigkill_of_the_parent_leaves_no_orphan(start, tmp_path):
+    """A middle process starts the engine with a pipe, then is killed: the pipe's end stops the engine."""
+    target = tmp_path / "out" / "map.tif"
+    script = (
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen([sys.executable, {str(START)!r}, 'serve-job'], stdin=subprocess.PIPE,"
+        " stdout=subprocess.DEVNULL, start_new_session=True)\n"
+        f'p.stdin.write(b\'{{"job": "deaf", "params": {{"output": "{target}"}}}}\\n\'); p.stdin.flush()\n'
+        "print(p.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    make(target.parent)
+    wait_for(".map.partial-*", target.parent)
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(pid, signal.SIGKILL)
+        raise AssertionError("the engine outlived its parent")
+    assert list(target.parent.iterdir()) == []
+
+
+def test_command_line_prints_result_as_json(start):
+    child = start("noisy", "--count", "2")
+    out, err = child.communicate(timeout=20)
+    assert child.returncode == 0
+    assert json.loads(out)["scores"]["number"] == 4.5
+    assert "Warning: mind this" in err
+
+
+def test_command_line_error_status_and_sentence(start):
+    child = start("noisy", "--fail")
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert "The thing is wrong. Mend it." in err

@@ -17,12 +17,17 @@ def test_published_when_complete(tmp_path):
     assert [p.name for p in final.parent.iterdir()] == ["map.tif"]
 
 
+def write_half(final):
+    with outputs.atomic(final) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+
+
 def test_removed_when_it_fails_and_the_old_file_stays(tmp_path):
     final = tmp_path / "map.tif"
     final.write_text("old")
-    with pytest.raises(RuntimeError), outputs.atomic(final) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(final)
     assert final.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
 

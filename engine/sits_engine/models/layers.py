@@ -1,0 +1,73 @@
+"""The block that every part of PSE+LTAE is made of: linear without bias, batch norm, ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearNorm(nn.Module):
+    """Linear (no bias), batch norm over all leading dimensions, ReLU.
+
+    `weight` in `forward` says which vectors are real: the statistics of a training batch are taken
+    over those alone, so that padding and clouds don't shift them (published: over all vectors).
+
+    Source: shared/spec/timematch.md section 3, "LL(a, b)".
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out, bias=False)
+        self.norm = nn.BatchNorm1d(n_out)
+
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Transform vectors.
+
+        Args:
+            x: (..., n_in).
+            weight: (...) bool or 0/1, True where the vector is real; None where all are.
+
+        Returns:
+            (..., n_out).
+        """
+        y = self.linear(x)
+        if weight is None or not self.training:
+            flat = self.norm(y.reshape(-1, y.shape[-1]))
+            return torch.relu(flat).view(y.shape)
+        w = weight.to(y.dtype).reshape(-1, 1)
+        flat = y.reshape(-1, y.shape[-1])
+        count = w.sum().clamp(min=1)
+        mean = (flat * w).sum(0) / count
+        centred = flat - mean
+        variance = (centred.square() * w).sum(0) / count
+        update_running(self.norm, mean, variance, count)
+        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
+        return torch.relu(centred * scale + self.norm.bias).view(y.shape)
+
+
+def update_running(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: Tensor | int) -> None:
+    """Move the running statistics of `norm` as PyTorch does: momentum, variance made unbiased.
+
+    Args:
+        norm: the batch norm whose buffers are changed in place.
+        mean, variance: (n,) statistics of the batch, variance divided by `count`.
+        count: number of vectors they were taken over.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    momentum = 0.1 if norm.momentum is None else norm.momentum
+    with torch.no_grad():
+        number = torch.as_tensor(count, dtype=variance.dtype, device=variance.device)
+        unbiased = variance * (number / (number - 1).clamp(min=1))
+        norm.running_mean.lerp_(mean, momentum)
+        norm.running_var.lerp_(unbiased, momentum)
+        norm.num_batches_tracked.add_(1)
+
+
+def blocks(sizes: Sequence[int]) -> nn.ModuleList:
+    """LinearNorm blocks through `sizes`, e.g. (10, 32, 64) makes two."""
+    return nn.ModuleList(LinearNorm(a, b) for a, b in pairwise(sizes))

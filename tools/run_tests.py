@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """Own environment of the tests: two cores are shared by tests and children, nothing is shown on a screen."""
+    """Environment of the tests: tests and their children share the cores, nothing shows on a screen."""
     env = dict(os.environ)
     env.setdefault("OMP_NUM_THREADS", "1")
     env.setdefault("SITS_SHARED", str(ROOT.parent / "shared"))

@@ -96,7 +96,9 @@ class Profiles:
 
         def plain(array: npt.NDArray[np.float32]) -> Any:
             rounded = np.round(array.astype(np.float64), digits)
-            return np.where(np.isnan(rounded), None, rounded.astype(object)).tolist()
+            out = rounded.astype(object)
+            out[np.isnan(rounded)] = None
+            return out.tolist()
 
         return {
             "positions": self.positions.tolist(),

@@ -1,0 +1,170 @@
+"""Maps as cloud-optimised GeoTIFFs, with colour table and category names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+
+from sits_engine.errors import EngineError
+from sits_engine.series.types import Grid
+
+BLOCK = 256
+#: GDAL's cache while a map is written (MB); windows come row by row, so that a little is enough.
+CACHE_MB = 64
+
+
+@dataclass(frozen=True)
+class BandInfo:
+    """What a map band says about itself.
+
+    Attributes:
+        description: name of the band for people.
+        nodata: value that means "nothing here".
+        unit: unit of the values, '' if they have none.
+        categories: names of the values 0, 1, 2, …; empty if the values are no categories.
+        colors: '#rrggbb' of the values 1, 2, …; value 0 is transparent.
+    """
+
+    description: str
+    nodata: int
+    unit: str = ""
+    categories: Sequence[str] = field(default_factory=tuple)
+    colors: Sequence[str] = field(default_factory=tuple)
+
+
+def create_plain(path: Path, grid: Grid, count: int, nodata: int) -> Any:
+    """Open a new uint8 GeoTIFF for writing in any order: not compressed, so that blocks stay in place."""
+    return rasterio.open(
+        path,
+        "w+",
+        driver="GTiff",
+        width=grid.width,
+        height=grid.height,
+        count=count,
+        dtype="uint8",
+        crs=grid.crs,
+        transform=grid.transform,
+        nodata=nodata,
+        tiled=True,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
+        interleave="band",
+        bigtiff="IF_SAFER",
+    )
+
+
+def write_cog(
+    sources: Sequence[tuple[Path, int]],
+    target: Path,
+    grid: Grid,
+    bands: Sequence[BandInfo],
+    tags: Mapping[str, str],
+    tick: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Write a cloud-optimised GeoTIFF from plain rasters.
+
+    A virtual raster carries what can't be set any more once pixels are written (GDAL 3.10 and newer refuse
+    a colour table then), and GDAL's COG driver copies it: 256 x 256 blocks, DEFLATE, overviews by nearest
+    neighbour (categories can't be averaged). Category names have no place in a GeoTIFF; the driver writes
+    them to `target` + '.aux.xml', which belongs to the map and must be published with it.
+
+    Args:
+        sources: (file, band number) of each band.
+        target: file to write; its folder also holds the virtual raster for a moment.
+        grid: grid of the map.
+        bands: what each band says about itself.
+        tags: metadata of the file; the same tags and pixels give the same bytes.
+        tick: called before the copy.
+
+    Returns:
+        The files written, the main one last.
+
+    Raises:
+        EngineError: DISK_FULL if what was written can't be read back.
+    """
+    virtual = target.with_suffix(".vrt")
+    virtual.write_text(_vrt(sources, grid, bands, tags), encoding="utf-8")
+    side_car = target.with_name(target.name + ".aux.xml")
+    for path in (target, side_car):
+        path.unlink(missing_ok=True)
+    tick()
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED=True, GDAL_TIFF_INTERNAL_MASK=True):
+        rasterio.shutil.copy(
+            str(virtual),
+            str(target),
+            driver="COG",
+            compress="DEFLATE",
+            level="6",
+            blocksize=str(BLOCK),
+            overviews="IGNORE_EXISTING",
+            overview_resampling="NEAREST",
+            bigtiff="IF_SAFER",
+            num_threads="1",
+        )
+    virtual.unlink()
+    check_readable(target)
+    return [side_car, target] if side_car.exists() else [target]
+
+
+def check_readable(path: Path) -> None:
+    """Read the last block of every level: GDAL may notice a full disk only when it closes a file."""
+    try:
+        with rasterio.open(path) as written:
+            levels = len(written.overviews(1))
+            for level in range(-1, levels):
+                options = {} if level < 0 else {"overview_level": level}
+                with rasterio.open(path, **options) as image:
+                    *_, last = image.block_windows(1)
+                    image.read(window=last[1])
+    except rasterio.errors.RasterioError as error:
+        raise EngineError(
+            "DISK_FULL",
+            f"{path.name} could not be written completely: {error}.",
+            "Free some space, or choose an output folder on another disk; then run it again.",
+        ) from error
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """(red, green, blue) 0..255 of '#rrggbb'."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _vrt(
+    sources: Sequence[tuple[Path, int]], grid: Grid, bands: Sequence[BandInfo], tags: Mapping[str, str]
+) -> str:
+    t = grid.transform
+    geo = ", ".join(repr(float(v)) for v in (t.c, t.a, t.b, t.f, t.d, t.e))
+    parts = [
+        f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">',
+        f"<SRS>{escape(grid.crs)}</SRS><GeoTransform>{geo}</GeoTransform><Metadata>",
+        *(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in sorted(tags.items())),
+        "</Metadata>",
+    ]
+    for number, ((path, index), band) in enumerate(zip(sources, bands, strict=True), start=1):
+        interpretation = ColorInterp.palette if band.colors else ColorInterp.gray
+        parts += [
+            f'<VRTRasterBand dataType="Byte" band="{number}">',
+            f"<Description>{escape(band.description)}</Description>",
+            f"<NoDataValue>{band.nodata}</NoDataValue>",
+            f"<UnitType>{escape(band.unit)}</UnitType>" if band.unit else "",
+            f"<ColorInterp>{interpretation.name.capitalize()}</ColorInterp>",
+        ]
+        if band.colors:
+            entries = [(0, 0, 0, 0), *((*rgb(color), 255) for color in band.colors)]
+            rows = ('<Entry c1="%d" c2="%d" c3="%d" c4="%d"/>' % entry for entry in entries)
+            parts.append(f"<ColorTable>{''.join(rows)}</ColorTable>")
+        if band.categories:
+            names = (f"<Category>{escape(name)}</Category>" for name in band.categories)
+            parts.append(f"<CategoryNames>{''.join(names)}</CategoryNames>")
+        parts += [
+            f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(str(path.absolute()))}</SourceFilename>',
+            f"<SourceBand>{index}</SourceBand></SimpleSource></VRTRasterBand>",
+        ]
+    return "".join([*parts, "</VRTDataset>"])

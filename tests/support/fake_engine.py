@@ -1,0 +1,105 @@
+"""An engine that misbehaves on order: speaks the protocol of `engine/sits_engine/protocol.py`, standard library only.
+
+The job's field `behave` says how; run like the real one: `python -s -u -X utf8 fake_engine.py serve-job`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+def send(kind, **fields):
+    sys.stdout.write(json.dumps({"type": kind, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def work(seconds, behave):
+    """Progress for a while."""
+    steps = max(1, int(seconds / 0.05))
+    for step in range(steps):
+        send("progress", percent=100 * step / steps, phase=f"Phase {1 + 2 * step // steps}", seconds_left=90)
+        time.sleep(0.05)
+
+
+def watch(behave):
+    """Obey `cancel` and the end of stdin, as the real engine does."""
+    for line in sys.stdin:
+        if json.loads(line).get("type") == "cancel" and behave != "ignore":
+            send("error", code="CANCELLED", message="Cancelled by the user.", advice="")
+            os._exit(130)
+    if behave != "ignore":
+        os._exit(1)
+
+
+def main():
+    if os.environ.get("FAKE_ENGINE") == "mute":
+        time.sleep(60)
+    if os.environ.get("FAKE_ENGINE") == "stillborn":
+        print("ImportError: No module named torch", file=sys.stderr)
+        return 1
+    protocol = 99 if os.environ.get("FAKE_ENGINE") == "foreign" else 1
+    send("hello", protocol=protocol, engine="fake", python="3.11", pid=os.getpid(), log="/logs/fake.log")
+    request = json.loads(sys.stdin.readline())
+    params = request.get("params", {})
+    behave = params.get("behave", "well")
+    if "pids" in params:
+        pids = [os.getpid()]
+        if behave == "ignore":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            # A worker of the engine: the whole group has to go.
+            pids.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid)
+        with open(params["pids"], "w", encoding="utf-8") as file:
+            json.dump(pids, file)
+    threading.Thread(target=watch, args=(behave,), daemon=True).start()
+    output = params.get("output", "")
+    if behave in ("hang", "ignore"):
+        if output:
+            folder, name = os.path.split(output)
+            open(os.path.join(folder, f".{name}.partial-{os.getpid()}.tif"), "w").close()
+        work(30, behave)
+    if behave == "error":
+        send("error", code="INPUT_INVALID", message="The file is no raster.", advice="Choose another.")
+        return 1
+    if behave == "defect":
+        send("error", code="INTERNAL", message="Unexpected error.", advice="Send the log.", log="/logs/a.log")
+        return 1
+    if behave == "crash":
+        print("terminate called", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), getattr(signal, params.get("signal", "SIGSEGV")))
+    if behave == "silent":
+        return 0
+    if behave == "garbage":
+        sys.stdout.buffer.write(b"\xff\xfe\x00 binary\nnot json\n[1, 2]\n{\"type\": 5}\n{broken\n" + b"x" * 100000 + b"\n")
+        send("progress", percent="many", phase=3, seconds_left="soon")
+        send("metric", name="f1", value=None)
+        send("novelty", anything=1)
+    if behave == "badresult":
+        send("result", outputs="nothing", scores=[])
+        return 0
+    if behave == "flood":
+        for number in range(params.get("lines", 30000)):
+            send("log", level="info", text=f"line {number}")
+            print("noise", file=sys.stderr)
+    work(params.get("seconds", 0.2), behave)
+    print("a library prints", file=sys.stderr, flush=True)
+    send("log", level="warning", text="Something to know.")
+    if output and behave != "liar":
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"params": params, "env": dict(os.environ), "argv": sys.argv}))
+    send(
+        "result",
+        outputs={"output": output} if output else {},
+        scores={"accuracy": 0.5, "note": "good", "pixels": 7},
+        warnings=["Something to know."],
+    )
+    if behave == "late":
+        os._exit(3)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

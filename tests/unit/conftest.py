@@ -1,0 +1,38 @@
+"""The staged plugin, imported as QGIS does, with the fake engine in place of the real one."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def staged(stage_folder):
+    """`import sits_qgis` finds the staged plugin."""
+    sys.path.insert(0, str(stage_folder))
+    import sits_qgis
+
+    assert str(stage_folder) in sits_qgis.__file__
+    return stage_folder / "sits_qgis"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty home of the plugin, with a name that is hard to handle."""
+    folder = tmp_path / "dossier été"
+    monkeypatch.setenv("SITS_QGIS_HOME", str(folder))
+    monkeypatch.delenv("SITS_QGIS_INTERPRETER", raising=False)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, fake_engine, home):
+    """`run(feedback, **params)` runs a job of the fake engine."""
+    from sits_qgis import about, environment, process
+
+    monkeypatch.setattr(about, "ENGINE_START", fake_engine)
+
+    def call(feedback, hello_within=20.0, **params):
+        where = environment.Environment("/usr/bin/python3", "own")
+        return process.run_job("job", params, feedback, where, hello_within)
+
+    return call

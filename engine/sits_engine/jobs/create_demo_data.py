@@ -1,0 +1,58 @@
+"""Two simulated regions to try everything on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from sits_engine.context import JobContext
+from sits_engine.jobs.base import Job, JobResult
+from sits_engine.series.simulate import simulate_pair
+
+
+class CreateDemoData(Job):
+    """Write simulated Sentinel-2-like image series, parcels and the truth of a pair of regions."""
+
+    title = "Create demo data"
+
+    output_folder: Path = Field(description="folder for the two regions; a demo in it is replaced")
+    size: int = Field(512, ge=64, le=2048, description="pixels of 10 m a side, an even number")
+    difficulty: Literal["easy", "standard", "hard"] = Field("standard", description="easy, standard or hard")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="the same seed gives the same files")
+    dates: int = Field(28, ge=3, le=60, description="image dates of each region")
+    shift_days: float = Field(
+        28.0, ge=-60, le=60, description="days that everything in region B is earlier than in region A"
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _even(cls, size: int) -> int:
+        if size % 2:
+            raise ValueError("must be an even number, because some bands have pixels of 20 m")
+        return size
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Simulate and write."""
+        paths = simulate_pair(
+            self.output_folder.expanduser(),
+            size=self.size,
+            dates=self.dates,
+            shift_days=self.shift_days,
+            difficulty=self.difficulty,
+            seed=self.seed,
+            ctx=ctx,
+        )
+        ctx.info("The data are simulated: use them to learn and to test, never as evidence about real crops.")
+        return JobResult(
+            outputs={
+                "folder": str(paths.folder),
+                "images_a": str(paths.images_a),
+                "parcels_a": str(paths.parcels_a),
+                "images_b": str(paths.images_b),
+                "parcels_b": str(paths.parcels_b),
+                "truth_a": str(paths.truth_a),
+                "truth_b": str(paths.truth_b),
+            }
+        )

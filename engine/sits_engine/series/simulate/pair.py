@@ -1,0 +1,204 @@
+"""Both regions and the truth, as a folder that appears complete."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError, InputError
+from sits_engine.outputs import check_writable, discard, partial, publish
+from sits_engine.series.simulate import truth
+from sits_engine.series.simulate.crops import CROPS
+from sits_engine.series.simulate.landscape import OTHER
+from sits_engine.series.simulate.region import Region, make_region, write_images
+from sits_engine.series.simulate.settings import DIFFICULTIES, REGION_A, REGION_B, YEAR
+
+FORMAT = "sits-demo/1"
+
+README = """SIMULATED DATA - nothing in this folder was measured.
+
+Made by SITS for QGIS {version}, "Create demo data", difficulty {difficulty}, seed {seed}.
+Two farming regions of {size} x {size} pixels of 10 m with {dates} dates each, as a sensor like Sentinel-2
+would see them: ten bands (reflectance x 10000; 0 is no data) and the scene classification SCL as last band.
+Places, fields and crops are invented.
+
+region_a/images/   one GeoTIFF a date, the date is in the name
+region_a/parcels.gpkg   fields with the crop grown on them (field "crop")
+region_a/truth.tif   true class of each pixel and its share of the pixel; names in truth.json
+region_a/truth_5m.tif   true class at 5 m
+region_b/   the same for a region where everything happens {shift:g} days earlier in the year, with other
+            shares of the crops, other varieties, soils and dates
+truth.json   classes, shift, dates with their cloud cover, varieties, parameters, seed
+
+How it was made: docs/demo-data.md of SITS for QGIS.
+"""
+
+
+@dataclass(frozen=True)
+class DemoPaths:
+    """Where everything is."""
+
+    folder: Path
+    images_a: Path
+    parcels_a: Path
+    truth_a: Path
+    images_b: Path
+    parcels_b: Path
+    truth_b: Path
+    truth: Path
+
+
+def demo_paths(folder: Path) -> DemoPaths:
+    """Paths of a demo in `folder`."""
+    a, b = folder / REGION_A.name, folder / REGION_B.name
+    return DemoPaths(
+        folder,
+        a / "images",
+        a / "parcels.gpkg",
+        a / "truth.tif",
+        b / "images",
+        b / "parcels.gpkg",
+        b / "truth.tif",
+        folder / "truth.json",
+    )
+
+
+def simulate_pair(
+    folder: Path,
+    *,
+    size: int,
+    dates: int,
+    shift_days: float,
+    difficulty: str,
+    seed: int,
+    ctx: JobContext,
+) -> DemoPaths:
+    """Write both regions. The same arguments give the same files, byte for byte.
+
+    Args:
+        folder: made if missing; a demo that is already there is replaced, anything else is left alone.
+        size: pixels a side, even.
+        dates: of each region.
+        shift_days: days that region B is earlier than region A.
+        difficulty: key of `DIFFICULTIES`.
+        seed: of everything random.
+        ctx: progress and cancellation.
+
+    Raises:
+        InputError: unknown difficulty, odd size, or files of another origin under the names of the demo.
+        EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL.
+    """
+    if difficulty not in DIFFICULTIES:
+        raise InputError(f"Unknown difficulty '{difficulty}'.", f"Choose one of: {', '.join(DIFFICULTIES)}.")
+    if size % 2:
+        raise InputError(f"The size must be an even number of pixels, not {size}.", f"Use {size + 1}.")
+    paths = demo_paths(folder)
+    if folder.exists() and not folder.is_dir():
+        raise EngineError("OUTPUT_NOT_WRITABLE", f"{folder} is a file, not a folder.", "Choose a folder.")
+    check_writable(paths.truth)
+    _check_free(paths)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "note": "Simulated by SITS for QGIS; nothing here was measured.",
+        "version": __version__,
+        "seed": seed,
+        "difficulty": difficulty,
+        "parameters": asdict(DIFFICULTIES[difficulty]),
+        "season_year": YEAR,
+        "shift_days": shift_days,
+        "shift_meaning": "region B is earlier by this; added to the day positions of B it gives those of A",
+        "classes": [
+            {"value": value, "name": name, "color": color, "code": code}
+            for value, (name, color, code) in enumerate(
+                zip(
+                    truth.class_names(),
+                    [*(crop.color for crop in CROPS), *truth.OTHER_COLORS],
+                    [*(crop.code for crop in CROPS), *("" for _ in OTHER)],
+                    strict=True,
+                ),
+                start=1,
+            )
+        ],
+        "varieties": {crop.name: [asdict(v) for v in crop.varieties] for crop in CROPS},
+        "regions": {},
+    }
+    readme = folder / "README.txt"
+    unfinished: dict[Path, Path] = {}
+    try:
+        for number, setting in enumerate((REGION_A, REGION_B)):
+            final = folder / setting.name
+            work = unfinished_folder(final)
+            unfinished[work] = final
+            share = 0.5 * number
+            letter = "AB"[number]
+            ctx.progress(share, f"Laying out fields of region {letter}")
+            region = make_region(
+                setting, DIFFICULTIES[difficulty], seed, size, dates, shift_days if number else 0.0
+            )
+            covers = _write_region(region, work, ctx, share, letter)
+            facts["regions"][setting.name] = truth.region_facts(region, covers)
+        for path in (readme, paths.truth):
+            unfinished[partial(path)] = path
+        for temporary, path in unfinished.items():
+            if path == readme:
+                words = README.format(
+                    version=__version__,
+                    difficulty=difficulty,
+                    seed=seed,
+                    size=size,
+                    dates=dates,
+                    shift=shift_days,
+                )
+                temporary.write_text(words, encoding="utf-8")
+            elif path == paths.truth:
+                truth.write_json(temporary, facts)
+        ctx.check_cancelled()
+        # The truth file is published last; an old one stays until then, so that a demo that was half
+        # replaced when the power failed is still known as a demo.
+        for final in unfinished.values():
+            if final.is_dir():
+                discard(final)
+        publish(unfinished)
+    except BaseException:
+        for temporary in unfinished:
+            discard(temporary)
+        raise
+    ctx.progress(1.0, "Done")
+    return paths
+
+
+def unfinished_folder(final: Path) -> Path:
+    """An empty temporary neighbour of the folder `final`."""
+    work = partial(final)
+    discard(work)
+    work = partial(final)
+    work.mkdir()
+    return work
+
+
+def _write_region(region: Region, work: Path, ctx: JobContext, share: float, letter: str) -> list[float]:
+    """Files of one region; returns the cloud cover of each date."""
+    truth.write_parcels(region, work / "parcels.gpkg")
+    truth.write_truth(region, work / "truth_5m.tif", work / "truth.tif")
+    part = ctx.part(share + 0.03, share + 0.49, f"Simulating images of region {letter}")
+    return [cover for _, cover in write_images(region, work / "images", part)]
+
+
+def _check_free(paths: DemoPaths) -> None:
+    """Only a demo may be replaced: the marker is the format line of its truth file."""
+    taken = [path for path in (paths.images_a.parent, paths.images_b.parent) if path.exists()]
+    if not taken and not paths.truth.exists():
+        return
+    try:
+        ours = f'"format": "{FORMAT}"' in paths.truth.read_text(encoding="utf-8")[:200]
+    except (OSError, UnicodeDecodeError):
+        ours = False
+    if not ours:
+        name = taken[0] if taken else paths.truth
+        raise InputError(
+            f"{name} exists and is not demo data, so it is not replaced.",
+            "Choose another or an empty folder.",
+        )

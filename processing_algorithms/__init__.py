@@ -1,4 +1,20 @@
 """The algorithms of the provider, one a file."""
 
+from .assessmap import AssessMap
+from .buildtimeseries import BuildTimeSeries
+from .createdemodata import CreateDemoData
+from .createvalidationsample import CreateValidationSample
+from .describemodel import DescribeModel
+from .mapcrops import MapCrops
+from .trainsourcemodel import TrainSourceModel
+
 #: Classes in the order of a user's work.
-ALGORITHMS = ()
+ALGORITHMS = (
+    CreateDemoData,
+    BuildTimeSeries,
+    TrainSourceModel,
+    DescribeModel,
+    MapCrops,
+    AssessMap,
+    CreateValidationSample,
+)

@@ -1,0 +1,103 @@
+"""Create demo data: two simulated regions with images, parcels and the truth."""
+
+from qgis.core import (
+    QgsProcessingOutputFolder,
+    QgsProcessingOutputRasterLayer,
+    QgsProcessingOutputVectorLayer,
+    QgsProcessingParameterFolderDestination,
+)
+
+from ..algorithm import EngineAlgorithm
+from ..i18n import tr
+from .definitions import choice, described, number
+from .documented import InSeries
+from .values import engine_values
+
+
+class CreateDemoData(InSeries, EngineAlgorithm):
+    """Simulates Sentinel-2-like series of two regions whose seasons are shifted against each other."""
+
+    JOB = "createdemodata"
+
+    def displayName(self):
+        """Name in the Toolbox."""
+        return tr("Create demo data")
+
+    def shortDescription(self):
+        """One line for tooltips and `qgis_process help`."""
+        return tr(
+            "Simulates two farming regions with satellite images, parcels and the truth, to try things out."
+        )
+
+    def tags(self):
+        """Words that find it in the Toolbox."""
+        return tr("simulate,sample data,example,tutorial,test,sentinel-2,crop,time series").split(",")
+
+    def initAlgorithm(self, config=None):
+        """Declare parameters and outputs."""
+        for parameter in (
+            described(
+                QgsProcessingParameterFolderDestination("OUTPUT_FOLDER", tr("Folder for the demo data")),
+                tr("Gets region_a, region_b, truth.json and a README."),
+            ),
+            number(
+                "SIZE",
+                tr("Size of each region (pixels of 10 m a side)"),
+                tr("512 pixels are 5.1 km with some hundred parcels; 256 is enough for a quick try."),
+                default=512,
+                low=64,
+                high=4096,
+                advanced=False,
+            ),
+            choice(
+                "DIFFICULTY",
+                tr("Difficulty"),
+                tr(
+                    "How much varieties, noise and missed clouds blur the crops. Figures in the "
+                    "documentation are for 'standard'."
+                ),
+                ["easy", "standard", "hard"],
+                default="standard",
+                advanced=False,
+            ),
+            number(
+                "SEED",
+                tr("Random seed"),
+                tr("The same seed and parameters give identical files."),
+                default=1,
+                low=0,
+                high=2**31 - 1,
+                advanced=False,
+            ),
+            number(
+                "DATES",
+                tr("Acquisition dates per region"),
+                tr("Dates are irregular, and not the same in the two regions."),
+                default=26,
+                low=6,
+                high=150,
+            ),
+            number(
+                "SHIFT_DAYS",
+                tr("Shift of the season between the regions (days)"),
+                tr("Crops of region B develop this many days earlier than those of region A."),
+                default=28,
+                low=-90,
+                high=90,
+            ),
+        ):
+            self.addParameter(parameter)
+        for region in ("A", "B"):
+            self.addOutput(
+                QgsProcessingOutputFolder(f"IMAGES_{region}", tr("Images of region {}").format(region))
+            )
+            self.addOutput(
+                QgsProcessingOutputVectorLayer(f"PARCELS_{region}", tr("Parcels of region {}").format(region))
+            )
+            self.addOutput(
+                QgsProcessingOutputRasterLayer(f"TRUTH_{region}", tr("Truth of region {}").format(region))
+            )
+
+    def jobParameters(self, parameters, context, feedback):
+        """Fields of the engine's job."""
+        return engine_values(self, parameters, context)

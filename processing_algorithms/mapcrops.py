@@ -1,0 +1,189 @@
+"""Map crops: a model applied to a time series, pixel by pixel and parcel by parcel."""
+
+import os
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingOutputNumber,
+    QgsProcessingOutputString,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterVectorDestination,
+)
+
+from ..algorithm import EngineAlgorithm
+from ..i18n import tr
+from ..parameters import device_parameter, extent_string, vector_source
+from . import styling
+from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number
+from .documented import InMapping
+from .facts import FactsError, missing_bands, model_facts, series_facts
+from .values import engine_values
+
+POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
+
+
+class MapCrops(InMapping, EngineAlgorithm):
+    """Writes a crop map with confidence, and on wish a parcel layer and the probabilities of all classes."""
+
+    JOB = "mapcrops"
+
+    def displayName(self):
+        """Name in the Toolbox."""
+        return tr("Map crops")
+
+    def shortDescription(self):
+        """One line for tooltips and `qgis_process help`."""
+        return tr("Makes a crop map with confidence from an image time series and a model.")
+
+    def tags(self):
+        """Words that find it in the Toolbox."""
+        return tr("classify,classification,predict,inference,crop type,lulc,land cover,map,parcel").split(",")
+
+    def initAlgorithm(self, config=None):
+        """Declare parameters and outputs."""
+        for parameter in (
+            file_input(
+                "SERIES", tr("Image time series"), tr("Made by 'Build image time series'."), SERIES_FILTER
+            ),
+            file_input(
+                "MODEL",
+                tr("Model"),
+                tr("Made by 'Train source model'. Its bands are looked up by name in the series."),
+                MODEL_FILTER,
+            ),
+            described(
+                QgsProcessingParameterExtent("EXTENT", tr("Extent to map"), optional=True),
+                tr("Without extent and region the whole series is mapped."),
+            ),
+            described(
+                QgsProcessingParameterFeatureSource("REGION", tr("Or polygons to map"), POLYGONS, None, True),
+                tr("Only pixels inside these polygons are mapped; selection and filter are respected."),
+            ),
+            described(
+                QgsProcessingParameterFeatureSource("PARCELS", tr("Parcels"), POLYGONS, None, True),
+                tr(
+                    "If given, each parcel gets a class, its confidence and the runner-up, in a layer of "
+                    "its own."
+                ),
+            ),
+            described(
+                QgsProcessingParameterRasterDestination("OUTPUT", tr("Crop map")),
+                tr(
+                    "Cloud-optimised GeoTIFF: band 1 the class with colours and names, band 2 the "
+                    "confidence (%)."
+                ),
+            ),
+            described(
+                QgsProcessingParameterVectorDestination(
+                    "OUTPUT_PARCELS",
+                    tr("Crop map of parcels"),
+                    QgsProcessing.SourceType.TypeVectorPolygon,
+                    None,
+                    True,
+                    False,
+                ),
+                tr(
+                    "Where the parcel layer goes. Without it, and with parcels given: beside the map, "
+                    "ending in _parcels.gpkg."
+                ),
+                True,
+            ),
+            described(
+                QgsProcessingParameterRasterDestination(
+                    "PROBABILITIES", tr("Probabilities of all classes"), None, True, False
+                ),
+                tr("A further GeoTIFF with one band a class."),
+                True,
+            ),
+            number(
+                "MIN_MAPPING_UNIT",
+                tr("Smallest area shown (ha)"),
+                tr("Smaller patches get the class around them. 0 keeps every pixel."),
+                default=0,
+                low=0,
+                high=10000,
+                integer=False,
+            ),
+            number(
+                "SEASON_YEAR",
+                tr("Season year"),
+                tr("Only needed where the series covers several years or states a wrong one."),
+                low=1970,
+                high=2100,
+            ),
+            described(
+                QgsProcessingParameterField(
+                    "ID_FIELD", tr("Field with the parcel's identifier"), None, "PARCELS", optional=True
+                ),
+                tr("Kept in the parcel layer, to join it with other data."),
+                True,
+            ),
+            device_parameter(),
+            number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),
+            number(
+                "TILE_SIZE",
+                tr("Tile size (pixels)"),
+                tr("Memory grows with it."),
+                default=256,
+                low=64,
+                high=4096,
+            ),
+            number(
+                "WORKERS", tr("Reading threads"), tr("Without it: what suits the computer."), low=1, high=64
+            ),
+        ):
+            self.addParameter(parameter)
+        self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))
+        self.addOutput(QgsProcessingOutputString("AREAS", tr("Area of each class (ha, JSON)")))
+
+    def checkParameterValues(self, parameters, context):
+        """Model and series fit; one region."""
+        ok, why = super().checkParameterValues(parameters, context)
+        if not ok:
+            return ok, why
+        if parameters.get("EXTENT") and parameters.get("REGION"):
+            return False, tr("Choose an extent or polygons, not both.")
+        try:
+            series = series_facts(self.parameterAsString(parameters, "SERIES", context))
+            model = model_facts(self.parameterAsString(parameters, "MODEL", context))
+        except FactsError as error:
+            return False, str(error)
+        why = missing_bands(model, series)
+        return not why, why
+
+    def jobParameters(self, parameters, context, feedback):
+        """Fields of the engine's job."""
+        fields = engine_values(self, parameters, context)
+        fields["extent"] = extent_string(self, parameters, "EXTENT", context)
+        fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
+        fields["parcels"] = vector_source(self, parameters, "PARCELS", context, feedback)
+        if fields["parcels"] and not fields.get("output_parcels"):
+            fields["output_parcels"] = os.path.splitext(fields["output"])[0] + "_parcels.gpkg"
+            self.beside = fields["output_parcels"]
+        return {name: value for name, value in fields.items() if value != ""}
+
+    def afterJob(self, result, outputs, context, feedback):
+        """Style, name and season of the layers."""
+        series, model = series_facts(self.fields["series"]), model_facts(self.fields["model"])
+        season = styling.season_of(series.dates)
+        year = self.fields.get("season_year") or series.season_year
+        title = tr("Crop map {year} – {series}").format(year=year, series=series.title)
+        classes = dict(enumerate(model.classes, start=1))
+        styling.style_map(outputs["OUTPUT"], classes, feedback, season)
+        styling.dress(context, outputs["OUTPUT"], title, season)
+        parcels = outputs.get("OUTPUT_PARCELS")
+        if parcels:
+            named = tr("Crops of parcels {year} – {series}").format(year=year, series=series.title)
+            styling.style_parcels(
+                parcels, model.classes, "class", feedback, confidence="confidence", tip=styling.PARCEL_TIP
+            )
+            if getattr(self, "beside", None):
+                styling.load(context, parcels, named, season)
+            else:
+                styling.dress(context, parcels, named, season)
+        if outputs.get("PROBABILITIES"):
+            named = tr("Probabilities {year} – {series}").format(year=year, series=series.title)
+            styling.dress(context, outputs["PROBABILITIES"], named, season)

@@ -1,0 +1,201 @@
+"""The advanced parameters of training: which parcels count, how they are split, how the network learns."""
+
+from ..i18n import tr
+from .definitions import choice, file_input, folder_input, number, switch, text
+
+
+def training_options():
+    """Parameters in the order of the dialog."""
+    return [*_classes_and_parcels(), *_split(), *_network(), *_optimiser()]
+
+
+def _classes_and_parcels():
+    return [
+        file_input(
+            "CLASS_TABLE",
+            tr("Class table (CSV: code,class,color)"),
+            tr(
+                "Maps values of the field to classes and colours (#rrggbb). Values that are not in the "
+                "table are left out."
+            ),
+            tr("CSV files (*.csv);;All files (*)"),
+            optional=True,
+            advanced=True,
+        ),
+        text(
+            "BANDS",
+            tr("Bands to use (separated by commas)"),
+            tr("Without it: all bands that every series has."),
+        ),
+        number(
+            "BUFFER",
+            tr("Inner margin of parcels left out (m)"),
+            tr("Pixels near the border are mixed with neighbours. Without it: half a pixel."),
+            low=0,
+            high=1000,
+            integer=False,
+        ),
+        number(
+            "MIN_PIXELS",
+            tr("Fewest pixels of a parcel"),
+            tr("Smaller parcels are left out and counted."),
+            default=1,
+            low=1,
+        ),
+        number(
+            "MAX_PIXELS",
+            tr("Most pixels kept of a parcel"),
+            tr("A random choice of larger parcels keeps memory small."),
+            default=256,
+            low=1,
+        ),
+        number(
+            "MIN_PARCELS",
+            tr("Fewest parcels of a class"),
+            tr("Rarer classes are dropped or merged, as chosen below."),
+            default=10,
+            low=1,
+        ),
+        choice(
+            "RARE_CLASSES",
+            tr("Rare classes"),
+            tr("Drop their parcels, or merge them to one class 'other'."),
+            ["drop", "merge"],
+            default="drop",
+        ),
+    ]
+
+
+def _split():
+    return [
+        choice(
+            "SPLIT",
+            tr("Split for validation and test"),
+            tr(
+                "Blocks keep neighbours together and give honest scores; parcels are split at random and "
+                "score too well."
+            ),
+            ["blocks", "parcels"],
+            default="blocks",
+        ),
+        number(
+            "BLOCK_SIZE",
+            tr("Size of the blocks (m)"),
+            tr("Without it: chosen so that there are enough blocks."),
+            low=1,
+            integer=False,
+        ),
+    ]
+
+
+def _network():
+    return [
+        choice(
+            "WIDTH",
+            tr("Network"),
+            tr("Standard is the published network; small is about five times faster and nearly as good."),
+            ["standard", "small"],
+            default="standard",
+        ),
+        number(
+            "PIXELS_PER_SET",
+            tr("Pixels drawn of a parcel in each step"),
+            tr("A share of the steps draws fewer, so that the model serves single pixels as well."),
+            default=64,
+            low=1,
+            high=1024,
+        ),
+        number(
+            "DATES_PER_SAMPLE",
+            tr("Dates drawn in each step"),
+            tr("Random dates make the model robust against other acquisition dates."),
+            default=30,
+            low=3,
+            high=400,
+        ),
+        number(
+            "SHIFT_AUGMENTATION",
+            tr("Random shift of the season (days, 0 is off)"),
+            tr("Seasons are shifted by up to this many days in training, against earlier and later years."),
+            default=0,
+            low=0,
+            high=120,
+        ),
+        switch(
+            "MASK_CLOUDS",
+            tr("Leave clouded dates out of the attention"),
+            tr("Off is the published behaviour: clouded dates are read as they are."),
+            default=True,
+        ),
+        choice(
+            "NORMALISATION",
+            tr("Normalisation of bands"),
+            tr(
+                "Standard uses mean and deviation of the training parcels; published scales reflectance as "
+                "in the paper."
+            ),
+            ["standard", "published"],
+            default="standard",
+        ),
+    ]
+
+
+def _optimiser():
+    return [
+        number(
+            "GAMMA",
+            tr("Focusing of the loss on hard parcels (gamma)"),
+            tr("0 is cross-entropy."),
+            default=1,
+            low=0,
+            high=10,
+            integer=False,
+        ),
+        number("EPOCHS", tr("Most epochs"), tr("Without it: by the effort."), low=1, high=10000),
+        number(
+            "STEPS_PER_EPOCH",
+            tr("Steps in an epoch"),
+            tr("Without it: by the effort and the number of parcels."),
+            low=1,
+        ),
+        number(
+            "BATCH_SIZE",
+            tr("Parcels in a step"),
+            tr("Halved by itself when memory runs out."),
+            default=128,
+            low=2,
+            high=4096,
+        ),
+        number(
+            "LEARNING_RATE",
+            tr("Learning rate"),
+            tr("Of Adam at the start; falls along a cosine."),
+            default=0.001,
+            low=1e-7,
+            high=1,
+            integer=False,
+        ),
+        number(
+            "WEIGHT_DECAY",
+            tr("Weight decay"),
+            tr("Against overfitting."),
+            default=0.0001,
+            low=0,
+            high=1,
+            integer=False,
+        ),
+        number(
+            "SEED",
+            tr("Random seed"),
+            tr("The same seed on a CPU gives the same model."),
+            default=1,
+            low=0,
+            high=2**31 - 1,
+        ),
+        folder_input(
+            "SAMPLES_STORE",
+            tr("Folder that keeps the pixels read (Zarr)"),
+            tr("Used again in the next run if images, parcels and settings are the same: saves reading."),
+            advanced=True,
+        ),
+    ]

@@ -1,0 +1,206 @@
+"""Train, validation and test: whole spatial blocks (default), or single parcels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sits_engine.errors import InputError
+
+#: Shares of training, validation and test.
+SHARES = (0.65, 0.15, 0.20)
+#: Blocks wanted when the block size is chosen automatically.
+WANTED_BLOCKS = 60
+METRES_PER_DEGREE = 111_320.0
+#: Tries with different orders; the one closest to the wanted shares wins.
+TRIES = 24
+
+
+@dataclass
+class Split:
+    """Which set goes where.
+
+    Attributes:
+        side: (N,) 0 train, 1 validation, 2 test.
+        blocks: (N,) block of each set, -1 without place.
+        kind: 'blocks' or 'parcels'.
+        block_size: metres, None where blocks weren't used.
+        notes: sentences, e.g. on classes that one side lacks.
+    """
+
+    side: npt.NDArray[np.int64]
+    blocks: npt.NDArray[np.int64]
+    kind: str
+    block_size: float | None
+    notes: list[str] = field(default_factory=list)
+
+
+def split_sets(
+    labels: npt.NDArray[np.int64],
+    xy: npt.NDArray[np.float64],
+    region: npt.NDArray[np.int16],
+    classes: tuple[str, ...],
+    *,
+    kind: str = "blocks",
+    block_size: float | None = None,
+    seed: int = 0,
+) -> Split:
+    """Split sets so that each side gets its share of each class, as far as blocks allow.
+
+    Sets without place, and all of them where a split by parcels is asked for, are blocks of their own.
+
+    Args:
+        labels: (N,) class, none unknown.
+        xy: (N, 2) longitude, latitude; NaN without place.
+        region: (N,) number of the region; blocks never reach from one region into another.
+        classes: names, for messages.
+        kind: 'blocks' or 'parcels'.
+        block_size: metres; None chooses one.
+        seed: same seed, same split.
+
+    Raises:
+        InputError: fewer than three blocks.
+    """
+    n = len(labels)
+    placed = np.isfinite(xy).all(axis=1)
+    notes: list[str] = []
+    if kind == "blocks" and not placed.any():
+        notes.append("The samples have no place: split at random within each class, not in spatial blocks.")
+        kind = "parcels"
+    blocks = np.full(n, -1, dtype=np.int64)
+    size = None
+    if kind == "blocks":
+        size = block_size or choose_block_size(labels, xy, region)
+        blocks[placed] = block_numbers(xy[placed], region[placed], size)
+        if not placed.all():
+            notes.append(f"{int((~placed).sum())} samples without place were split at random.")
+    groups = blocks.copy()
+    single = groups < 0
+    groups[single] = np.arange(int(single.sum())) + blocks.max(initial=-1) + 1
+    _, groups = np.unique(groups, return_inverse=True)
+    if groups.max(initial=-1) < 2:
+        raise InputError(
+            f"The {n} parcels lie in {groups.max(initial=-1) + 1} spatial blocks of {size:.0f} m; training, "
+            "validation and test need at least three.",
+            "Choose a smaller BLOCK_SIZE, or SPLIT = parcels.",
+        )
+    counts = np.zeros((groups.max() + 1, len(classes)), dtype=np.int64)
+    np.add.at(counts, (groups, labels), 1)
+    side = assign_groups(counts, seed)[groups]
+    for s, name in enumerate(("training", "validation", "test")):
+        lacking = [c for k, c in enumerate(classes) if not (labels[side == s] == k).any()]
+        if lacking:
+            advice = " Their scores can't be computed." if s == 2 else ""
+            notes.append(f"The {name} side has no parcel of {', '.join(lacking)}: too few blocks.{advice}")
+    return Split(side, blocks, kind, size, notes)
+
+
+def assign_groups(counts: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """Give each group of samples to train (0), validation (1) or test (2).
+
+    Iterative stratification (Sechidis et al. 2011) over groups: the class with the fewest samples left
+    goes first, its largest group to the side that misses that class most. Best of up to `TRIES` orders.
+
+    Args:
+        counts: (G, K) samples of each class in each group.
+
+    Returns:
+        (G,) side.
+    """
+    rng = np.random.default_rng(seed)
+    best, best_cost = None, np.inf
+    # with thousands of small groups one order is as good as another
+    for _ in range(max(2, min(TRIES, 8000 // max(1, len(counts))))):
+        side = _greedy(counts, rng)
+        cost = _cost(counts, side)
+        if cost < best_cost:
+            best, best_cost = side, cost
+    assert best is not None
+    return best
+
+
+def _greedy(counts: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    shares = np.array(SHARES)
+    missing = shares[:, None] * counts.sum(axis=0)  # (3, K) still wanted
+    side = np.where(counts.any(axis=1), -1, 0).astype(np.int64)
+    order = rng.permutation(len(counts))
+    left = counts.sum(axis=0).astype(np.float64)
+    while (side < 0).any():
+        present = np.flatnonzero(left > 0)
+        rarest = present[np.argmin(left[present])]
+        candidates = order[(side[order] < 0) & (counts[order, rarest] > 0)]
+        # large groups first: small ones can still even things out
+        for group in candidates[np.argsort(-counts[candidates, rarest], kind="stable")]:
+            wish = missing[:, rarest] / shares
+            target = int(np.argmax(wish + 1e-6 * missing.sum(axis=1) + 1e-9 * rng.random(3)))
+            side[group] = target
+            missing[target] -= counts[group]
+            left -= counts[group]
+    return side
+
+
+def _cost(counts: npt.NDArray[np.int64], side: npt.NDArray[np.int64]) -> float:
+    """Mean deviation from the wanted shares; a class that a side lacks costs far more."""
+    total = counts.sum(axis=0)
+    got = np.stack([counts[side == s].sum(axis=0) for s in range(3)])
+    present = total > 0
+    deviation = np.abs(got[:, present] / total[present] - np.array(SHARES)[:, None]).mean()
+    # a class must be trained first of all; without validation or test it can at least be mapped
+    lacking = (got[:, present] == 0).sum(axis=1) @ np.array([100.0, 10.0, 10.0])
+    return float(deviation + lacking)
+
+
+def block_numbers(
+    xy: npt.NDArray[np.float64], region: npt.NDArray[np.int16], size: float
+) -> npt.NDArray[np.int64]:
+    """(N,) number of the square block of `size` metres that holds each place."""
+    metres = local_metres(xy)
+    cells = np.floor((metres - metres.min(axis=0)) / size).astype(np.int64)
+    keys = np.column_stack([region.astype(np.int64), cells])
+    _, numbers = np.unique(keys, axis=0, return_inverse=True)
+    return np.asarray(numbers.reshape(-1), dtype=np.int64)
+
+
+def local_metres(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Longitude and latitude as metres east and north, true at the mean latitude: enough for blocks."""
+    middle = np.deg2rad(xy[:, 1].mean())
+    return np.asarray(xy * METRES_PER_DEGREE * np.array([np.cos(middle), 1.0]))
+
+
+def choose_block_size(
+    labels: npt.NDArray[np.int64], xy: npt.NDArray[np.float64], region: npt.NDArray[np.int16]
+) -> float:
+    """The largest block size (metres) that gives enough blocks, and each class at least six of them.
+
+    Larger blocks keep neighbours together, which is honest; smaller ones let every class reach every
+    side. Rare classes ask for as many blocks as they have parcels.
+    """
+    placed = np.isfinite(xy).all(axis=1)
+    labels, xy, region = labels[placed], xy[placed], region[placed]
+    extent = float(np.ptp(local_metres(xy), axis=0).max())
+    wanted = min(WANTED_BLOCKS, max(3, len(labels) // 3))
+    totals = np.bincount(labels)
+    need = np.minimum(6, np.ceil(totals * 0.75))
+    size = max(extent / 3, 1.0)
+    best = size
+    for _ in range(24):
+        blocks = block_numbers(xy, region, size)
+        enough = blocks.max() + 1 >= wanted
+        pairs = np.unique(np.column_stack([labels, blocks]), axis=0)
+        spread = np.bincount(pairs[:, 0], minlength=len(totals))
+        if enough and (spread >= need).all():
+            return _round(size)
+        if enough and best == max(extent / 3, 1.0):
+            best = size  # enough blocks at least; classes may need smaller ones still
+        size /= 1.3
+        if size < extent / 400:
+            break
+    return _round(best)
+
+
+def _round(size: float) -> float:
+    """Two significant digits."""
+    digits = int(np.floor(np.log10(size))) - 1
+    return float(max(1.0, np.floor(size / 10.0**digits) * 10.0**digits))

@@ -12,7 +12,6 @@ PYTHON := .venv/bin/python
 QGIS_PYTHON := build/qgis-venv/bin/python
 # uv doesn't read pip's settings: a folder of wheels given to pip serves uv, too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-export UV_LINK_MODE ?= copy
 export UV_NO_PROGRESS ?= 1
 
 help: ## this list

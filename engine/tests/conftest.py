@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[0]))  # golden.py
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -1,0 +1,100 @@
+"""The training step of PSE+LTAE in a faster form: same parameters, same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sits_engine.models import pixel_stage
+from sits_engine.models.ltae import attention_weights, encode_positions
+from sits_engine.models.pseltae import PSELTAE
+
+
+class TrainingForm:
+    """Calls a network the fast way where there is one.
+
+    Use it in place of the module in a training loop; optimiser, state dict, `train()` and `eval()`
+    stay with the module itself::
+
+        form = TrainingForm(module)
+        logits = form(*batch.inputs)
+
+    In train mode PSE+LTAE runs in chunks that stay in the cache (`pixel_stage`), skips dates that
+    don't count, multiplies the learned query into the key projection, and encodes each position
+    once. In eval mode, and for other networks, the module is called as it is.
+
+    Args:
+        module: the network.
+        compile: compile the part after the pooling; None: never on a CPU, where it doesn't pay.
+    """
+
+    def __init__(self, module: nn.Module, *, compile: bool | None = None) -> None:
+        self.module = module
+        self._after: Any = _after_pooling
+        if compile:
+            self._after = torch.compile(_after_pooling, dynamic=True)
+
+    def __call__(
+        self,
+        pixels: Tensor,
+        pixel_mask: Tensor,
+        positions: Tensor,
+        date_mask: Tensor | None = None,
+        extra: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, K); arguments as `PSELTAE.forward`, fastest with pixels stored channels last."""
+        module = self.module
+        if not isinstance(module, PSELTAE) or not module.training or module.spatial_encoder.extra:
+            arguments = (pixels, pixel_mask, positions, date_mask)
+            out: Tensor = module(*arguments) if extra is None else module(*arguments, extra)
+            return out
+        if module.reference:
+            date_mask = None
+        elif date_mask is None:
+            date_mask = pixel_mask.any(-1)
+        groups = pixel_stage.plan(pixels, pixel_mask, date_mask, padded_statistics=module.reference)
+        pooled = pixel_stage.pooled_features(list(module.spatial_encoder.mlp1), groups)  # type: ignore[arg-type]
+        logits: Tensor = self._after(module, pooled, groups.order, positions, date_mask)
+        return logits
+
+
+def _after_pooling(
+    module: PSELTAE, x: Tensor, order: Tensor, positions: Tensor, date_mask: Tensor | None
+) -> Tensor:
+    """mlp2, attention over dates, decoder.
+
+    Args:
+        x: (G, 2 F) pooled features of the pairs that are used.
+        order: (G,) their places in (B T).
+        positions: (B, T).
+        date_mask: (B, T) or None.
+    """
+    for block in module.spatial_encoder.mlp2:
+        x = block(x)
+    temporal = module.temporal_encoder
+    heads = temporal.attention_heads
+    x = temporal.inconv(x)
+    x = x + _positions(positions, order, x.shape[-1]).to(x.dtype)
+    weight, bias = heads.folded()
+    scores = torch.addmm(bias, x, weight.T)
+    batch, dates = positions.shape
+    dense = len(order) == batch * dates and date_mask is None
+    if not dense:
+        # Pairs that are not used stay 0 and get weight 0.
+        x = x.new_zeros(batch * dates, x.shape[1]).index_copy(0, order, x)
+        scores = scores.new_zeros(batch * dates, scores.shape[1]).index_copy(0, order, scores)
+    attention = attention_weights(scores.view(batch, dates, -1).transpose(1, 2), date_mask)
+    attention = temporal.attention_dropout(attention)
+    values = x.view(batch, dates, heads.n_head, -1).transpose(1, 2)
+    out = torch.matmul(attention.unsqueeze(2), values).flatten(1)
+    for block in temporal.mlp:
+        out = block(out)
+    return module.classify(temporal.dropout(out))
+
+
+def _positions(positions: Tensor, order: Tensor, d_model: int) -> Tensor:
+    """(G, d_model) encoding of the used pairs; each different position is computed once."""
+    unique, inverse = torch.unique(positions.flatten()[order], return_inverse=True)
+    return encode_positions(unique, d_model)[inverse]

@@ -5,11 +5,15 @@ from .buildtimeseries import BuildTimeSeries
 from .createdemodata import CreateDemoData
 from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
+from .enginestatus import EngineStatus
 from .mapcrops import MapCrops
+from .setupengine import SetUpEngine
 from .trainsourcemodel import TrainSourceModel
 
 #: Classes in the order of a user's work.
 ALGORITHMS = (
+    SetUpEngine,
+    EngineStatus,
     CreateDemoData,
     BuildTimeSeries,
     TrainSourceModel,

@@ -1,0 +1,1 @@
+"""Makes the engine's Python environment: what the algorithm 'Set up engine' does."""

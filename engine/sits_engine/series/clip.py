@@ -1,0 +1,167 @@
+"""A clipped, tiled copy of a series: one GeoTIFF a date on the common grid, fast to read."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from sits_engine.errors import EngineError
+from sits_engine.outputs import atomic, check_writable
+from sits_engine.series.probe import first_line, probe
+from sits_engine.series.scenes import Band, Scene
+from sits_engine.series.time_series import TimeSeries
+from sits_engine.series.types import Window
+
+BLOCK = 256
+#: Rows and columns read at a time: whole blocks, and large enough to keep the threads busy.
+CHUNK = 1024
+
+
+def clip(series: TimeSeries, folder: Path, tick: Callable[[float], None]) -> list[Scene]:
+    """Write the copy and return its scenes.
+
+    Each date is written to a temporary file and renamed when complete; a date that is there already, made
+    from the same files on the same grid, is not written again. So an interrupted copy goes on where it was.
+
+    Raises:
+        EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL; InputError: an image is missing or damaged.
+    """
+    sources = {href for scenes in series.scenes for scene in scenes for href in scene.hrefs()}
+    copied = []
+    for t, day in enumerate(series.dates):
+        target = folder.absolute() / f"{day.isoformat()}.tif"
+        if str(target) in sources:
+            raise EngineError(
+                "OUTPUT_NOT_WRITABLE",
+                f"The copy of {day} would overwrite an image of the series: {target}.",
+                "Choose another CLIP_FOLDER.",
+            )
+        stamp = series.fingerprint_of(t)
+        if not _is_done(target, stamp):
+            check_writable(target)
+            _copy(series, t, target, stamp, partial(_part, tick, t, len(series.dates)))
+        copied.append(_scene(series, t, target))
+        tick((t + 1) / len(series.dates))
+    return copied
+
+
+def _part(tick: Callable[[float], None], t: int, count: int, share: float) -> None:
+    tick((t + share) / count)
+
+
+def _is_done(target: Path, stamp: str) -> bool:
+    if not target.is_file():
+        return False
+    try:
+        with rasterio.open(target) as found:
+            return bool(found.tags().get("SITS_SOURCE") == stamp)
+    except RasterioError:
+        return False
+
+
+def _layout(series: TimeSeries, t: int) -> tuple[list[str], np.dtype[Any], Any]:
+    """(bands and mask, number type, value of missing pixels) of the copy of a date."""
+    names = list(series.bands)
+    dtype = series.number_type(names)
+    if series.mask is not None:
+        names.append(series.mask.band)
+        dtype = np.result_type(dtype, np.uint8)
+    own = {band.nodata for scene in series.scenes[t] for band in scene.bands if band.name in series.bands}
+    nodata = own.pop() if len(own) == 1 else None
+    if nodata is None or not (dtype.kind == "f" or np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max):
+        nodata = {"f": np.nan, "i": np.iinfo(dtype).min if dtype.kind == "i" else 0, "u": 0}[dtype.kind]
+    return names, dtype, nodata
+
+
+def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[float], None]) -> None:
+    names, dtype, nodata = _layout(series, t)
+    grid = series.grid
+    scale, offset = series.numbers(t, series.bands)
+    extra = len(names) - len(series.bands)
+    profile = {
+        "driver": "GTiff",
+        "width": grid.width,
+        "height": grid.height,
+        "count": len(names),
+        "dtype": dtype.name,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "DEFLATE",
+        "predictor": 3 if dtype.kind == "f" else 2,
+        "interleave": "pixel",
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS",
+    }
+    chunks = [(r, c) for r in range(0, grid.height, CHUNK) for c in range(0, grid.width, CHUNK)]
+    with atomic(target) as temporary:
+        try:
+            with rasterio.open(temporary, "w", **profile) as out:
+                out.descriptions = names
+                out.scales = [*scale, *[1.0] * extra]
+                out.offsets = [*offset, *[0.0] * extra]
+                out.update_tags(ACQUISITION_DATE=series.dates[t].isoformat(), SITS_SOURCE=stamp)
+                for number, (row, col) in enumerate(chunks, 1):
+                    height, width = min(CHUNK, grid.height - row), min(CHUNK, grid.width - col)
+                    values = _window(series, t, Window(row, col, height, width), len(names), dtype, nodata)
+                    out.write(values, window=RasterWindow(col, row, width, height))
+                    tick(number / len(chunks))
+        except RasterioError as error:
+            raise EngineError(
+                "DISK_FULL" if "space" in str(error).lower() else "OUTPUT_NOT_WRITABLE",
+                f"The copy {target} can't be written: {first_line(error)}.",
+                "Free some space, or choose another CLIP_FOLDER; then run it again.",
+            ) from error
+
+
+def _window(
+    series: TimeSeries, t: int, window: Window, count: int, dtype: np.dtype[Any], nodata: Any
+) -> np.ndarray[Any, Any]:
+    """(count, H, W): bands with clouds kept, then the mask; `nodata` where nothing was observed."""
+    shape = (window.height, window.width)
+    values = np.zeros((count, *shape), dtype=dtype)
+    valid, observed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    bands = len(series.bands)
+    mask = values[bands] if count > bands else None
+    series.read_date(t, window, series.bands, values[:bands], valid, observed, keep_clouds=True, mask=mask)
+    np.copyto(values, nodata, where=~observed)
+    return values
+
+
+def _scene(series: TimeSeries, t: int, target: Path) -> Scene:
+    """The scene of a copied date."""
+    info = probe(str(target))
+    scenes = series.scenes[t]
+    names, _, _ = _layout(series, t)
+    bands = tuple(
+        Band(
+            name,
+            info.href,
+            index,
+            info.dtypes[index - 1],
+            info.nodata[index - 1],
+            info.scales[index - 1],
+            info.offsets[index - 1],
+            info.grid,
+        )
+        for index, name in enumerate(names, 1)
+    )
+    covers = [scene.cloud_cover for scene in scenes if scene.cloud_cover is not None]
+    return Scene(
+        id=series.dates[t].isoformat(),
+        when=datetime.datetime.combine(series.dates[t], datetime.time(), datetime.UTC),
+        bands=bands,
+        cloud_cover=sum(covers) / len(covers) if covers else None,
+        properties={"sits:copied_from": [scene.id for scene in scenes]},
+    )

@@ -1,0 +1,200 @@
+"""Reading a window of one scene on the grid of the series.
+
+Three ways, the fastest that fits the file: a direct read where the file is on the grid, a read with repeated
+pixels where a mask has a whole multiple of the grid's pixel size, and GDAL's warper for everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+from rasterio.windows import Window as RasterWindow
+
+from sits_engine.series.clouds import MaskRule
+from sits_engine.series.gridding import intersects, reproject_bounds, same_crs
+from sits_engine.series.pool import DatasetPool
+from sits_engine.series.scenes import Band, Scene
+from sits_engine.series.types import Grid, Window
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+#: A file counts as on the grid if its pixel edges are off by less than this share of a pixel.
+_ALIGNED = 1e-3
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a file lies on a grid: its pixel (r, c) starts at (r * step + row, c * step + col) of the grid."""
+
+    step: int
+    row: int
+    col: int
+
+
+@lru_cache(maxsize=8192)
+def placement(file: Grid, grid: Grid) -> Placement | None:
+    """Placement of a file whose pixels are whole multiples of the grid's and in line with them, else None."""
+    if not same_crs(file.crs, grid.crs):
+        return None
+    (fx, fy), (gx, gy) = file.resolution, grid.resolution
+    step = round(fx / gx)
+    if file.transform.e > 0 or grid.transform.e > 0 or step < 1:
+        return None
+    extent = max(file.width, file.height, 1)
+    if abs(fx - step * gx) * extent > _ALIGNED * gx or abs(fy - step * gy) * extent > _ALIGNED * gy:
+        return None
+    col = (file.transform.c - grid.transform.c) / gx
+    row = (grid.transform.f - file.transform.f) / gy
+    if abs(col - round(col)) > _ALIGNED or abs(row - round(row)) > _ALIGNED:
+        return None
+    return Placement(step, round(row), round(col))
+
+
+@lru_cache(maxsize=8192)
+def footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
+    """Bounds of a file in the CRS of the grid."""
+    return reproject_bounds(file.bounds, file.crs, grid.crs)
+
+
+def window_bounds(grid: Grid, window: Window) -> tuple[float, float, float, float]:
+    """(xmin, ymin, xmax, ymax) of a window in the CRS of its grid."""
+    part = Grid(grid.crs, grid.window_transform(window), window.height, window.width)
+    return part.bounds
+
+
+def outside_value(dtype: np.dtype[Any], nodata: float | None) -> Any:
+    """The number that marks missing pixels: the file's own, else one that data can't sensibly have."""
+    if nodata is not None:
+        return dtype.type(nodata)
+    if dtype.kind == "f":
+        return dtype.type(np.nan)
+    return np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
+
+
+def present(values: Array, nodata: Any) -> Mask:
+    """(H, W) True where none of the (C, H, W) bands is missing; NaN and infinity are always missing."""
+    ok = np.ones(values.shape[1:], dtype=bool)
+    for band in values:
+        if band.dtype.kind == "f":
+            ok &= np.isfinite(band)
+        if nodata is not None and nodata == nodata:  # NaN is handled by isfinite
+            ok &= band != nodata
+    return ok
+
+
+def read_bands(
+    pool: DatasetPool, bands: Sequence[Band], grid: Grid, window: Window, out: Array, *, nearest: bool
+) -> Mask:
+    """Read bands of one file that share nodata into `out`.
+
+    Args:
+        bands: bands of the same file.
+        out: (C, H, W), overwritten; values of missing pixels are arbitrary.
+        nearest: nearest neighbour instead of bilinear where the file isn't on the grid.
+
+    Returns:
+        (H, W) True where every band has data.
+    """
+    first = bands[0]
+    indexes = [band.index for band in bands]
+    place = placement(first.grid, grid)
+    if place is not None and (place.step == 1 or nearest):
+        return _read_direct(pool, first, indexes, place, window, out)
+    dtype = np.dtype(first.dtype)
+    fill = outside_value(dtype, first.nodata)
+    warped = np.full(out.shape, fill, dtype=dtype)
+    with pool.use(first.href) as source:
+        reproject(
+            rasterio.band(source, indexes),
+            warped,
+            src_nodata=first.nodata,
+            dst_nodata=first.nodata,
+            dst_transform=grid.window_transform(window),
+            dst_crs=grid.crs,
+            resampling=Resampling.nearest if nearest else Resampling.bilinear,
+            init_dest_nodata=False,
+        )
+    out[:] = warped
+    return present(warped, fill)
+
+
+def _read_direct(
+    pool: DatasetPool, first: Band, indexes: list[int], place: Placement, window: Window, out: Array
+) -> Mask:
+    """Read from a file in line with the grid; pixels are repeated `step` times."""
+    step, file = place.step, first.grid
+    top, left = window.row - place.row, window.col - place.col  # of the window, in grid pixels of the file
+    row0, row1 = max(0, top), min(file.height * step, top + window.height)
+    col0, col1 = max(0, left), min(file.width * step, left + window.width)
+    if row0 >= row1 or col0 >= col1:
+        return np.zeros(out.shape[1:], dtype=bool)
+    inside = (slice(row0 - top, row1 - top), slice(col0 - left, col1 - left))
+    r0, r1, c0, c1 = row0 // step, -(-row1 // step), col0 // step, -(-col1 // step)
+    part = RasterWindow(c0, r0, c1 - c0, r1 - r0)
+    whole = step == 1 and (row1 - row0, col1 - col0) == out.shape[1:]
+    with pool.use(first.href) as source:
+        if whole and out.flags.c_contiguous:
+            source.read(indexes, window=part, out=out)
+            return present(out, first.nodata)
+        values = source.read(indexes, window=part, out_dtype=out.dtype)
+    ok = present(values, first.nodata)
+    if step > 1:
+        cut = (slice(row0 - r0 * step, row1 - r0 * step), slice(col0 - c0 * step, col1 - c0 * step))
+        values = values.repeat(step, axis=1).repeat(step, axis=2)[(slice(None), *cut)]
+        ok = ok.repeat(step, axis=0).repeat(step, axis=1)[cut]
+    out[(slice(None), *inside)] = values
+    observed = np.zeros(out.shape[1:], dtype=bool)
+    observed[inside] = ok
+    return observed
+
+
+def read_scene(
+    pool: DatasetPool,
+    scene: Scene,
+    names: Sequence[str],
+    rule: MaskRule | None,
+    grid: Grid,
+    window: Window,
+    out: Array,
+) -> tuple[Mask, Mask, Array | None] | None:
+    """Read a window of a scene into `out` (C, H, W), which must be zeros.
+
+    Returns:
+        (observed, clear, values of the mask band if the scene has it), each (H, W); None if the scene lies
+        elsewhere.
+    """
+    by_name = {band.name: band for band in scene.bands}
+    bands = [by_name[name] for name in names]
+    box = window_bounds(grid, window)
+    if not all(intersects(footprint(place, grid), box) for place in {band.grid for band in bands}):
+        return None
+    observed = np.ones(out.shape[1:], dtype=bool)
+    for start, stop in _runs(bands):
+        observed &= read_bands(pool, bands[start:stop], grid, window, out[start:stop], nearest=False)
+    if rule is None or rule.band not in by_name:
+        return observed, observed, None
+    mask_band = by_name[rule.band]
+    mask = np.zeros((1, *out.shape[1:]), dtype=mask_band.dtype)
+    observed &= read_bands(pool, [mask_band], grid, window, mask, nearest=True)
+    return observed, observed & rule.clear(mask[0]), mask[0]
+
+
+def _runs(bands: Sequence[Band]) -> list[tuple[int, int]]:
+    """Stretches of neighbouring bands that can be read with one call."""
+    runs: list[tuple[int, int]] = []
+    start = 0
+    for stop in range(1, len(bands) + 1):
+        last = stop == len(bands)
+        if last or (bands[stop].href, bands[stop].nodata) != (bands[start].href, bands[start].nodata):
+            runs.append((start, stop))
+            start = stop
+    return runs

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -211,7 +212,12 @@ def _category_names(path: Path) -> list[str]:
     """Category names of band 1 from the file's `.aux.xml` (rasterio has no call for them)."""
     side_car = path.with_name(path.name + ".aux.xml")
     try:
-        root = ElementTree.fromstring(side_car.read_bytes())
-    except (OSError, ElementTree.ParseError):
+        text = side_car.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         return []
-    return [name.text or "" for name in root.findall("PAMRasterBand[@band='1']/CategoryNames/Category")]
+    # Two fixed elements that GDAL writes: no need of an XML parser, which a stranger's file could abuse.
+    band = re.search(r'<PAMRasterBand band="1">(.*?)</PAMRasterBand>', text, re.DOTALL)
+    if band is None:
+        return []
+    names = re.findall(r"<Category\s*/>|<Category>(.*?)</Category>", band[1], re.DOTALL)
+    return [html.unescape(name) for name in names]

@@ -25,7 +25,8 @@ class PixelPredictor(Protocol):
         scale: npt.NDArray[np.float32],
         offset: npt.NDArray[np.float32],
         positions: npt.NDArray[np.generic],
-    ) -> npt.NDArray[np.float32]: ...  # noqa: D102
+    ) -> npt.NDArray[np.float32]:
+        """See `Predictor.predict_pixels`."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import rasterio
 import rasterio.shutil
@@ -158,13 +158,14 @@ def _vrt(
         ]
         if band.colors:
             entries = [(0, 0, 0, 0), *((*rgb(color), 255) for color in band.colors)]
-            rows = ('<Entry c1="%d" c2="%d" c3="%d" c4="%d"/>' % entry for entry in entries)
+            rows = (f'<Entry c1="{r}" c2="{g}" c3="{b}" c4="{a}"/>' for r, g, b, a in entries)
             parts.append(f"<ColorTable>{''.join(rows)}</ColorTable>")
         if band.categories:
             names = (f"<Category>{escape(name)}</Category>" for name in band.categories)
             parts.append(f"<CategoryNames>{''.join(names)}</CategoryNames>")
+        name = escape(str(path.absolute()))
         parts += [
-            f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(str(path.absolute()))}</SourceFilename>',
+            f'<SimpleSource><SourceFilename relativeToVRT="0">{name}</SourceFilename>',
             f"<SourceBand>{index}</SourceBand></SimpleSource></VRTRasterBand>",
         ]
     return "".join([*parts, "</VRTDataset>"])

@@ -137,7 +137,7 @@ def _alive(lock: Path, mine: Mapping[str, Any]) -> bool:
         if owner == mine:
             return False
         started = psutil.Process(owner["pid"]).create_time()
-        return abs(started - float(owner["started"])) < 1.0
+        return bool(abs(started - owner["started"]) < 1)
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return False
 

@@ -1,0 +1,273 @@
+"""A crop map from a time series and a model: as pixels and, on wish, as parcels."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import InputError
+from sits_engine.jobs.base import Job, JobResult, existing
+
+if TYPE_CHECKING:
+    from sits_engine.mapping.pipeline import Plan
+    from sits_engine.mapping.region import Region
+    from sits_engine.models.card import ModelCard
+    from sits_engine.models.inference import Predictor
+    from sits_engine.series.time_series import TimeSeries
+
+
+class MapCrops(Job):
+    """Map the crops of a region with a model: pixel map with confidence, and parcels on wish."""
+
+    title: ClassVar[str] = "Map crops"
+
+    series: Path = Field(description="time series (STAC ItemCollection, .json)")
+    model: Path = Field(description="model (.safetensors)")
+    extent: str | None = Field(
+        None, description="region of interest as xmin,xmax,ymin,ymax [EPSG:code]; default: the whole series"
+    )
+    region: str | None = Field(
+        None, description="polygon layer of the region of interest (path|layername=NAME)"
+    )
+    parcels: str | None = Field(None, description="polygon layer of parcels to classify as a whole")
+    output: Path | None = Field(None, description="crop map, cloud-optimised GeoTIFF (.tif)")
+    output_parcels: Path | None = Field(None, description="classified parcels (.gpkg)")
+    probabilities: Path | None = Field(
+        None, description="probabilities of all classes in percent, one band a class (.tif)"
+    )
+    min_mapping_unit: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="minimum mapping unit in hectares; 0: keep every pixel"
+    )
+    season_year: int | None = Field(
+        None, ge=1970, le=2200, description="year whose 1 January is day 0; default: as the series says"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = Field(0, ge=0, description="pixels computed at once; 0: what suits the device")
+    tile_size: int = Field(
+        0, ge=0, le=4096, description="side of a tile in pixels; 0: 256 or what fits in memory"
+    )
+    workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: what suits the device")
+    id_field: str | None = Field(None, description="field of the parcels that names them")
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Make the pixel map, the parcel map, or both."""
+        # Heavy imports come with the job, not with the list of jobs.
+        from sits_engine.device import select, threads
+        from sits_engine.mapping.compat import date_warnings, match_bands
+        from sits_engine.mapping.pipeline import plan
+        from sits_engine.mapping.region import make_region
+        from sits_engine.models.inference import Predictor
+        from sits_engine.outputs import check_writable
+        from sits_engine.series.time_series import TimeSeries
+
+        self._check_outputs()
+        existing(self.series, "Time series")
+        existing(self.model, "Model")
+        for path in (self.output, self.output_parcels, self.probabilities):
+            if path is not None:
+                check_writable(path)
+        ctx.progress(0.0, "Opening series and model")
+        device = select(self.device)
+        series = TimeSeries.open(self.series, season_year=self.season_year)
+        region = make_region(series.grid, self.extent, self.region)
+        ctx.progress(0.005)
+        predictor = Predictor.open(self.model, device)
+        card = predictor.card
+        if self.batch_size:
+            predictor.batch_pixels = self.batch_size
+        bands = match_bands(series, card)
+        for sentence in date_warnings(series, card):
+            ctx.warn(sentence)
+        ctx.info(
+            f"{len(series.dates)} dates, {len(bands)} bands, {region.window.width} x {region.window.height} "
+            f"pixels, {len(card.classes)} classes; device: {device.label}."
+        )
+        how = plan(device.is_cpu, threads(), self.workers)
+        result = JobResult()
+        end = 0.85 if self.parcels else 1.0
+        if self.output is not None:
+            self._pixels(ctx, result, series, region, predictor, bands, how, end)
+        if self.parcels:
+            self._parcels(ctx, result, series, region, predictor, bands, end if self.output else 0.01)
+        return result
+
+    def _check_outputs(self) -> None:
+        if self.output is None and self.output_parcels is None:
+            raise InputError(
+                "There is no output.", "Give OUTPUT (.tif), or PARCELS and OUTPUT_PARCELS (.gpkg)."
+            )
+        if self.output_parcels is not None and not self.parcels:
+            raise InputError("OUTPUT_PARCELS is given without PARCELS.", "Choose the parcel layer.")
+        if self.parcels and self.output_parcels is None:
+            raise InputError(
+                "PARCELS is given without OUTPUT_PARCELS.", "Say where the classified parcels go."
+            )
+        if self.probabilities is not None and self.output is None:
+            raise InputError("PROBABILITIES is given without OUTPUT.", "Say where the crop map goes.")
+        for path, suffix in (
+            (self.output, ".tif"),
+            (self.probabilities, ".tif"),
+            (self.output_parcels, ".gpkg"),
+        ):
+            if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
+                raise InputError(
+                    f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}."
+                )
+        if self.output is not None and self.output == self.probabilities:
+            raise InputError("OUTPUT and PROBABILITIES are the same file.", "Choose two names.")
+
+    def _pixels(
+        self,
+        ctx: JobContext,
+        result: JobResult,
+        series: TimeSeries,
+        region: Region,
+        predictor: Predictor,
+        bands: list[str],
+        how: Plan,
+        end: float,
+    ) -> None:
+        from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+        from sits_engine.mapping.produce import MapRequest, produce
+        from sits_engine.mapping.tiles import tile_size_for
+
+        assert self.output is not None
+        began = time.monotonic()
+        card = predictor.card
+        itemsize = series.number_type(bands).itemsize
+        size = self.tile_size or tile_size_for(len(series.dates), len(bands), itemsize)
+        facts = self._facts(series, region, predictor, bands) | {
+            "tile": size,
+            "probabilities": self.probabilities is not None,
+        }
+        journal = Journal.open(work_folder(self.output), fingerprint(facts))
+        if journal.discarded:
+            ctx.info(
+                "Unfinished work of an earlier run was found beside the output, but series, model, region or "
+                "settings have changed since: it was thrown away."
+            )
+        elif journal.done:
+            ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
+        request = MapRequest(
+            series=series,
+            bands=bands,
+            region=region,
+            predictor=predictor,
+            card=card,
+            tile_size=size,
+            plan=how,
+            output=self.output,
+            probabilities=self.probabilities,
+            min_mapping_unit=self.min_mapping_unit,
+            tags=self._tags(series, card),
+        )
+        try:
+            summary = produce(
+                request, journal, lambda done, phase: ctx.progress(0.01 + (end - 0.01) * done, phase)
+            )
+        except BaseException:
+            journal.close()
+            raise
+        journal.remove()
+        seconds = time.monotonic() - began
+        ctx.info(
+            f"{summary.pixels} pixels classified in {seconds:.0f} s"
+            + (
+                f" ({summary.resumed} of {summary.tiles} tiles were finished before)"
+                if summary.resumed
+                else ""
+            )
+            + "."
+        )
+        if summary.pixels == 0:
+            ctx.warn("The map is empty: no pixel of the region is clear at any date.")
+        if summary.sieved:
+            ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
+        result.outputs["output"] = str(self.output)
+        if self.probabilities is not None:
+            result.outputs["probabilities"] = str(self.probabilities)
+        result.scores |= {
+            "pixels": summary.pixels,
+            "areas": {name: round(area, 4) for name, area in summary.hectares.items()},
+            "season_start": series.dates[0].isoformat(),
+            "season_end": series.dates[-1].isoformat(),
+            "classes": [
+                {"value": i, "name": c.name, "color": c.color} for i, c in enumerate(card.classes, 1)
+            ],
+        }
+
+    def _parcels(
+        self,
+        ctx: JobContext,
+        result: JobResult,
+        series: TimeSeries,
+        region: Region,
+        predictor: Predictor,
+        bands: list[str],
+        start: float,
+    ) -> None:
+        from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+        from sits_engine.mapping.parcels import classify_parcels, find_parcels, write_parcels
+
+        assert self.parcels is not None
+        assert self.output_parcels is not None
+        share = ctx.part(start, 1.0, "Classifying parcels")
+        parcels = find_parcels(self.parcels, region, self.id_field)
+        for note in parcels.notes:
+            ctx.warn(note)
+        geometries = hashlib.sha256(b"".join(parcels.frame.geometry.to_wkb())).hexdigest()
+        facts = self._facts(series, region, predictor, bands) | {"parcels": geometries}
+        journal = Journal.open(work_folder(self.output_parcels), fingerprint(facts))
+        try:
+            card = predictor.card
+            probabilities, dates = classify_parcels(
+                series, parcels, bands, predictor, len(card.classes), journal, lambda done: share(0.95 * done)
+            )
+            known = write_parcels(self.output_parcels, parcels, card, probabilities, dates)
+        except BaseException:
+            journal.close()
+            raise
+        journal.remove()
+        if known < len(dates):
+            ctx.warn(
+                f"{len(dates) - known} of {len(dates)} parcels have no clear pixel at any date: no class."
+            )
+        result.outputs["output_parcels"] = str(self.output_parcels)
+        result.scores |= {"parcels": len(dates), "parcels_classified": known}
+        share(1.0)
+
+    def _facts(
+        self, series: TimeSeries, region: Region, predictor: Predictor, bands: list[str]
+    ) -> dict[str, object]:
+        """All that a tile's result depends on."""
+        return {
+            "engine": __version__,
+            "series": series.fingerprint(),
+            "model": hashlib.sha256(self.model.read_bytes()).hexdigest(),
+            "region": region.fingerprint(),
+            "bands": bands,
+            "positions": series.positions.tolist(),
+            "device": predictor.device.torch.type,
+            "batch": predictor.batch_pixels,
+            # compiled and plain code differ in the last digits
+            "compiled": bool(getattr(predictor, "compiled", False)),
+        }
+
+    def _tags(self, series: TimeSeries, card: ModelCard) -> dict[str, str]:
+        """Metadata of the map: no clock, no paths, so that equal inputs give equal bytes."""
+        return {
+            "SITS_ENGINE": __version__,
+            "SITS_MODEL": self.model.name,
+            "SITS_MODEL_SHA256": card.tensors_sha256,
+            "SITS_SERIES": series.title,
+            "SITS_DATES": str(len(series.dates)),
+            "SITS_SEASON_START": series.dates[0].isoformat(),
+            "SITS_SEASON_END": series.dates[-1].isoformat(),
+            "SITS_MIN_MAPPING_UNIT_HA": f"{self.min_mapping_unit:g}",
+        }

@@ -1,0 +1,252 @@
+"""A map from beginning to end: tiles with a journal, assembly, sieve, files under their final names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.windows import Window as RioWindow
+
+from sits_engine.errors import EngineError
+from sits_engine.mapping import cog
+from sits_engine.mapping.areas import pixel_area_ha
+from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
+from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
+from sits_engine.mapping.journal import Journal
+from sits_engine.mapping.pipeline import Plan, Readable, run_tiles
+from sits_engine.mapping.region import Region
+from sits_engine.mapping.sieve import pixels_of, sieve_band
+from sits_engine.mapping.tiles import tiles_of
+from sits_engine.models.card import ModelCard
+from sits_engine.outputs import partial, publish
+from sits_engine.series.types import Window
+
+#: Shares of the job's time, for the progress bar: tiles, assembly and sieve, files.
+TILES_END, ASSEMBLY_END = 0.9, 0.94
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """What is to be mapped, and where it goes.
+
+    Attributes:
+        series: time series.
+        bands: its names of the model's bands, in the model's order.
+        region: region of interest on its grid.
+        predictor: model on a device; safe from several threads.
+        card: the model's card.
+        tile_size: side of a tile in pixels.
+        plan: how the work is spread.
+        output: class map (.tif).
+        probabilities: file for the probabilities of all classes, or None.
+        min_mapping_unit: hectares, 0 for none.
+        tags: metadata of the files; nothing that changes from run to run.
+    """
+
+    series: Readable
+    bands: Sequence[str]
+    region: Region
+    predictor: PixelPredictor
+    card: ModelCard
+    tile_size: int
+    plan: Plan
+    output: Path
+    probabilities: Path | None = None
+    min_mapping_unit: float = 0.0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """What was mapped.
+
+    Attributes:
+        pixels: classified pixels.
+        hectares: area of each class, in the order of the card.
+        sieved: pixels that the minimum mapping unit changed.
+        resumed: tiles taken from an earlier run.
+        tiles: all tiles.
+    """
+
+    pixels: int
+    hectares: dict[str, float]
+    sieved: int
+    resumed: int
+    tiles: int
+
+
+def map_classes(card: ModelCard) -> list[MapClass]:
+    """Classes of a model as values of a map. A class name is also one of its codes."""
+    return [
+        MapClass(i, c.name, c.color, tuple(dict.fromkeys([*c.codes, c.name])))
+        for i, c in enumerate(card.classes, start=1)
+    ]
+
+
+def tile_name(tile: Window) -> str:
+    """Name of a tile in the journal."""
+    return f"tile-{tile.row}-{tile.col}"
+
+
+def produce(request: MapRequest, journal: Journal, progress: Callable[[float, str], None]) -> MapSummary:
+    """Make the map; finished tiles of the journal are not computed again.
+
+    Args:
+        request: what to do.
+        journal: open for these very inputs; the caller removes it when this returns.
+        progress: receives the done share 0..1 and the phase; raises to cancel.
+
+    Raises:
+        EngineError: DISK_FULL and whatever series and predictor raise.
+    """
+    tiles = list(tiles_of(request.region.window, request.tile_size))
+    done = journal.done
+    left = [tile for tile in tiles if tile_name(tile) not in done]
+    _check_space(request, len(left) / len(tiles))
+    total = request.region.window.height * request.region.window.width
+    finished = total - sum(tile.height * tile.width for tile in left)
+
+    def tick(pixels: int) -> None:
+        nonlocal finished
+        finished += pixels
+        progress(TILES_END * finished / total, "Classifying")
+
+    def keep(tile: Window, result: TileResult) -> None:
+        arrays = {"classes": result.classes, "confidence": result.confidence}
+        if result.probabilities is not None:
+            arrays["probabilities"] = result.probabilities
+        journal.store(tile_name(tile), arrays)
+
+    if left:
+        run_tiles(
+            request.series,
+            request.bands,
+            request.region,
+            left,
+            request.predictor,
+            len(request.card.classes),
+            request.plan,
+            keep,
+            tick,
+            want_probabilities=request.probabilities is not None,
+        )
+    progress(TILES_END, "Writing the map")
+    pixels, sieved = _write(request, journal, tiles, progress)
+    area = pixel_area_ha(request.region.map_grid)
+    hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}
+    return MapSummary(int(pixels[:, 1:].sum()), hectares, sieved, len(tiles) - len(left), len(tiles))
+
+
+def _write(
+    request: MapRequest, journal: Journal, tiles: Sequence[Window], progress: Callable[[float, str], None]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Write and publish the files; returns (H, 256) pixels of each class in each row, and sieved pixels."""
+    grid, card = request.region.map_grid, request.card
+    plain = journal.folder / "plain.tif"
+    shares = journal.folder / "shares.tif"
+    k = len(card.classes)
+    with rasterio.Env(GDAL_CACHEMAX=cog.CACHE_MB):
+        with cog.create_plain(plain, grid, 2, 0) as image:
+            for number, tile in enumerate(tiles):
+                stored = journal.load(tile_name(tile))
+                window = _inside(request.region, tile)
+                image.write(stored["classes"], 1, window=window)
+                image.write(stored["confidence"], 2, window=window)
+                progress(TILES_END + 0.02 * number / len(tiles), "Writing the map")
+        if request.probabilities is not None:
+            with cog.create_plain(shares, grid, k, PROBABILITY_NODATA) as image:
+                for number, tile in enumerate(tiles):
+                    stored = journal.load(tile_name(tile))
+                    image.write(stored["probabilities"], window=_inside(request.region, tile))
+                    progress(TILES_END + 0.02 + 0.01 * number / len(tiles), "Writing the map")
+        classes, sieved = plain, 0
+        if request.min_mapping_unit > 0:
+            classes = journal.folder / "sieved.tif"
+            unit = pixels_of(request.min_mapping_unit, float(pixel_area_ha(grid).mean()))
+            with rasterio.open(plain) as source, cog.create_plain(classes, grid, 1, 0) as target:
+                sieved = sieve_band(
+                    source,
+                    target,
+                    unit,
+                    lambda share: progress(TILES_END + 0.03 + 0.01 * share, "Removing small patches"),
+                )
+        counts = _rows(classes, grid.height)
+    named = map_classes(card)
+    names = ["", *(c.name for c in named)]
+    bands = [
+        cog.BandInfo("class", 0, "", names, [c.color for c in named]),
+        cog.BandInfo("confidence (%)", 0, "%"),
+    ]
+    tags = {**request.tags, CLASSES_TAG: classes_tag(named)}
+    ready: dict[Path, Path] = {}
+    if request.probabilities is not None:
+        percent = [cog.BandInfo(f"{c.name} (%)", PROBABILITY_NODATA, "%") for c in named]
+        progress(ASSEMBLY_END, "Writing the probabilities")
+        # It may lie on another disk than the work folder: its temporary neighbour is its own.
+        temporary = partial(request.probabilities)
+        sources = [(shares, i + 1) for i in range(k)]
+        ready |= _named(cog.write_cog(sources, temporary, grid, percent, tags), request.probabilities)
+    progress(0.97, "Writing the map")
+    files = cog.write_cog([(classes, 1), (plain, 2)], journal.folder / "map.tif", grid, bands, tags)
+    ready |= _named(files, request.output)
+    progress(1.0, "Writing the map")
+    for final in (request.output, request.probabilities):
+        if final is not None and side_car(final) not in ready.values():
+            # That of an older map of this name would describe the new one wrongly.
+            side_car(final).unlink(missing_ok=True)
+    publish(ready)
+    return counts, sieved
+
+
+def side_car(path: Path) -> Path:
+    """Where GDAL keeps what a GeoTIFF can't hold."""
+    return path.with_name(path.name + ".aux.xml")
+
+
+def _named(files: Sequence[Path], final: Path) -> dict[Path, Path]:
+    """Written file -> final name, the main file last."""
+    *extra, main = files
+    pairs = {}
+    for path in extra:
+        # registered, so that it goes away with the main file if the job ends here
+        pairs[path.rename(partial(side_car(final)))] = side_car(final)
+    return {**pairs, main: final}
+
+
+def _inside(region: Region, tile: Window) -> RioWindow:
+    """Window of a tile in the map, which begins at the region's corner."""
+    return RioWindow(tile.col - region.window.col, tile.row - region.window.row, tile.width, tile.height)
+
+
+def _rows(path: Path, height: int) -> npt.NDArray[np.int64]:
+    """(H, 256) pixels of each value in each row."""
+    counts = np.zeros((height, 256), np.int64)
+    with rasterio.open(path) as image:
+        step = cog.BLOCK
+        for row in range(0, height, step):
+            values = image.read(1, window=RioWindow(0, row, image.width, min(step, height - row)))
+            for i, line in enumerate(values, start=row):
+                counts[i] = np.bincount(line, minlength=256)
+    return counts
+
+
+def _check_space(request: MapRequest, share_left: float) -> None:
+    """Raise DISK_FULL before hours of work rather than after them."""
+    pixels = request.region.window.height * request.region.window.width
+    bands = 2 + (request.min_mapping_unit > 0)
+    if request.probabilities is not None:
+        bands += len(request.card.classes)
+    needed = pixels * bands * (1.0 + 0.5 + 0.5 * share_left)  # plain, map, tiles (compressed)
+    free = shutil.disk_usage(request.output.parent).free
+    if free < needed:
+        raise EngineError(
+            "DISK_FULL",
+            f"The map needs about {needed / 2**20:.0f} MiB in {request.output.parent} while it is made; "
+            f"{free / 2**20:.0f} MiB are free.",
+            "Free some space, or choose an output folder on another disk.",
+        )

@@ -120,11 +120,8 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
             ),
             text(
                 "DATE_PATTERN",
-                tr("Pattern of the date in file names (regular expression)"),
-                tr(
-                    "Only needed where dates are not found. Name the groups year, month and day, or year "
-                    "and doy, e.g. (?P<year>\\d{4})-(?P<doy>\\d{3})."
-                ),
+                tr("Pattern of the date in file names"),
+                tr("Only needed where dates are not found: %Y year, %m month, %d day, for example %Y_%m_%d."),
             ),
             text(
                 "BANDS",
@@ -160,7 +157,7 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
                 "SEASON_YEAR",
                 tr("Season year"),
                 tr("Days are counted from 1 January of this year. Without it: the year of the median date."),
-                low=1970,
+                low=1972,
                 high=2100,
             ),
             number(

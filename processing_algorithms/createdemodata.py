@@ -43,10 +43,13 @@ class CreateDemoData(InSeries, EngineAlgorithm):
             number(
                 "SIZE",
                 tr("Size of each region (pixels of 10 m a side)"),
-                tr("512 pixels are 5.1 km with some hundred parcels; 256 is enough for a quick try."),
+                tr(
+                    "An even number. 512 pixels are 5.1 km with some hundred parcels; 256 is enough for a "
+                    "quick try."
+                ),
                 default=512,
                 low=64,
-                high=4096,
+                high=2048,
                 advanced=False,
             ),
             choice(
@@ -64,7 +67,7 @@ class CreateDemoData(InSeries, EngineAlgorithm):
                 "SEED",
                 tr("Random seed"),
                 tr("The same seed and parameters give identical files."),
-                default=1,
+                default=0,
                 low=0,
                 high=2**31 - 1,
                 advanced=False,
@@ -73,17 +76,17 @@ class CreateDemoData(InSeries, EngineAlgorithm):
                 "DATES",
                 tr("Acquisition dates per region"),
                 tr("Dates are irregular, and not the same in the two regions."),
-                default=26,
-                low=6,
-                high=150,
+                default=28,
+                low=3,
+                high=60,
             ),
             number(
                 "SHIFT_DAYS",
                 tr("Shift of the season between the regions (days)"),
                 tr("Crops of region B develop this many days earlier than those of region A."),
                 default=28,
-                low=-90,
-                high=90,
+                low=-60,
+                high=60,
             ),
         ):
             self.addParameter(parameter)

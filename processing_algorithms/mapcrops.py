@@ -70,7 +70,7 @@ class MapCrops(InMapping, EngineAlgorithm):
                 ),
             ),
             described(
-                QgsProcessingParameterRasterDestination("OUTPUT", tr("Crop map")),
+                QgsProcessingParameterRasterDestination("OUTPUT", tr("Crop map"), None, True, True),
                 tr(
                     "Cloud-optimised GeoTIFF: band 1 the class with colours and names, band 2 the "
                     "confidence (%)."
@@ -126,9 +126,8 @@ class MapCrops(InMapping, EngineAlgorithm):
             number(
                 "TILE_SIZE",
                 tr("Tile size (pixels)"),
-                tr("Memory grows with it."),
-                default=256,
-                low=64,
+                tr("Memory grows with it. Without it: 256, or what fits."),
+                low=16,
                 high=4096,
             ),
             number(

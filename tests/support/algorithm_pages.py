@@ -1,0 +1,109 @@
+"""Write docs/algorithms/<id>.md and tests/contract/provider.json from what the algorithms say of themselves.
+
+    python3 tests/support/algorithm_pages.py
+
+A test compares both with the algorithms, so that neither goes stale.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools"), str(Path(__file__).parent)]
+
+import provider_help  # noqa: E402
+
+TYPES = {
+    "number": "number",
+    "enum": "choice",
+    "boolean": "yes or no",
+    "string": "text",
+    "source": "vector layer",
+    "raster": "raster layer",
+    "multilayer": "several layers or files",
+    "field": "field",
+    "extent": "extent",
+    "crs": "coordinate system",
+    "file": "file or folder",
+    "datetime": "date",
+    "authcfg": "authentication configuration",
+    "fileDestination": "new file",
+    "folderDestination": "new folder",
+    "rasterDestination": "new raster",
+    "vectorDestination": "new vector layer",
+}
+
+
+def page(answer):
+    """The page (Markdown) of one algorithm, from its answer to `qgis_process --json help`."""
+    details = answer["algorithm_details"]
+    slug = details["id"].split(":")[1]
+    lines = [f"# {details['name']}", "", f"`{details['id']}` · group *{details['group']}*", ""]
+    lines += [details["short_description"], ""]
+    text = ROOT / "resources" / "help" / f"{slug}.html"
+    if text.is_file():
+        lines += [text.read_text(encoding="utf-8").strip(), ""]
+    for title, advanced in (("Parameters", False), ("Advanced parameters", True)):
+        chosen = {k: p for k, p in answer["parameters"].items() if p["is_advanced"] == advanced}
+        if chosen:
+            lines += [f"## {title}", "", "| Name | Meaning | Type | Default |", "|---|---|---|---|"]
+            lines += [_row(name, item) for name, item in chosen.items()]
+            lines.append("")
+    if answer["outputs"]:
+        lines += ["## Outputs", "", "| Name | Meaning |", "|---|---|"]
+        lines += [f"| `{name}` | {item['description']} |" for name, item in answer["outputs"].items()]
+        lines.append("")
+    lines += ["## From a terminal", "", "```sh", _command(answer), "```", ""]
+    return "\n".join(lines)
+
+
+def _row(name, item):
+    raw = item["raw_definition"]
+    kind = TYPES.get(item["type"]["id"], item["type"]["name"].lower())
+    if item["type"]["id"] == "enum":
+        kind = ", ".join(f"`{option}`" for option in raw["options"])
+    if item["optional"]:
+        kind += ", optional"
+    default = item["default_value"]
+    shown = (
+        ""
+        if default is None or isinstance(default, (dict, list))
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
+    words = f"**{item['description']}.** {item['help']}".replace("|", "\\|")
+    return f"| `{name}` | {words} | {kind} | {shown} |"
+
+
+def _command(answer):
+    """A call with the required parameters."""
+    needed = [
+        name
+        for name, item in answer["parameters"].items()
+        if not item["optional"] and item["default_value"] is None
+    ]
+    words = " ".join(f"{name}=…" for name in needed)
+    return f"qgis_process run {answer['algorithm_details']['id']}" + (f" -- {words}" if words else "")
+
+
+def main():
+    """Stage the plugin, ask it, write the files."""
+    import stage
+
+    staged = stage.stage(ROOT / "build" / "stage").parent
+    with tempfile.TemporaryDirectory() as profile:
+        help_of = provider_help.provider_help(staged, profile)
+    folder = ROOT / "docs" / "algorithms"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, answer in help_of.items():
+        (folder / f"{name.split(':')[1]}.md").write_text(page(answer), encoding="utf-8")
+    text = json.dumps(provider_help.contract(help_of), indent=1, ensure_ascii=False)
+    (ROOT / "tests" / "contract" / "provider.json").write_text(text + "\n", encoding="utf-8")
+    print(f"{len(help_of)} algorithms")
+
+
+if __name__ == "__main__":
+    main()

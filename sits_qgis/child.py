@@ -91,10 +91,3 @@ def _signal_group(process, force):
     # The group outlives its leader while children run, so it is tried even when the leader is gone.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL if force else signal.SIGTERM)
-
-
-def close_pipes(process):
-    """Close what is left of the three pipes; a broken pipe is no news."""
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        with contextlib.suppress(OSError):
-            pipe.close()

@@ -1,6 +1,7 @@
 """What a person pastes into a bug report: versions, devices, folders, last error."""
 
 import html
+import os
 import platform
 import re
 from itertools import islice
@@ -50,7 +51,8 @@ def engine_facts(feedback):
         where = environment.find()
     except environment.EngineMissing as missing:
         return [(tr("Engine"), str(missing))]
-    facts = [(tr("Engine"), f"{where.flavour}, {where.interpreter} ({engine_record()})")]
+    named = environment.VARIABLE if os.environ.get(environment.VARIABLE) else engine_record()
+    facts = [(tr("Engine"), f"{where.flavour}, {where.interpreter} ({named})")]
     try:
         scores = process.run_job("status", {}, feedback, where).scores
     except QgsProcessingException as error:

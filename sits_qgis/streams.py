@@ -38,6 +38,8 @@ class Lines:
         except (OSError, ValueError):
             # The pipe was closed under us: the run is over.
             return
+        finally:
+            pipe.close()
 
     def get(self, timeout):
         """Next (source, text), or None after `timeout` seconds without one."""

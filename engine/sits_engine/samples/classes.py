@@ -50,9 +50,10 @@ COLORS_BY_WORD = (
     (r"^other$|unknown", OTHER_COLOR),
 )
 #: Well distinguishable colours for the rest (Kelly's set without black, white and grey).
-SPARE_COLORS = tuple(
-    f"#{digits}"
-    for digits in ["f3c300", "875692", "f38400", "a1caf1", "be0032", "c2b280", "008856", "e68fac", "0067a5", "f99379", "604e97", "f6a600", "b3446c", "dcd300", "882d17", "8db600", "654522", "e25822", "2b3d26"]
+SPARE_COLORS = (
+    *("#f3c300", "#875692", "#f38400", "#a1caf1", "#be0032", "#c2b280", "#008856"),
+    *("#e68fac", "#0067a5", "#f99379", "#604e97", "#f6a600", "#b3446c", "#dcd300"),
+    *("#882d17", "#8db600", "#654522", "#e25822", "#2b3d26"),
 )
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}$")
 

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sits_engine import device
+from sits_engine.context import JobContext
+from sits_engine.errors import Cancelled, InputError
+from sits_engine.learning.effort import plan
+from sits_engine.learning.supervised import FitOptions, fit, normalisation
+from sits_engine.learning.transforms import Sampling
+from sits_engine.models.registry import build, pseltae_hyperparameters
+from sits_engine.samples.pixel_sets import PixelSets, offsets_of
+
+CPU = device.select("cpu")
+OPTIONS = FitOptions(
+    epochs=6, steps_per_epoch=10, sampling=Sampling(pixels=4, dates=8), batch_size=32, seed=4
+)
+
+
+def seasons(n=90, dates=10, seed=0) -> PixelSets:
+    """Three crops that peak at different days; half the values clouded with noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    sizes = rng.integers(1, 7, n)
+    owner = np.repeat(np.arange(n), sizes)
+    positions = np.tile(np.linspace(60, 300, dates).astype(np.int32), (n, 1))
+    peak = np.array([110, 180, 250])[labels] + rng.normal(0, 8, n)
+    curve = np.exp(-(((positions - peak[:, None]) / 40) ** 2))
+    values = np.stack([0.1 + 0.3 * curve[owner], 0.5 - 0.2 * curve[owner]], axis=-1)
+    values += rng.normal(0, 0.02, values.shape)
+    valid = rng.random(values.shape[:2]) < 0.8
+    valid[:, 0] = True
+    return PixelSets(
+        bands=("B08", "B04"),
+        values=(values * valid[..., None]).astype(np.float32),
+        valid=valid,
+        offsets=offsets_of(sizes),
+        positions=positions,
+        labels=labels.astype(np.int64),
+        classes=("early", "middle", "late"),
+        ids=np.arange(n).astype(str),
+        xy=np.full((n, 2), np.nan),
+        region=np.zeros(n, dtype=np.int16),
+        blocks=np.full(n, -1, dtype=np.int64),
+    )
+
+
+def small_network():
+    return build("pseltae", pseltae_hyperparameters(2, 3, width="small"))
+
+
+def run(options=OPTIONS, make=small_network, ctx=None, **changes):
+    train, validation = seasons(), seasons(30, seed=1)
+    options = dataclasses.replace(options, **changes)
+    return fit(make, train, validation, normalisation(train, "standard"), options, CPU, ctx or JobContext())
+
+
+def test_learns_and_keeps_the_best_weights() -> None:
+    metrics = []
+    ctx = JobContext(lambda kind, fields: metrics.append(fields["name"]) if kind == "metric" else None)
+    result = run(ctx=ctx)
+    assert max(row.validation_macro_f1 for row in result.epochs) > 0.9
+    assert result.epochs[result.best_epoch - 1].validation_macro_f1 == max(
+        row.validation_macro_f1 for row in result.epochs
+    )
+    assert result.epochs[0].learning_rate == pytest.approx(1e-3)
+    assert result.epochs[-1].learning_rate < 1e-4
+    assert not result.module.training
+    assert metrics.count("validation_macro_f1") == len(result.epochs)
+
+
+def test_same_seed_on_the_cpu_gives_identical_tensors() -> None:
+    first, again, other = run(epochs=2), run(epochs=2), run(epochs=2, seed=5)
+    a, b, c = (r.module.state_dict() for r in (first, again, other))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["decoder.1.weight"], c["decoder.1.weight"])
+
+
+def test_stops_early_when_validation_no_longer_improves() -> None:
+    lines = []
+    ctx = JobContext(lambda kind, fields: lines.append(fields.get("text", "")))
+    result = run(epochs=60, patience=2, steps_per_epoch=6, ctx=ctx)
+    assert len(result.epochs) < 60
+    assert len(result.epochs) == result.best_epoch + 2
+    assert any("no better validation macro-F1 since epoch" in line for line in lines)
+
+
+def test_cancel_between_steps() -> None:
+    ctx = JobContext()
+
+    def progress(fraction: float, words: str) -> None:
+        if fraction > 0.1:
+            ctx.cancel()
+
+    train = seasons()
+    with pytest.raises(Cancelled):
+        fit(small_network, train, train, normalisation(train, "standard"), OPTIONS, CPU, ctx, progress)
+
+
+class Greedy(torch.nn.Module):
+    """Runs out of memory with more than 12 samples."""
+
+    def __init__(self, limit: int = 12) -> None:
+        super().__init__()
+        self.limit = limit
+        self.inner = small_network()
+
+    def forward(self, pixels, *rest):
+        if self.training and len(pixels) > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.inner(pixels, *rest)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so() -> None:
+    ctx = JobContext()
+    result = run(make=Greedy, epochs=1, ctx=ctx)
+    assert result.batch_size == 8
+    assert any("batches of 8 parcels" in text for text in ctx.warnings)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(make=lambda: Greedy(4), epochs=1)
+
+
+def test_normalisation_is_that_of_the_valid_pixels() -> None:
+    sets = seasons()
+    bands = normalisation(sets, "standard")
+    for c, band in enumerate(bands):
+        seen = sets.values[..., c][sets.valid]
+        assert band.mean == pytest.approx(seen.mean(), rel=1e-5)
+        assert band.std == pytest.approx(seen.std(), rel=1e-4)
+    sets.values[..., 0] = 0
+    assert normalisation(sets, "standard")[0].std == 1.0
+    published = normalisation(sets, "published")[1]
+    # reflectance 0.1 is digital number 1000, and 1000 / 65535 = 0.0153
+    assert (0.1 - published.mean) / published.std == pytest.approx(1000 / 65535, rel=1e-6)
+
+
+def test_nothing_to_train_on_and_no_validation() -> None:
+    train = seasons()
+    bands = normalisation(train, "standard")
+    none = train.subset([])
+    with pytest.raises(InputError, match="No parcel is left"):
+        fit(small_network, none, train, bands, OPTIONS, CPU, JobContext())
+    result = fit(small_network, train, none, bands, dataclasses.replace(OPTIONS, epochs=2), CPU, JobContext())
+    assert result.best_epoch == 2
+
+
+def test_divergence_is_told() -> None:
+    with pytest.raises(InputError, match="diverged in epoch 1"):
+        run(learning_rate=float("inf"))
+
+
+def test_effort_scales_with_the_data() -> None:
+    quick, standard, thorough = (plan(e, 20_000, 128, 500) for e in ("quick", "standard", "thorough"))
+    assert quick.epochs * quick.steps_per_epoch <= standard.epochs * standard.steps_per_epoch / 3
+    assert thorough.epochs * thorough.steps_per_epoch == 10_000
+    tiny = plan("standard", 200, 128, 1)
+    assert tiny.steps_per_epoch < standard.steps_per_epoch
+    assert tiny.pixels_per_set == 1

@@ -24,6 +24,7 @@ from sits_engine.learning.sampler import BalancedSampler
 from sits_engine.learning.summary import EpochRow
 from sits_engine.learning.transforms import Batch, Collator, Sampling
 from sits_engine.models.card import BandCard
+from sits_engine.models.training_form import TrainingForm
 from sits_engine.samples.pixel_sets import PixelSets
 
 #: Smallest batch: batch norm needs several samples.
@@ -154,7 +155,7 @@ class _Run:
         self.batch_size = options.batch_size
         self.samples = 0
         self._module, self._options, self._device, self._ctx = module, options, device, ctx
-        self._form = module
+        self._form = TrainingForm(module)
         self._optimizer = schedule.adam(module, options.learning_rate, options.weight_decay)
         self._schedule = schedule.cosine(self._optimizer, options.epochs * options.steps_per_epoch)
         self._collate = Collator(train, bands, options.sampling)

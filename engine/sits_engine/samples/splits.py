@@ -110,14 +110,13 @@ def assign_groups(counts: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.in
         (G,) side.
     """
     rng = np.random.default_rng(seed)
-    best, best_cost = None, np.inf
+    best, best_cost = np.zeros(len(counts), dtype=np.int64), np.inf
     # with thousands of small groups one order is as good as another
     for _ in range(max(2, min(TRIES, 8000 // max(1, len(counts))))):
         side = _greedy(counts, rng)
         cost = _cost(counts, side)
         if cost < best_cost:
             best, best_cost = side, cost
-    assert best is not None
     return best
 
 

@@ -1,6 +1,7 @@
-"""An engine that misbehaves on order: speaks the protocol of `engine/sits_engine/protocol.py`, standard library only.
+"""An engine that misbehaves on order: speaks the protocol of `sits_engine/protocol.py`.
 
-The job's field `behave` says how; run like the real one: `python -s -u -X utf8 fake_engine.py serve-job`.
+The job's field `behave` says how, or the JSON in the variable FAKE_ENGINE where the job's fields can't be
+chosen (real algorithms). Run like the real one: `python -s -u -X utf8 fake_engine.py serve-job`.
 """
 
 import json
@@ -35,16 +36,24 @@ def watch(behave):
         os._exit(1)
 
 
+def promised(params, output):
+    """Outputs of the result; a liar promises a file that it did not write."""
+    if params.get("behave") == "liar":
+        return {"output_folder": output + ".not-there", "output": output}
+    return {"output": output} if output else {}
+
+
 def main():
-    if os.environ.get("FAKE_ENGINE") == "mute":
+    orders = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
+    if orders.get("behave") == "mute":
         time.sleep(60)
-    if os.environ.get("FAKE_ENGINE") == "stillborn":
+    if orders.get("behave") == "stillborn":
         print("ImportError: No module named torch", file=sys.stderr)
         return 1
-    protocol = 99 if os.environ.get("FAKE_ENGINE") == "foreign" else 1
+    protocol = 99 if orders.get("behave") == "foreign" else 1
     send("hello", protocol=protocol, engine="fake", python="3.11", pid=os.getpid(), log="/logs/fake.log")
     request = json.loads(sys.stdin.readline())
-    params = request.get("params", {})
+    params = {**request.get("params", {}), **orders}
     behave = params.get("behave", "well")
     if "pids" in params:
         pids = [os.getpid()]
@@ -56,6 +65,9 @@ def main():
             json.dump(pids, file)
     threading.Thread(target=watch, args=(behave,), daemon=True).start()
     output = params.get("output", "")
+    if "output_folder" in params:
+        os.makedirs(params["output_folder"], exist_ok=True)
+        output = os.path.join(params["output_folder"], "output.txt")
     if behave in ("hang", "ignore"):
         if output:
             folder, name = os.path.split(output)
@@ -73,7 +85,9 @@ def main():
     if behave == "silent":
         return 0
     if behave == "garbage":
-        sys.stdout.buffer.write(b"\xff\xfe\x00 binary\nnot json\n[1, 2]\n{\"type\": 5}\n{broken\n" + b"x" * 100000 + b"\n")
+        sys.stdout.buffer.write(
+            b'\xff\xfe\x00 binary\nnot json\n[1, 2]\n{"type": 5}\n{broken\n' + b"x" * 100000 + b"\n"
+        )
         send("progress", percent="many", phase=3, seconds_left="soon")
         send("metric", name="f1", value=None)
         send("novelty", anything=1)
@@ -92,7 +106,7 @@ def main():
             file.write(json.dumps({"params": params, "env": dict(os.environ), "argv": sys.argv}))
     send(
         "result",
-        outputs={"output": output} if output else {},
+        outputs=promised(params, output),
         scores={"accuracy": 0.5, "note": "good", "pixels": 7},
         warnings=["Something to know."],
     )

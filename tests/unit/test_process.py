@@ -109,7 +109,7 @@ def test_cancel_ends_every_engine_within_two_seconds(run, tmp_path, behave):
 
 
 def test_an_engine_that_says_nothing_is_given_up(run, monkeypatch):
-    monkeypatch.setenv("FAKE_ENGINE", "mute")
+    monkeypatch.setenv("FAKE_ENGINE", '{"behave": "mute"}')
     started = time.monotonic()
     with pytest.raises(QgsProcessingException, match="did not answer within 1 s"):
         run(Recording(), hello_within=1.0)
@@ -117,14 +117,14 @@ def test_an_engine_that_says_nothing_is_given_up(run, monkeypatch):
 
 
 def test_an_engine_that_does_not_start_says_why(run, monkeypatch):
-    monkeypatch.setenv("FAKE_ENGINE", "stillborn")
+    monkeypatch.setenv("FAKE_ENGINE", '{"behave": "stillborn"}')
     with pytest.raises(QgsProcessingException, match="No module named torch") as caught:
         run(Recording())
     assert "Set up engine" in str(caught.value)
 
 
 def test_an_engine_of_another_protocol_is_refused(run, monkeypatch):
-    monkeypatch.setenv("FAKE_ENGINE", "foreign")
+    monkeypatch.setenv("FAKE_ENGINE", '{"behave": "foreign"}')
     with pytest.raises(QgsProcessingException, match="protocol 99"):
         run(Recording(), behave="hang")
 

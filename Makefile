@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .PHONY: help demo test stage lint format scan zip bench dev locks clean
 
 UV_VERSION := 0.13.8
-UV := build/tools/bin/uv
+# Alone in its folder, which goes on the PATH of QGIS: a `python3` beside it would lead QGIS's Python astray.
+UV := build/tools/uv
 # Debian's Python: the one that QGIS's Python modules belong to.
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
@@ -28,8 +29,9 @@ build/.system: tools/system_packages.sh
 	@mkdir -p build && touch $@
 
 $(UV): build/.system
-	$(SYSTEM_PYTHON) -m venv build/tools
-	build/tools/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
+	$(SYSTEM_PYTHON) -m venv build/uv-venv
+	build/uv-venv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
+	@mkdir -p build/tools && ln -sf ../uv-venv/bin/uv $@
 
 dev: .venv/.ready build/qgis-venv/.ready ## .venv for the engine, build/qgis-venv for tests inside QGIS's Python
 

@@ -30,7 +30,7 @@ class Demo:
         home.mkdir(parents=True, exist_ok=True)
         self.env = qgis_process.environment(folder / "profile", stage, SITS_QGIS_HOME=str(home))
         # uv made by `make` is found on the PATH; without it the plugin fetches its own.
-        self.env["PATH"] = f"{layout.ROOT / 'build' / 'tools' / 'bin'}{os.pathsep}{self.env['PATH']}"
+        self.env["PATH"] = f"{layout.ROOT / 'build' / 'tools'}{os.pathsep}{self.env['PATH']}"
         self.times: list[tuple[str, float]] = []
 
     def algorithm(self, name: str, **values: object) -> None:

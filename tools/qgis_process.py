@@ -48,6 +48,12 @@ def environment(profile: Path, plugins: Path | None, **more: str) -> dict[str, s
         QGIS_CUSTOM_CONFIG_PATH=str(profile),
         **more,
     )
+    active = os.environ.get("VIRTUAL_ENV")
+    if active:
+        # QGIS's Python takes its prefix from the first python3 on the PATH: not from a virtual environment.
+        own = os.path.join(active, "Scripts" if os.name == "nt" else "bin")
+        kept = [entry for entry in env.get("PATH", "").split(os.pathsep) if os.path.normpath(entry) != own]
+        env["PATH"] = os.pathsep.join(kept)
     if plugins is not None:
         env["QGIS_PLUGINPATH"] = str(plugins)
     return env

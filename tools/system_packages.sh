@@ -22,5 +22,14 @@ if [ "$(id -u)" -ne 0 ]; then
   fi
 fi
 echo "Installing from the distribution: ${missing[*]}"
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+log=$(mktemp)
+install() {
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+if ! install >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "The packages could not be installed; all that apt-get said: $log" >&2
+  exit 1
+fi
+rm -f "$log"

@@ -11,7 +11,7 @@ from typing import Any
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
+from rasterio.warp import transform, transform_bounds
 
 from sits_engine.errors import InputError
 from sits_engine.series.types import Grid
@@ -78,8 +78,8 @@ def snap(bounds: Bounds, anchor: Grid, resolution: tuple[float, float]) -> Grid:
     last_col = math.ceil((right - x0) / x_size - 1e-6)
     first_row = math.floor((y0 - top) / y_size + 1e-6)
     last_row = math.ceil((y0 - bottom) / y_size - 1e-6)
-    transform = Affine(x_size, 0, x0 + first_col * x_size, 0, -y_size, y0 - first_row * y_size)
-    return Grid(anchor.crs, transform, max(1, last_row - first_row), max(1, last_col - first_col))
+    corner = Affine(x_size, 0, x0 + first_col * x_size, 0, -y_size, y0 - first_row * y_size)
+    return Grid(anchor.crs, corner, max(1, last_row - first_row), max(1, last_col - first_col))
 
 
 def choose(
@@ -131,11 +131,18 @@ def choose(
 
 
 def _foreign_anchor(grid: Grid, target: str) -> tuple[Grid, tuple[float, float]]:
-    """Anchor and pixel size in a CRS that no file has: of the same number of pixels as `grid`."""
-    left, bottom, right, top = reproject_bounds(grid.bounds, grid.crs, target)
-    size = math.sqrt((right - left) * (top - bottom) / (grid.width * grid.height))
-    if not _crs(target).is_geographic:
-        size = float(f"{size:.2g}")  # 9.97 m becomes 10 m
+    """Anchor and pixel size in a CRS that no file has: the size of a pixel in the middle of `grid` there."""
+    left, bottom, right, top = grid.bounds
+    x, y = (left + right) / 2, (bottom + top) / 2
+    width, height = grid.resolution
+    xs, ys = transform(_crs(grid.crs), _crs(target), [x, x + width, x], [y, y, y + height])
+    across, up = math.hypot(xs[1] - xs[0], ys[1] - ys[0]), math.hypot(xs[2] - xs[0], ys[2] - ys[0])
+    size = math.sqrt(across * up)
+    if abs(size - width) < 0.02 * width:
+        size = width  # both in metres: 9.99 m is 10 m
+    elif not _crs(target).is_geographic:
+        size = float(f"{size:.3g}")
+    left, _, _, top = reproject_bounds(grid.bounds, grid.crs, target)
     left, top = math.floor(left / size) * size, math.ceil(top / size) * size
     return Grid(target, Affine(size, 0, left, 0, -size, top), 1, 1), (size, size)
 

@@ -207,8 +207,8 @@ def _band(entry: _Entry, info: RasterInfo | None, item: Json) -> Band:
         described = info.descriptions[at]
         if described and not is_known(name) and is_known(described):
             name = canonical(described)
-    assert grid is not None
-    assert dtype is not None
+    if grid is None or dtype is None:
+        raise InputError(f"The image {entry.href} has no grid.", "Build the time series again.")
     if is_reflectance(name):
         if sentinel2.is_sentinel2(properties, item.get("collection")):
             offset = sentinel2.offset(properties, offset)

@@ -274,8 +274,10 @@ class TimeSeries:
                 break
         np.greater(rank, 0, out=observed)
         np.greater(rank, 0 if keep_clouds else 1, out=valid)
-        if not valid.all():
-            np.copyto(values, 0, where=~valid)
+        if values.dtype.kind in "iu":
+            np.multiply(values, valid.astype(values.dtype), out=values)  # 40 times faster than copyto
+        else:
+            np.copyto(values, 0, where=~valid)  # NaN * 0 would stay NaN
 
 
 def spectral_grids(scenes: Sequence[Scene], bands: Sequence[str]) -> list[Grid]:

@@ -1,0 +1,60 @@
+"""`make bench`: every benchmark, one after the other, on an otherwise quiet machine.
+
+    python benchmarks/run.py [network] [mapping] [parcels] [-- options for them]
+
+Each prints a table of its own; baselines run in the same process on the same data, interleaved with what
+they are compared to, so that ratios hold even where the machine is noisy.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = ("network", "mapping", "parcels")
+
+
+def machine() -> str:
+    """One paragraph that says where the figures come from."""
+    import torch
+
+    from sits_engine import device
+    from sits_engine.jobs.status import compiler
+
+    memory = next(entry["memory_gib"] for entry in device.available() if entry["device"] == "cpu")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return (
+        f"{device.cpu_name()}, {device.threads()} threads, {memory} GiB; load {load:.1f} at the start; "
+        f"torch {torch.__version__}, compiler {compiler() or 'none'}; devices: "
+        + ", ".join(str(entry["name"]) for entry in device.available())
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benchmarks, or all; the number of those that failed."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    wanted, options = arguments[:split] or list(SCRIPTS), arguments[split + 1 :]
+    unknown = [name for name in wanted if name not in SCRIPTS]
+    if unknown:
+        print(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(SCRIPTS)}.", file=sys.stderr)
+        return 2
+    print(machine(), flush=True)
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent / "engine")}
+    failed = 0
+    for name in wanted:
+        print(f"\n======== {name} ========", flush=True)
+        started = time.monotonic()
+        script = str(HERE / f"{name}.py")
+        status = subprocess.run([sys.executable, script, *options], env=env, check=False).returncode
+        failed += status != 0
+        print(f"({name}: {time.monotonic() - started:.0f} s{', failed' if status else ''})", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent / "engine"))
+    sys.exit(main(sys.argv[1:]))

@@ -21,7 +21,6 @@ SCRIPTS = ("network", "mapping", "parcels")
 def machine() -> str:
     """One paragraph that says where the figures come from."""
     import torch
-
     from sits_engine import device
     from sits_engine.jobs.status import compiler
 

@@ -1,29 +1,15 @@
-"""How long to train, and how large a network: from the effort asked for and the size of the data."""
+"""How long to train, and how: from the effort asked for and the size of the data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from sits_engine.samples.pixel_sets import PixelSets
 
 Effort = Literal["quick", "standard", "thorough"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Length of a training run.
-
-    Attributes:
-        epochs: at most; early stopping may end it sooner.
-        steps_per_epoch: optimiser steps between two looks at the validation blocks.
-        pixels_per_set: pixels drawn of a parcel in each step.
-        patience: epochs without a better validation macro-F1 before it stops.
-    """
-
-    epochs: int
-    steps_per_epoch: int
-    pixels_per_set: int
-    patience: int
-
+Width = Literal["standard", "small"]
 
 #: (most epochs, fewest and most steps an epoch, pixels): thorough is the published length.
 _LIMITS: dict[Effort, tuple[int, int, int, int]] = {
@@ -33,15 +19,74 @@ _LIMITS: dict[Effort, tuple[int, int, int, int]] = {
 }
 
 
-def plan(effort: Effort, n_train: int, batch_size: int, largest_set: int) -> Plan:
-    """Length for `n_train` samples: an epoch sees each about once, within the limits of the effort.
+class Wishes(Protocol):
+    """The user's choices; None leaves one to `settle`."""
 
-    Args:
-        effort: what the user chose.
-        n_train: training samples.
-        batch_size: samples a step.
-        largest_set: most pixels of any set; drawing more than that is of no use.
+    @property
+    def effort(self) -> Effort: ...  # noqa: D102
+    @property
+    def epochs(self) -> int | None: ...  # noqa: D102
+    @property
+    def steps_per_epoch(self) -> int | None: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def pixels_per_set(self) -> int | None: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float | None: ...  # noqa: D102
+    @property
+    def shift(self) -> int | None: ...  # noqa: D102
+    @property
+    def width(self) -> Width | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run uses.
+
+    Attributes:
+        epochs: at most; early stopping may end it sooner.
+        steps_per_epoch: optimiser steps between two looks at the validation blocks.
+        pixels_per_set: pixels drawn of a parcel in each step.
+        patience: epochs without a better validation macro-F1 before it stops.
+        width: of the network.
+        weight_decay: L2.
+        shift: largest random shift of the dates, days.
+        network: further hyperparameters of the network.
     """
-    epochs, fewest, most, pixels = _LIMITS[effort]
-    steps = min(most, max(fewest, -(-n_train // batch_size)))
-    return Plan(epochs, steps, max(1, min(pixels, largest_set)), max(8, epochs // 3))
+
+    epochs: int
+    steps_per_epoch: int
+    pixels_per_set: int
+    patience: int
+    width: Width
+    weight_decay: float
+    shift: int
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Names as in the job, where it has them."""
+        plain = asdict(self)
+        plain["shift_augmentation"] = plain.pop("shift")
+        return plain
+
+
+def settle(wishes: Wishes, train: PixelSets) -> Settings:
+    """Fill in what the user left open.
+
+    An epoch sees each training sample about once, within the limits of the effort.
+    """
+    epochs, fewest, most, pixels = _LIMITS[wishes.effort]
+    epochs = wishes.epochs or epochs
+    steps = min(most, max(fewest, -(-len(train) // wishes.batch_size)))
+    largest = int(train.n_pixels.max(initial=1))
+    return Settings(
+        epochs=epochs,
+        steps_per_epoch=wishes.steps_per_epoch or steps,
+        # drawing more pixels than any parcel has is of no use
+        pixels_per_set=max(1, min(wishes.pixels_per_set or pixels, largest)),
+        patience=max(8, epochs // 3),
+        width=wishes.width or "standard",
+        weight_decay=1e-4 if wishes.weight_decay is None else wishes.weight_decay,
+        shift=wishes.shift or 0,
+    )

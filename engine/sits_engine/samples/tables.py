@@ -67,7 +67,7 @@ def read_labelled_series(
     notes: list[str] = []
     id_name = _column(frame, options.id_field, ID_NAMES, "id", path.name)
     date_name = _column(frame, None, DATE_NAMES, "date", path.name)
-    bands = _band_columns(frame, {id_name, date_name, options.field}, options.bands, path.name)
+    bands = band_columns(frame, options, path.name)
     ids = codes_of(frame[id_name].to_numpy())
     days = _days(frame[date_name], path.name, date_name)
     usable = np.array([i is not None for i in ids]) & ~np.isnat(days)
@@ -103,6 +103,15 @@ def read_labelled_series(
     return sets, notes
 
 
+def season_year_of(path: Path) -> int:
+    """Year of the median date of a table: the season year that a model made from it alone is given."""
+    frame = read_table(path)
+    date_name = _column(frame, None, DATE_NAMES, "date", path.name)
+    days = _days(frame[date_name], path.name, date_name)
+    middle = np.sort(days[~np.isnat(days)])
+    return int(str(middle[len(middle) // 2])[:4]) if len(middle) else 1970
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A table from CSV (plain or gzip; `,` or `;`) or Parquet.
 
@@ -128,6 +137,16 @@ def read_table(path: Path) -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"The table {path.name} has no rows.", "Choose another file.")
     return frame
+
+
+def band_columns(frame: pd.DataFrame, options: TableOptions, name: str) -> list[str]:
+    """Columns of a long table that are bands: the wanted ones, else all numeric spectral ones."""
+    taken = {
+        _column(frame, options.id_field, ID_NAMES, "id", name),
+        _column(frame, None, DATE_NAMES, "date", name),
+        options.field,
+    }
+    return _band_columns(frame, taken, options.bands, name)
 
 
 def _column(frame: pd.DataFrame, wanted: str | None, usual: Sequence[str], what: str, name: str) -> str:
@@ -275,8 +294,8 @@ def _assemble(
     unique = unique[np.argsort(first)]
     order = np.lexsort((days, number))
     number, days, values = number[order], days[order], values[order]
-    same_place, same_day = number[1:] == number[:-1], days[1:] == days[:-1]
-    twice = np.flatnonzero(np.logical_and(same_place, same_day))
+    again = np.asarray((number[1:] == number[:-1]) & (days[1:] == days[:-1]))
+    twice = np.flatnonzero(again)
     if len(twice):
         raise InputError(
             f"{name} has two rows for id '{unique[number[twice[0]]]}' and date {days[twice[0]]} "
@@ -289,7 +308,7 @@ def _assemble(
     n, dates = len(unique), int(counts.max())
     cube = np.zeros((n, dates, len(bands)), dtype=np.float32)
     valid = np.zeros((n, dates), dtype=bool)
-    finite = np.isfinite(values).all(axis=1)
+    finite = np.asarray(np.isfinite(values).all(axis=1))
     cube[number, place_in_row] = np.where(finite[:, None], values, 0)
     valid[number, place_in_row] = finite
     year = days[start + (counts - 1) // 2].astype("datetime64[Y]").astype("datetime64[D]")

@@ -1,0 +1,143 @@
+"""Scores of a trained model on samples that it has never seen, and the profiles of its classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import (
+    accuracy_score,
+    cohen_kappa_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+)
+
+from sits_engine.learning.calibration import fit_temperature, reliability, with_temperature
+from sits_engine.learning.summary import SPLITS, ClassRow, Profiles, Reliability
+from sits_engine.learning.supervised import macro_f1
+from sits_engine.samples.classes import ClassInfo
+from sits_engine.samples.pixel_sets import PixelSets
+
+#: More date positions than this (series of many years) are put into bins of `BIN_DAYS` days.
+MOST_POSITIONS = 120
+BIN_DAYS = 8
+
+
+@dataclass
+class HeldOut:
+    """Scores on the test side, and the calibration found on the validation side."""
+
+    confusion: npt.NDArray[np.int64]
+    scores: dict[str, float]
+    temperature: float
+    before: Reliability
+    after: Reliability
+
+
+def assess(
+    validation: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+    test: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+    n_classes: int,
+) -> HeldOut:
+    """Calibrate on the validation side, score on the test side.
+
+    Args:
+        validation, test: (N, K) probabilities at temperature 1, and (N,) labels.
+        n_classes: K.
+
+    Returns:
+        Scores: macro_f1, weighted_f1, accuracy, kappa, test_calibration_error (test side);
+        calibration_error_before, calibration_error (validation side). Test scores are NaN without
+        test samples.
+    """
+    temperature = fit_temperature(*validation)
+    probabilities, labels = test
+    calibrated = with_temperature(probabilities, temperature)
+    after = reliability(calibrated, labels)
+    found = probabilities.argmax(axis=1) if len(labels) else labels
+    some = len(labels) > 0
+    kappa = float(cohen_kappa_score(labels, found)) if some and len({*labels, *found}) > 1 else float("nan")
+    scores = {
+        "macro_f1": macro_f1(labels, found) if some else float("nan"),
+        "weighted_f1": (
+            float(f1_score(labels, found, average="weighted", zero_division=0)) if some else float("nan")
+        ),
+        "accuracy": float(accuracy_score(labels, found)) if some else float("nan"),
+        "kappa": kappa,
+        "test_calibration_error": after.error,
+        "calibration_error_before": reliability(*validation).error,
+        "calibration_error": reliability(with_temperature(validation[0], temperature), validation[1]).error,
+    }
+    confusion = confusion_matrix(labels, found, labels=np.arange(n_classes)) if some else _empty(n_classes)
+    return HeldOut(
+        confusion=np.asarray(confusion, dtype=np.int64),
+        scores=scores,
+        temperature=temperature,
+        before=reliability(probabilities, labels),
+        after=after,
+    )
+
+
+def _empty(n_classes: int) -> npt.NDArray[np.int64]:
+    return np.zeros((n_classes, n_classes), dtype=np.int64)
+
+
+def class_rows(
+    sets: PixelSets,
+    side: npt.NDArray[np.int64],
+    classes: list[ClassInfo],
+    confusion: npt.NDArray[np.int64],
+) -> list[ClassRow]:
+    """The class table: counts on each side, and scores on the test side."""
+    reference = np.repeat(np.arange(len(classes)), confusion.sum(axis=1))
+    found = np.concatenate([np.repeat(np.arange(len(classes)), row) for row in confusion])
+    precision, recall, f1, support = precision_recall_fscore_support(
+        reference, found, labels=np.arange(len(classes)), zero_division=0
+    )
+    pixels = np.bincount(sets.labels, sets.n_pixels, len(classes)).astype(int)
+    rows = []
+    for k, info in enumerate(classes):
+        there = support[k] > 0
+        rows.append(
+            ClassRow(
+                name=info.name,
+                color=info.color,
+                codes=list(info.codes),
+                parcels={
+                    name: int(((sets.labels == k) & (side == s)).sum()) for s, name in enumerate(SPLITS)
+                },
+                pixels=int(pixels[k]),
+                precision=float(precision[k]) if there else None,
+                recall=float(recall[k]) if there else None,
+                f1=float(f1[k]) if there else None,
+            )
+        )
+    return rows
+
+
+def class_profiles(sets: PixelSets, season_year: int) -> Profiles:
+    """Mean and deviation over the sets of each class (of each set's own mean), date by date.
+
+    Dates of series from many years are put into bins of `BIN_DAYS` days.
+    """
+    means, seen = sets.set_means()
+    days = sets.positions.astype(np.float64)
+    if len(np.unique(days)) > MOST_POSITIONS:
+        days = np.floor(days / BIN_DAYS) * BIN_DAYS + BIN_DAYS / 2
+    positions, column = np.unique(days, return_inverse=True)
+    column = column.reshape(days.shape)
+    shape = (len(sets.classes), len(positions), len(sets.bands))
+    count = np.zeros(shape[:2])
+    total, squares = np.zeros(shape), np.zeros(shape)
+    rows, dates = np.nonzero(seen & (sets.labels >= 0)[:, None])
+    place = (sets.labels[rows], column[rows, dates])
+    values = means[rows, dates].astype(np.float64)
+    np.add.at(count, place, 1)
+    np.add.at(total, place, values)
+    np.add.at(squares, place, values**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count[..., None]
+        std = np.sqrt(np.maximum(squares / count[..., None] - mean**2, 0))
+    return Profiles(positions, sets.bands, mean.astype(np.float32), std.astype(np.float32), season_year)

@@ -1,0 +1,280 @@
+"""One whole training run: classes, split, network, training, calibration, test."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.device import Device
+from sits_engine.errors import InputError
+from sits_engine.learning.effort import Effort, Settings, settle
+from sits_engine.learning.held_out import assess, class_profiles, class_rows
+from sits_engine.learning.summary import SPLITS, TrainingReportData
+from sits_engine.learning.supervised import FitOptions, FitResult, fit, normalisation
+from sits_engine.learning.transforms import Sampling
+from sits_engine.models.card import BandCard, ClassCard, ModelCard
+from sits_engine.models.inference import Predictor
+from sits_engine.models.registry import build, pseltae_hyperparameters
+from sits_engine.samples.classes import ClassInfo, ClassTable, assign_classes
+from sits_engine.samples.pixel_sets import PixelSets
+from sits_engine.samples.splits import Split, split_sets
+
+#: Sets classified between two looks at cancellation.
+SETS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user chose; None leaves it to `effort.settle`. See the fields of the job."""
+
+    effort: Effort = "standard"
+    table: ClassTable | None = None
+    min_parcels: int = 10
+    rare: Literal["drop", "merge"] = "drop"
+    split: Literal["blocks", "parcels"] = "blocks"
+    block_size: float | None = None
+    shift: int | None = None
+    gamma: float = 1.0
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float | None = None
+    pixels_per_set: int | None = None
+    dates_per_sample: int = 30
+    mask_clouds: bool = True
+    normalisation: Literal["standard", "published"] = "standard"
+    width: Literal["standard", "small"] | None = None
+    seed: int = 0
+    season_year: int = 1970
+    provenance: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingResult:
+    """The network and all that its card and its report say."""
+
+    module: nn.Module
+    hyperparameters: dict[str, Any]
+    bands: list[BandCard]
+    classes: list[ClassInfo]
+    positions: list[float]
+    season_year: int
+    report: TrainingReportData
+
+
+def train(
+    coded: PixelSets, options: RunOptions, device: Device, ctx: JobContext, *, start: float, end: float
+) -> TrainingResult:
+    """Train on samples that are labelled by code.
+
+    Args:
+        coded: all samples, `classes` being the codes.
+        options: see `RunOptions`.
+        start, end: share of the whole job that this is, for the progress.
+
+    Raises:
+        InputError: too few classes or blocks, or training diverges.
+    """
+    sets, classes, notes = assign_classes(
+        coded, table=options.table, min_parcels=options.min_parcels, rare=options.rare
+    )
+    split = split_sets(
+        sets.labels,
+        sets.xy,
+        sets.region,
+        sets.classes,
+        kind=options.split,
+        block_size=options.block_size,
+        seed=options.seed,
+    )
+    sets.blocks = split.blocks
+    for note in [*notes, *split.notes]:
+        ctx.warn(note)
+    parts = [sets.subset(split.side == s) for s in range(3)]
+    ctx.info(
+        f"{len(sets)} parcels of {len(classes)} classes: "
+        + ", ".join(f"{len(part)} {name}" for part, name in zip(parts, SPLITS, strict=True))
+        + (f"; spatial blocks of {split.block_size:g} m." if split.block_size else "; split at random.")
+    )
+    missing = [c for c, n in zip(sets.classes, parts[0].counts, strict=True) if n == 0]
+    if missing:
+        raise InputError(
+            f"No training parcel of {', '.join(missing)}: all lie in blocks for validation or test.",
+            "Choose a smaller BLOCK_SIZE, SPLIT = parcels, or a larger MIN_PARCELS.",
+        )
+    bands = normalisation(parts[0], options.normalisation)
+    settings = settle(options, parts[0])
+    hyperparameters = pseltae_hyperparameters(
+        len(bands), len(classes), width=settings.width, **settings.network
+    )
+    share = ctx.part(start, start + 0.9 * (end - start))
+
+    def progress(fraction: float, words: str) -> None:
+        share(fraction)
+        ctx.progress(0, words)
+
+    fitted = fit(
+        lambda: build("pseltae", hyperparameters),
+        parts[0],
+        parts[1],
+        bands,
+        _fit_options(options, settings),
+        device,
+        ctx,
+        progress,
+    )
+    ctx.info(
+        f"Kept the weights of epoch {fitted.best_epoch} of {len(fitted.epochs)}; "
+        f"{fitted.samples_per_second:.0f} samples a second."
+    )
+    result = TrainingResult(
+        module=fitted.module,
+        hyperparameters=hyperparameters,
+        bands=bands,
+        classes=classes,
+        positions=sorted({float(p) for p in np.unique(sets.positions)}),
+        season_year=options.season_year,
+        report=_report(sets, parts[0], classes, split, fitted, options, settings),
+    )
+    _score(
+        result, sets, split, options, device, ctx.part(end - 0.1 * (end - start), end, "Testing the model")
+    )
+    result.report.notes[:0] = notes
+    result.report.warnings[:0] = [*ctx.warnings]
+    return result
+
+
+def card_of(result: TrainingResult, options: RunOptions) -> ModelCard:
+    """The card of a trained model."""
+    report = result.report
+    return ModelCard(
+        architecture="pseltae",
+        hyperparameters=result.hyperparameters,
+        bands=result.bands,
+        classes=[ClassCard(name=c.name, color=c.color, codes=list(c.codes)) for c in result.classes],
+        season_year=result.season_year,
+        positions=result.positions,
+        mask_dates=options.mask_clouds,
+        temperature=report.temperature,
+        profiles=report.profiles.as_json(),
+        provenance=report.provenance,
+        scores={
+            **{name: round(v, 6) for name, v in report.scores.items() if not np.isnan(v)},
+            "per_class_f1": {row.name: row.f1 for row in report.classes},
+        },
+    )
+
+
+def predict(
+    predictor: Predictor, sets: PixelSets, progress: Callable[[float], None] = lambda fraction: None
+) -> npt.NDArray[np.float32]:
+    """(N, K) probabilities of all sets with all their pixels; `progress` may raise to cancel."""
+    out = np.zeros((len(sets), len(predictor.card.classes)), dtype=np.float32)
+    done = 0
+    for region in np.unique(sets.region):
+        chosen = np.flatnonzero(sets.region == region)
+        for at in range(0, len(chosen), SETS_AT_ONCE):
+            progress(done / max(1, len(sets)))
+            index = chosen[at : at + SETS_AT_ONCE]
+            out[index] = predictor.predict_sets(sets.subset(index))
+            done += len(index)
+    return out
+
+
+def _fit_options(options: RunOptions, settings: Settings) -> FitOptions:
+    return FitOptions(
+        epochs=settings.epochs,
+        steps_per_epoch=settings.steps_per_epoch,
+        sampling=Sampling(
+            pixels=settings.pixels_per_set,
+            dates=options.dates_per_sample,
+            shift=settings.shift,
+            mask_dates=options.mask_clouds,
+        ),
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        weight_decay=settings.weight_decay,
+        gamma=options.gamma,
+        patience=settings.patience,
+        seed=options.seed,
+    )
+
+
+def _score(
+    result: TrainingResult,
+    sets: PixelSets,
+    split: Split,
+    options: RunOptions,
+    device: Device,
+    progress: Callable[[float], None],
+) -> None:
+    """Fill in what is measured on the validation and test sides."""
+    report = result.report
+    # the very class that maps with the model; temperature 1 gives what calibration starts from
+    predictor = Predictor(result.module, card_of(result, options), device)
+    held = sets.subset(split.side > 0)
+    side = split.side[split.side > 0]
+    probabilities = predict(predictor, held, progress)
+    found = assess(
+        (probabilities[side == 1], held.labels[side == 1]),
+        (probabilities[side == 2], held.labels[side == 2]),
+        len(result.classes),
+    )
+    report.confusion, report.scores, report.temperature = found.confusion, found.scores, found.temperature
+    report.reliability_before, report.reliability_after = found.before, found.after
+    report.classes = class_rows(sets, split.side, result.classes, found.confusion)
+
+
+def _report(
+    sets: PixelSets,
+    trained: PixelSets,
+    classes: list[ClassInfo],
+    split: Split,
+    fitted: FitResult,
+    options: RunOptions,
+    settings: Settings,
+) -> TrainingReportData:
+    """The report without scores yet."""
+    nothing = np.zeros((0, len(classes)), np.float32), np.zeros(0, np.int64)
+    empty = assess(nothing, nothing, len(classes))
+    names = ("torch", "numpy", "rasterio")
+    return TrainingReportData(
+        title="Training of a source model",
+        provenance={
+            **options.provenance,
+            "parcels_used": len(sets),
+            "pixels_used": int(sets.offsets[-1]),
+            "engine": __version__,
+            "python": platform.python_version(),
+            "packages": {name: metadata.version(name) for name in names},
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+        parameters={**options.parameters, **settings.as_json(), "batch_size": fitted.batch_size},
+        classes=class_rows(sets, split.side, classes, empty.confusion),
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        confusion=empty.confusion,
+        scores={},
+        temperature=1.0,
+        reliability_before=empty.before,
+        reliability_after=empty.after,
+        profiles=class_profiles(trained, options.season_year),
+        xy=sets.xy,
+        split=split.side,
+        labels=sets.labels,
+        split_kind=split.kind,
+        block_size=split.block_size,
+        notes=list(split.notes),
+    )

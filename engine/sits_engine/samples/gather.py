@@ -1,0 +1,208 @@
+"""All labelled samples of a training run, from any mix of images with parcels and tables of series."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sits_engine.errors import InputError
+from sits_engine.samples.classes import with_classes
+from sits_engine.samples.parcels import ParcelOptions, collect
+from sits_engine.samples.pixel_sets import PixelSets, stored_facts
+from sits_engine.samples.tables import TableOptions, read_labelled_series, read_table
+from sits_engine.samples.vectors import Labelled, read_labelled
+from sits_engine.series.bands import match
+from sits_engine.series.time_series import TimeSeries
+
+#: Share of the free memory that the samples may take.
+MEMORY_SHARE = 0.4
+
+
+@dataclass
+class Sources:
+    """What to read.
+
+    Attributes:
+        series: images, one a region.
+        parcels: vector strings: one a series, or one for all series, or several for the only series.
+        label_field: class field of the parcels.
+        options: how parcels become pixel sets.
+        bands: names in any usual spelling; empty: all that every source has.
+        table: table of labelled series, or None.
+        table_options: how to read it.
+        id_field: field that names a parcel.
+    """
+
+    series: list[TimeSeries]
+    parcels: list[str]
+    label_field: str
+    options: ParcelOptions
+    bands: list[str] = field(default_factory=list)
+    table: Path | None = None
+    table_options: TableOptions | None = None
+    id_field: str | None = None
+
+
+@dataclass
+class Gathered:
+    """Samples labelled by code, what was dropped or repaired, and whether they came from the store."""
+
+    sets: PixelSets
+    notes: list[str]
+    reused: bool = False
+
+
+def gather(
+    sources: Sources, *, store: Path | None = None, progress: Callable[[float], None] = lambda fraction: None
+) -> Gathered:
+    """Read all samples, or take them from `store` if it was made from the same inputs.
+
+    Raises:
+        InputError: nothing given, series and parcels that don't go together, or a source is unusable.
+    """
+    pairs = _pairs(sources)
+    bands = common_bands(sources)
+    layers = [read_labelled(text, sources.label_field, sources.id_field) for _, text in pairs]
+    mark = _fingerprint(sources, pairs, layers, bands)
+    if store is not None:
+        kept = stored_facts(store)
+        if kept is not None and kept[0] == mark:
+            progress(1.0)
+            return Gathered(PixelSets.load(store), list(kept[1].get("notes", [])), reused=True)
+    parts, notes = [], []
+    cap, warning = _affordable(sources, pairs, layers, len(bands))
+    options = dataclasses.replace(sources.options, max_pixels=cap)
+    steps = len(pairs) + (sources.table is not None)
+    for number, ((series, _), layer) in enumerate(zip(pairs, layers, strict=True)):
+        sets, said = collect(
+            series,
+            layer,
+            series.match_bands(bands),
+            options,
+            region=sources.series.index(series),
+            progress=lambda fraction, n=number: progress((n + fraction) / steps),  # type: ignore[misc]
+        )
+        parts.append(dataclasses.replace(sets, bands=tuple(bands)))
+        notes += said
+    if sources.table is not None and sources.table_options is not None:
+        wanted = dataclasses.replace(sources.table_options, bands=bands)
+        sets, said = read_labelled_series(sources.table, wanted, region=len(sources.series))
+        parts.append(dataclasses.replace(sets, bands=tuple(bands)))
+        notes += said
+        progress(1.0)
+    codes = sorted({code for part in parts for code in part.classes})
+    joined = PixelSets.concatenate([with_classes(part, codes) for part in parts])
+    notes = [*dict.fromkeys(notes), *warning]
+    if store is not None:
+        joined.save(store, fingerprint=mark, extra={"notes": notes})
+    return Gathered(joined, notes)
+
+
+def common_bands(sources: Sources) -> list[str]:
+    """The bands to use, named as in the first source.
+
+    Raises:
+        InputError: a wanted band is missing somewhere, or the sources have no band in common.
+    """
+    lists: list[tuple[str, tuple[str, ...]]] = [(s.title, s.bands) for s in sources.series]
+    if sources.table is not None and sources.table_options is not None:
+        lists.append((sources.table.name, _table_bands(sources.table, sources.table_options)))
+    first = list(sources.bands) or list(lists[0][1])
+    if sources.bands:
+        for series in sources.series:
+            series.match_bands(sources.bands)
+        found, missing = match(lists[0][1], sources.bands)
+        if not missing:
+            return found
+        return first  # only a table is given, and it says itself what is missing
+    common = [name for name in first if all(not match(own, [name])[1] for _, own in lists)]
+    if not common:
+        each = "; ".join(f"{title}: {', '.join(own)}" for title, own in lists)
+        raise InputError(f"The sources have no band in common. {each}.", "Use images of the same kind.")
+    return common
+
+
+def _table_bands(path: Path, options: TableOptions) -> tuple[str, ...]:
+    from sits_engine.samples.tables import band_columns
+
+    return tuple(band_columns(read_table(path), options, path.name))
+
+
+def _pairs(sources: Sources) -> list[tuple[TimeSeries, str]]:
+    series, parcels = sources.series, sources.parcels
+    if not series and not parcels and sources.table is None:
+        raise InputError(
+            "There is nothing to train on.", "Give SERIES and PARCELS, or a table of LABELLED_SERIES."
+        )
+    if bool(series) != bool(parcels):
+        missing = "PARCELS" if series else "SERIES"
+        raise InputError(
+            f"Time series and parcels go together, but {missing} is empty.",
+            "Give both, or only LABELLED_SERIES.",
+        )
+    if len(parcels) == 1:
+        return [(one, parcels[0]) for one in series]
+    if len(series) == 1:
+        return [(series[0], text) for text in parcels]
+    if len(series) != len(parcels):
+        raise InputError(
+            f"{len(series)} time series and {len(parcels)} parcel layers don't go together.",
+            "Give one parcel layer for each series in the same order, or one layer for all.",
+        )
+    return list(zip(series, parcels, strict=True))
+
+
+def _affordable(
+    sources: Sources, pairs: Sequence[tuple[TimeSeries, str]], layers: Sequence[Labelled], bands: int
+) -> tuple[int, list[str]]:
+    """Pixels a parcel that the memory allows, and a sentence if that is fewer than asked for."""
+    wanted = sources.options.max_pixels
+    per_pixel = sum(
+        len(layer.frame) * len(series.positions) * (4 * bands + 1)
+        for (series, _), layer in zip(pairs, layers, strict=True)
+    )
+    if not per_pixel:
+        return wanted, []
+    # joining the parts and cutting out the training side hold the samples twice
+    cap = max(1, int(MEMORY_SHARE * psutil.virtual_memory().available / (2 * per_pixel)))
+    if cap >= wanted:
+        return wanted, []
+    return cap, [f"At most {cap} pixels of a parcel are kept instead of {wanted}: the memory holds no more."]
+
+
+def _fingerprint(
+    sources: Sources, pairs: Sequence[tuple[TimeSeries, str]], layers: Sequence[Labelled], bands: list[str]
+) -> str:
+    """Changes when images, geometries, labels, the table or the way of reading change."""
+    plain: dict[str, Any] = {
+        "series": [series.fingerprint() for series, _ in pairs],
+        "bands": bands,
+        "options": dataclasses.asdict(sources.options),
+    }
+    if sources.table is not None and sources.table_options is not None:
+        plain["table"] = [_stat(sources.table), dataclasses.asdict(sources.table_options)]
+        labels = sources.table_options.labels_table
+        if labels:
+            plain["labels"] = _stat(Path(labels.split("|")[0]))
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    for layer in layers:
+        # the content, not the file: a selection comes as a new temporary file each time
+        digest.update(str(layer.frame.crs).encode())
+        digest.update(json.dumps(layer.frame[["id", "code"]].to_numpy().tolist()).encode())
+        for wkb in layer.frame.geometry.to_wkb():
+            digest.update(wkb)
+    return digest.hexdigest()
+
+
+def _stat(path: Path) -> list[Any]:
+    if not path.exists():
+        return [str(path)]
+    found = path.stat()
+    return [str(path), found.st_size, found.st_mtime_ns]

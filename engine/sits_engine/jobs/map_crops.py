@@ -50,7 +50,7 @@ class MapCrops(Job):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     batch_size: int = Field(0, ge=0, description="pixels computed at once; 0: what suits the device")
     tile_size: int = Field(
-        0, ge=0, le=4096, description="side of a tile in pixels; 0: 256 or what fits in memory"
+        0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: what suits the device")
     id_field: str | None = Field(None, description="field of the parcels that names them")
@@ -92,9 +92,11 @@ class MapCrops(Job):
         result = JobResult()
         end = 0.85 if self.parcels else 1.0
         if self.output is not None:
-            self._pixels(ctx, result, series, region, predictor, bands, how, end)
-        if self.parcels:
-            self._parcels(ctx, result, series, region, predictor, bands, end if self.output else 0.01)
+            self._pixels(ctx, result, self.output, series, region, predictor, bands, how, end)
+        if self.parcels and self.output_parcels is not None:
+            begin = 0.01 if self.output is None else end
+            paths = (self.parcels, self.output_parcels)
+            self._parcels(ctx, result, paths, series, region, predictor, bands, begin)
         return result
 
     def _check_outputs(self) -> None:
@@ -126,6 +128,7 @@ class MapCrops(Job):
         self,
         ctx: JobContext,
         result: JobResult,
+        output: Path,
         series: TimeSeries,
         region: Region,
         predictor: Predictor,
@@ -135,18 +138,17 @@ class MapCrops(Job):
     ) -> None:
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
         from sits_engine.mapping.produce import MapRequest, produce
-        from sits_engine.mapping.tiles import tile_size_for
+        from sits_engine.mapping.tiles import DEFAULT_TILE, tile_size_for
 
-        assert self.output is not None
         began = time.monotonic()
         card = predictor.card
         itemsize = series.number_type(bands).itemsize
-        size = self.tile_size or tile_size_for(len(series.dates), len(bands), itemsize)
+        size = tile_size_for(len(series.dates), len(bands), itemsize, self.tile_size or DEFAULT_TILE)
         facts = self._facts(series, region, predictor, bands) | {
             "tile": size,
             "probabilities": self.probabilities is not None,
         }
-        journal = Journal.open(work_folder(self.output), fingerprint(facts))
+        journal = Journal.open(work_folder(output), fingerprint(facts))
         if journal.discarded:
             ctx.info(
                 "Unfinished work of an earlier run was found beside the output, but series, model, region or "
@@ -162,7 +164,7 @@ class MapCrops(Job):
             card=card,
             tile_size=size,
             plan=how,
-            output=self.output,
+            output=output,
             probabilities=self.probabilities,
             min_mapping_unit=self.min_mapping_unit,
             tags=self._tags(series, card),
@@ -189,7 +191,7 @@ class MapCrops(Job):
             ctx.warn("The map is empty: no pixel of the region is clear at any date.")
         if summary.sieved:
             ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
-        result.outputs["output"] = str(self.output)
+        result.outputs["output"] = str(output)
         if self.probabilities is not None:
             result.outputs["probabilities"] = str(self.probabilities)
         result.scores |= {
@@ -206,6 +208,7 @@ class MapCrops(Job):
         self,
         ctx: JobContext,
         result: JobResult,
+        paths: tuple[str, Path],
         series: TimeSeries,
         region: Region,
         predictor: Predictor,
@@ -215,21 +218,20 @@ class MapCrops(Job):
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
         from sits_engine.mapping.parcels import classify_parcels, find_parcels, write_parcels
 
-        assert self.parcels is not None
-        assert self.output_parcels is not None
+        source, target = paths
         share = ctx.part(start, 1.0, "Classifying parcels")
-        parcels = find_parcels(self.parcels, region, self.id_field)
+        parcels = find_parcels(source, region, self.id_field)
         for note in parcels.notes:
             ctx.warn(note)
         geometries = hashlib.sha256(b"".join(parcels.frame.geometry.to_wkb())).hexdigest()
         facts = self._facts(series, region, predictor, bands) | {"parcels": geometries}
-        journal = Journal.open(work_folder(self.output_parcels), fingerprint(facts))
+        journal = Journal.open(work_folder(target), fingerprint(facts))
         try:
             card = predictor.card
             probabilities, dates = classify_parcels(
                 series, parcels, bands, predictor, len(card.classes), journal, lambda done: share(0.95 * done)
             )
-            known = write_parcels(self.output_parcels, parcels, card, probabilities, dates)
+            known = write_parcels(target, parcels, card, probabilities, dates)
         except BaseException:
             journal.close()
             raise
@@ -238,7 +240,7 @@ class MapCrops(Job):
             ctx.warn(
                 f"{len(dates) - known} of {len(dates)} parcels have no clear pixel at any date: no class."
             )
-        result.outputs["output_parcels"] = str(self.output_parcels)
+        result.outputs["output_parcels"] = str(target)
         result.scores |= {"parcels": len(dates), "parcels_classified": known}
         share(1.0)
 

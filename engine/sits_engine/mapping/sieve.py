@@ -64,8 +64,7 @@ def sieve_band(
         grown = Window(
             block.row - margin, block.col - margin, block.height + 2 * margin, block.width + 2 * margin
         )
-        area = intersect(grown, whole)
-        assert area is not None
+        area = intersect(grown, whole) or whole
         before = source.read(1, window=RioWindow(area.col, area.row, area.width, area.height))
         after = sieve(before, pixels, mask=before != 0, connectivity=4) if pixels > 1 else before
         after = np.where(before == 0, 0, after).astype(np.uint8)

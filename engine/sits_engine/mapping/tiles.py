@@ -12,20 +12,21 @@ DEFAULT_TILE = 256
 MAX_CUBE_BYTES = 64 * 2**20
 
 
-def tile_size_for(dates: int, bands: int, itemsize: int = 2) -> int:
+def tile_size_for(dates: int, bands: int, itemsize: int = 2, largest: int = DEFAULT_TILE) -> int:
     """Side of a tile so that a window of the series stays below `MAX_CUBE_BYTES`.
 
     Args:
         dates: dates of the series.
         bands: bands that the model reads.
         itemsize: bytes of one value in the files.
+        largest: side that is wished.
 
     Returns:
-        256, or a smaller power of two (at least 32) for long series.
+        `largest`, or its half, quarter, … (at least 32) for long series.
     """
     per_pixel = dates * (bands * itemsize + 2)  # values, plus the masks valid and observed
-    side = DEFAULT_TILE
-    while side > 32 and side * side * per_pixel > MAX_CUBE_BYTES:
+    side = largest
+    while side >= 64 and side * side * per_pixel > MAX_CUBE_BYTES:
         side //= 2
     return side
 

@@ -233,14 +233,11 @@ def serve_events():
 
 def remove_partials(params, pid):
     """Remove temporary neighbours that a killed engine (process `pid`) left beside its outputs."""
-    for value in params.values():
-        if not isinstance(value, str) or not value or "\n" in value or len(value) > 1000:
-            continue
+    texts = [v for v in params.values() if isinstance(v, str) and 0 < len(v) < 1000 and "\n" not in v]
+    # Beside an output, and in a folder that is an output.
+    for folder in {place for text in texts for place in (Path(text), Path(text).parent)} - {Path()}:
         try:
-            folder = Path(value).parent
-            if folder == Path() or not folder.is_dir():
-                continue
-            for left in folder.glob(f".*.partial-{pid}*"):
+            for left in folder.glob(f".*.partial-{pid}*") if folder.is_dir() else ():
                 if left.is_dir() and not left.is_symlink():
                     shutil.rmtree(left, ignore_errors=True)
                 else:

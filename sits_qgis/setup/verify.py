@@ -24,7 +24,7 @@ def verify(where, feedback):
         QgsProcessingException: Python is too old, a package is missing or does not load.
     """
     feedback.setProgressText(tr("Checking that the engine runs (a virus scanner may make this slow)"))
-    text = tr("{python} can't run the engine: {reason} {advice}")
+    text = tr("{python} can't run the engine: {reason}\n{advice}")
     advice = (
         tr("Choose another interpreter, or leave it empty to have an environment made.")
         if where.flavour == "own"

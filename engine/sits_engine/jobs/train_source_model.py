@@ -110,6 +110,7 @@ class TrainSourceModel(Job):
         from sits_engine import device as devices
         from sits_engine.learning.run import card_of, train
         from sits_engine.models.model_file import save_model
+        from sits_engine.report.page import plain
         from sits_engine.report.training import write_training_report
         from sits_engine.samples.gather import gather
 
@@ -127,14 +128,15 @@ class TrainSourceModel(Job):
         result = train(gathered.sets, options, device, ctx, start=0.35, end=0.97)
         result.report.notes[:0] = gathered.notes
         ctx.progress(0.97, "Writing report and model")
-        outputs = {"output": str(self.output), "numbers": str(numbers)}
+        outputs = {"output": str(self.output)}
         if self.report is not None:
-            with atomic(self.report) as path:
-                write_training_report(path, result.report)
-            outputs["report"] = str(self.report)
-        with atomic(numbers) as path:
-            plain = _without_nan(result.report.as_json())
-            path.write_text(json.dumps(plain, ensure_ascii=False, indent=1), encoding="utf-8")
+            beside = write_training_report(self.report, result.report)
+            outputs |= {"report": str(self.report), "numbers": str(beside)}
+        if self.numbers is not None or self.report is None:
+            with atomic(numbers) as path:
+                text = json.dumps(plain(result.report.as_json()), ensure_ascii=False, indent=1)
+                path.write_text(text + "\n", encoding="utf-8")
+            outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module, card_of(result, options))
         scores = {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
@@ -234,12 +236,3 @@ class TrainSourceModel(Job):
             provenance=provenance,
             parameters=parameters,
         )
-
-
-def _without_nan(value: object) -> object:
-    """The same JSON with None for numbers that JSON doesn't know."""
-    if isinstance(value, dict):
-        return {key: _without_nan(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

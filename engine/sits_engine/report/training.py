@@ -1,0 +1,263 @@
+"""Report of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData
+from sits_engine.report import words
+from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
+from sits_engine.report.plots import bars, confusion, curves, maps, profiles
+
+
+def write_training_report(path: Path, data: TrainingReportData) -> Path:
+    """Write the HTML report to `path` and its numbers beside it; returns the path of the numbers.
+
+    Raises:
+        EngineError: OUTPUT_NOT_WRITABLE.
+    """
+    return write_page(path, training_page(data), data.as_json())
+
+
+def training_page(data: TrainingReportData) -> Page:
+    """The page: sentences, accuracy, calibration, classes, split, curves, provenance."""
+    tested = int(data.confusion.sum())
+    scores = data.scores
+    parcels = {name: int((data.split == i).sum()) for i, name in enumerate(SPLITS)}
+    tiles = [
+        Tile(words.score(scores.get("macro_f1")), "macro-F1", "mean over the classes, each counts alike"),
+        Tile(words.percent(scores.get("accuracy"), 1), "accuracy", f"of {words.count(tested)} test parcels"),
+        Tile(words.score(scores.get("kappa")), "kappa", "agreement beyond chance"),
+        Tile(
+            words.percent(scores.get("calibration_error"), 1),
+            "calibration error",
+            "mean gap between confidence and truth",
+        ),
+    ]
+    sections = [_accuracy(data), _profiles(data), _split(data), _calibration(data)]
+    if data.epochs:
+        sections.append(_curves(data))
+    return Page(
+        kind="Training report",
+        title=data.title,
+        subtitle=f"{words.count(sum(parcels.values()))} parcels, {len(data.classes)} classes",
+        sentences=sentences(data),
+        tiles=tiles,
+        sections=[section for section in sections if section is not None],
+        provenance={
+            "Inputs": words.facts(data.provenance),
+            "Parameters": words.facts(data.parameters),
+            "Parcels left out or repaired": {str(i): note for i, note in enumerate(data.notes, start=1)},
+        },
+        warnings=data.warnings,
+    )
+
+
+def sentences(data: TrainingReportData) -> list[str]:
+    """Three to five sentences: how often it is right, where it fails, what limits the figure."""
+    tested = int(data.confusion.sum())
+    names = [row.name for row in data.classes]
+    out = []
+    where = (
+        "in parts of the region that training never saw"
+        if data.split_kind == "blocks"
+        else "that training never saw, often beside fields that it did see"
+    )
+    if tested:
+        right = int(np.trace(data.confusion))
+        low, high = words.wilson(right, tested)
+        out.append(
+            f"On {words.count(tested)} parcels {where}, the model named the right class for "
+            f"{words.of_hundred(right / tested)}. With so many parcels, chance alone lets that figure lie "
+            f"anywhere between {100 * low:.0f} and {100 * high:.0f}."
+        )
+    else:
+        out.append(
+            "No parcels were left for a test, so nothing can be said about the accuracy of this model."
+        )
+    known = [row for row in data.classes if row.f1 is not None]
+    if known:
+        best = max(known, key=_f1)
+        worst = min(known, key=_f1)
+        mistake = words.worst_confusion(data.confusion, names)
+        tail = f"; its most frequent mistake is {mistake}" if mistake else ""
+        out.append(
+            f"It knows {best.name} best (F1 {words.score(best.f1)}) and {worst.name} least "
+            f"(F1 {words.score(worst.f1)}){tail}."
+        )
+    after = data.scores.get("calibration_error")
+    if after is not None and np.isfinite(after):
+        out.append(
+            f"When it says how sure it is, it is off by {words.percent(after, 1)} on average, measured on "
+            "the validation parcels on which the calibration was set."
+        )
+    rare = [row.name for row in data.classes if 0 < row.parcels.get("test", 0) < 10]
+    untested = [row.name for row in data.classes if row.parcels.get("test", 0) == 0]
+    if rare:
+        out.append(f"Fewer than ten test parcels stand behind the figures of {words.listing(rare)}.")
+    if untested:
+        out.append(f"No test parcels were there for {words.listing(untested)}.")
+    out.append(
+        "These figures hold for this region and season and for the classes listed; elsewhere, or in another "
+        "year, expect less until it has been measured there."
+        if data.split_kind == "blocks"
+        else "The test parcels were drawn at random and may lie beside training parcels, so expect less on "
+        "land farther away."
+    )
+    return out
+
+
+def _f1(row: ClassRow) -> float:
+    return -1.0 if row.f1 is None else row.f1
+
+
+def _accuracy(data: TrainingReportData) -> Section:
+    names = [row.name for row in data.classes]
+    colors = [row.color for row in data.classes]
+
+    def numbers(attribute: str) -> list[float]:
+        return [np.nan if (v := getattr(row, attribute)) is None else float(v) for row in data.classes]
+
+    f1, precision, recall = numbers("f1"), numbers("precision"), numbers("recall")
+    columns = [Column("Class"), *(Column(f"{name} parcels", True) for name in SPLITS)]
+    columns += [Column(name, True) for name in ("pixels", "precision", "recall", "F1")]
+    columns.append(Column("codes"))
+    rows = [
+        [
+            row.name,
+            *(words.count(row.parcels.get(name, 0)) for name in SPLITS),
+            words.count(row.pixels),
+            words.score(row.precision),
+            words.score(row.recall),
+            words.score(row.f1),
+            words.listing([str(code) for code in row.codes], 6),
+        ]
+        for row in data.classes
+    ]
+    items: list[Figure | Table] = []
+    if data.confusion.sum():
+        items.append(
+            Figure(
+                confusion.confusion_matrix(
+                    "confusion", data.confusion, names, "true class (parcels)", "class by the model"
+                ),
+                "Confusion matrix of the test parcels; the table below holds the scores of each class.",
+                "Test parcels: count, and share of the row. What lies off the framed diagonal is wrong.",
+            )
+        )
+        items.append(
+            Figure(
+                bars.class_scores("scores", names, colors, f1, precision, recall),
+                "F1, precision and recall of each class; the same figures are in the table below.",
+                "F1 is high only where both precision and recall are.",
+            )
+        )
+    items.append(Table(columns, rows, colors=colors))
+    return Section("How well it does on the test parcels", items)
+
+
+def _profiles(data: TrainingReportData) -> Section | None:
+    shown = data.profiles
+    if shown.mean.size == 0 or not np.isfinite(shown.mean).any():
+        return None
+    label, _ = profiles.index_of(shown.bands, np.asarray(shown.mean, dtype=float))
+    picture = profiles.class_profiles(
+        "profiles",
+        [row.name for row in data.classes],
+        [row.color for row in data.classes],
+        np.asarray(shown.positions, dtype=float),
+        shown.bands,
+        shown.mean,
+        shown.season_year,
+    )
+    return Section(
+        f"What it saw: {label} of each class over the season",
+        [
+            Figure(
+                picture,
+                f"Mean {label} of each class over the season.",
+                f"Mean {label} over the clear pixels of the training parcels; the other classes in grey. "
+                "Classes with the same curve can't be told apart by it.",
+            )
+        ],
+    )
+
+
+def _split(data: TrainingReportData) -> Section | None:
+    if not len(data.xy) or not np.isfinite(data.xy).all(axis=1).any():
+        return None
+    blocks = data.split_kind == "blocks"
+    size = f" of {data.block_size:g} m" if data.block_size else ""
+    text = (
+        f"Whole blocks{size} went to training, validation or test, so that a test parcel rarely has a "
+        "training parcel as neighbour."
+        if blocks
+        else "Parcels were drawn at random, without regard to their neighbours."
+    )
+    counts = [
+        [name, words.count(int((data.split == i).sum())), use]
+        for i, (name, use) in enumerate(
+            zip(
+                SPLITS,
+                ("fits the weights", "chooses when to stop, sets the confidence", "gives the figures above"),
+                strict=True,
+            )
+        )
+    ]
+    table = Table([Column("part"), Column("parcels", True), Column("what it is for")], counts)
+    figure = Figure(
+        maps.split_map("split", data.xy, data.split, SPLITS),
+        "Map of the training, validation and test parcels.",
+    )
+    return Section("Which parcels were used for what", [figure, table], [text], beside=True)
+
+
+def _calibration(data: TrainingReportData) -> Section | None:
+    before, after = data.reliability_before, data.reliability_after
+    if int(after.counts.sum()) == 0:
+        return None
+    figure = Figure(
+        curves.reliability(
+            "reliability",
+            after.edges,
+            (before.confidence, before.accuracy),
+            (after.confidence, after.accuracy),
+            after.counts,
+        ),
+        f"Reliability diagram of the test parcels; calibration error {words.percent(after.error, 1)}.",
+        "Test parcels in bins of confidence. On the dashed line, 80 of 100 parcels given 80 % are right.",
+    )
+    rows = [
+        ["validation parcels (where it was set)", *(_gap(data, key) for key in ("before", "after"))],
+        ["test parcels", words.percent(before.error, 1), words.percent(after.error, 1)],
+    ]
+    table = Table(
+        [Column("mean gap (ECE)"), Column("before", True), Column("after", True)],
+        rows,
+        f"Expected calibration error in {len(after.counts)} equal bins; temperature {data.temperature:.3f}.",
+    )
+    return Section("Whether its confidence can be trusted", [figure, table], beside=True)
+
+
+def _gap(data: TrainingReportData, when: str) -> str:
+    key = "calibration_error" if when == "after" else "calibration_error_before"
+    return words.percent(data.scores.get(key), 1)
+
+
+def _curves(data: TrainingReportData) -> Section:
+    epochs = data.epochs
+    picture = curves.training_curves(
+        "curves",
+        [e.epoch for e in epochs],
+        data.best_epoch,
+        ([e.train_loss for e in epochs], [e.validation_loss for e in epochs]),
+        ([e.validation_macro_f1 for e in epochs], [e.validation_accuracy for e in epochs]),
+    )
+    caption = (
+        f"The weights of epoch {data.best_epoch} were kept: the best macro-F1 on the validation parcels. "
+        "Training loss is measured with augmentation, so it may lie above the validation loss."
+    )
+    alt = f"Loss and scores over {len(epochs)} epochs; epoch {data.best_epoch} was kept."
+    return Section("How training went", [Figure(picture, alt, caption)])

@@ -99,6 +99,15 @@ class Plan:
             raise QgsProcessingException(
                 tr("There is no CUDA on macOS. Choose the flavour 'cpu': it uses Apple's graphics as well.")
             )
+        if not self._locked_here():
+            text = tr(
+                "There is no PyTorch of the flavour '{flavour}' in the lock files for this system ({system} "
+                "on {machine}). Make an environment of your own and name its Python as interpreter "
+                "(docs/engine.md)."
+            )
+            raise QgsProcessingException(
+                text.format(flavour=self.flavour, system=platform.system(), machine=platform.machine())
+            )
         if not environment.lock_file(self.flavour).is_file():
             text = tr("{path} is missing: the plugin is incomplete. Install it again.")
             raise QgsProcessingException(text.format(path=environment.lock_file(self.flavour)))
@@ -111,6 +120,13 @@ class Plan:
                 tr("Offline needs a folder of wheels: name it as 'Folder of wheels' (see docs/engine.md).")
             )
         self.check_space()
+
+    def _locked_here(self):
+        """True where the lock files hold a PyTorch: those for Linux are x86-64, CUDA is for Linux."""
+        linux = sys.platform.startswith("linux")
+        if linux and platform.machine().lower() not in ("x86_64", "amd64"):
+            return False
+        return linux or self.flavour == "cpu"
 
     def check_space(self):
         """Raise QgsProcessingException unless the disk has room for downloads and environment."""

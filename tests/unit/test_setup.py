@@ -224,6 +224,21 @@ def test_the_index_of_pytorch_is_asked_only_where_needed(fake_uv, tmp_path, monk
         plan.Plan("cuda").check()
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "flavour"),
+    [("win32", "AMD64", "cuda"), ("linux", "aarch64", "cpu"), ("linux", "aarch64", "cuda")],
+)
+def test_a_system_without_a_locked_pytorch_is_told_to_bring_its_own(
+    home, monkeypatch, system, machine, flavour
+):
+    from sits_qgis.setup import plan
+
+    monkeypatch.setattr(plan.sys, "platform", system)
+    monkeypatch.setattr(plan.platform, "machine", lambda: machine)
+    with pytest.raises(QgsProcessingException, match="own"):
+        plan.Plan(flavour).check()
+
+
 def test_the_installer_gets_no_settings_of_other_environments(fake_uv, monkeypatch):
     from sits_qgis.setup import plan
 

@@ -29,6 +29,8 @@ class JobContext:
         self._started = time.monotonic()
         self._last_sent = 0.0
         self.warnings: list[str] = []
+        #: Label of the processor that computes, shown with the progress once the job has chosen it.
+        self.device = ""
 
     def cancel(self, reason: str = "Cancelled by the user.") -> None:
         """Ask the job to stop at its next check; safe from signal handlers and other threads."""
@@ -68,6 +70,8 @@ class JobContext:
             "phase": self._phase,
             "seconds_left": None if left is None else round(left),
         }
+        if self.device:
+            fields["device"] = self.device
         if new_phase:
             log.info("phase: %s", self._phase)
         self._send("progress", fields)

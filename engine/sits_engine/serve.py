@@ -78,7 +78,9 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
 
     try:
         job = job_class(name).parse(params)
-        log.info("job %s %s", name, job.model_dump_json())
+        # Fields that are not for showing (credentials) stay out of the log as well.
+        secret = {key for key, field in type(job).model_fields.items() if not field.repr}
+        log.info("job %s %s", name, job.model_dump_json(exclude=secret))
         result = job.run(ctx)
         ctx.check_cancelled()
         warnings = list(dict.fromkeys([*ctx.warnings, *result.warnings]))

@@ -194,3 +194,15 @@ def test_command_line_error_status_and_sentence(start):
     _, err = child.communicate(timeout=20)
     assert child.returncode == 1
     assert "The thing is wrong. Mend it." in err
+
+
+def test_credentials_are_not_written_to_the_log(start, tmp_path):
+    child = start("serve-job")
+    secret = {"auth_header": "Authorization: Bearer abcdef"}
+    missing = str(tmp_path / "none")
+    ask(child, "buildtimeseries", input_folder=missing, output=str(tmp_path / "series.json"), **secret)
+    error = messages(child, "error")[-1]
+    text = Path(error["log"]).read_text(encoding="utf-8")
+    assert "job buildtimeseries" in text
+    assert missing in text
+    assert "abcdef" not in text

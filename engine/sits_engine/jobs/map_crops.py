@@ -74,6 +74,7 @@ class MapCrops(Job):
                 check_writable(path)
         ctx.progress(0.0, "Opening series and model")
         device = select(self.device)
+        ctx.device = device.label
         series = TimeSeries.open(self.series, season_year=self.season_year)
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)

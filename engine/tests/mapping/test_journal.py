@@ -1,0 +1,84 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from sits_engine.errors import EngineError, InputError
+from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+
+ONE = {"classes": np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)}
+
+
+def test_results_survive_and_other_inputs_throw_them_away(tmp_path):
+    folder = work_folder(tmp_path / "map.tif")
+    first = Journal.open(folder, "a")
+    first.store("tile-0-0", ONE)
+    first.close()
+    second = Journal.open(folder, "a")
+    assert second.done == {"tile-0-0"}
+    assert not second.discarded
+    np.testing.assert_array_equal(second.load("tile-0-0")["classes"], ONE["classes"])
+    second.close()
+    third = Journal.open(folder, "b")
+    assert third.done == frozenset()
+    assert third.discarded
+    assert not list(folder.glob("*.npz"))
+    third.remove()
+    assert not folder.exists()
+
+
+def test_damaged_and_half_written_results_are_not_done(tmp_path):
+    journal = Journal.open(tmp_path / "w", "a")
+    for name in ("whole", "cut", "flipped"):
+        journal.store(name, ONE)
+    journal.close()
+    cut, flipped = tmp_path / "w" / "cut.npz", tmp_path / "w" / "flipped.npz"
+    cut.write_bytes(cut.read_bytes()[:-30])
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    flipped.write_bytes(content)
+    (tmp_path / "w" / "tile.part").write_bytes(b"half")
+    again = Journal.open(tmp_path / "w", "a")
+    assert again.done == {"whole"}
+    assert sorted(p.name for p in (tmp_path / "w").iterdir()) == ["journal.json", "lock", "whole.npz"]
+
+
+def test_a_second_living_run_is_refused_a_dead_one_not(tmp_path):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        started = psutil.Process(other.pid).create_time()
+        (folder / "lock").write_text(json.dumps({"pid": other.pid, "started": started}))
+        with pytest.raises(InputError, match="Another run"):
+            Journal.open(folder, "a")
+        (folder / "lock").write_text(json.dumps({"pid": other.pid, "started": started - 1000}))
+        Journal.open(folder, "a").close()  # the number was given to another process since
+        (folder / "lock").write_text(json.dumps({"pid": other.pid, "started": started}))
+        other.kill()
+        other.wait()
+    Journal.open(folder, "a").close()
+    (folder / "lock").write_text("")
+    Journal.open(folder, "a").close()
+
+
+def test_folder_that_cant_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EngineError) as caught:
+        Journal.open(tmp_path / "file" / "w", "a")
+    assert caught.value.code == "OUTPUT_NOT_WRITABLE"
+
+
+def test_objects_are_refused(tmp_path):
+    journal = Journal.open(tmp_path / "w", "a")
+    with pytest.raises(ValueError, match="pickle"):
+        journal.store("bad", {"x": np.array([{}], dtype=object)})
+    assert journal.done == frozenset()
+
+
+def test_fingerprint_is_of_content_not_of_order():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})
+    assert os.path.basename(work_folder(__import__("pathlib").Path("x/Maïs 1.tif"))) == ".Maïs 1.tif.work"

@@ -1,5 +1,6 @@
 """Set up engine: makes the Python environment that computes, outside QGIS."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from qgis.core import (
     QgsProcessingParameterFile,
 )
 
-from ..environment import FLAVOURS
+from ..environment import FLAVOURS, VARIABLE
 from ..home import home
 from ..i18n import tr
 from ..setup import install
@@ -131,6 +132,11 @@ class SetUpEngine(QgsProcessingAlgorithm):
 
     def processAlgorithm(self, parameters, context, feedback):
         """Make the environment, or check the given interpreter."""
+        if os.environ.get(VARIABLE):
+            text = tr(
+                "The variable {name} is set: the Python that it names runs the engine, whatever is made here."
+            )
+            feedback.pushWarning(text.format(name=VARIABLE))
         interpreter = self.parameterAsFile(parameters, "INTERPRETER", context)
         if interpreter:
             made = install.use_interpreter(Path(interpreter).expanduser().absolute(), feedback)

@@ -71,6 +71,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(self, parameters, context, feedback):
         """Read layers and project: the job's fields are plain strings and numbers from here on."""
         self.fields = self.jobParameters(parameters, context, feedback)
+        self.to_load = dict(context.layersToLoadOnCompletion())
         return True
 
     def processAlgorithm(self, parameters, context, feedback):
@@ -85,6 +86,11 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
 
     def postProcessAlgorithm(self, context, feedback):
         """Hand the result to `afterJob`, on the thread of the caller."""
+        # A background thread has a context of its own, whose list of layers to load replaces the one that
+        # the destinations were entered in when they were read.
+        for path, details in self.to_load.items():
+            if not context.willLoadLayerOnCompletion(path):
+                context.addLayerToLoadOnCompletion(path, details)
         self.afterJob(self.result, self.outputs, context, feedback)
         return self.outputs
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +81,15 @@ def find():
     """
     own = os.environ.get(VARIABLE)
     if own:
-        return Environment(own, "own")
+        # A name without a path is looked up, as a shell would.
+        path = shutil.which(own)
+        if path is None:
+            text = tr(
+                "The variable {variable} names {path}, which is no program: correct it, or unset it and run "
+                "'Set up engine' (sits:setupengine)."
+            )
+            raise EngineMissing(text.format(variable=VARIABLE, path=own))
+        return Environment(path, "own")
     environment = recorded()
     if environment is None:
         raise EngineMissing(

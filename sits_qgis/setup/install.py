@@ -32,6 +32,7 @@ def set_up(plan, feedback, repair=False):
     Raises:
         QgsProcessingException: cancelled, or a step failed; the text says what to do.
     """
+    plan.check()
     for line in plan.describe():
         feedback.pushInfo(line)
     with exclusive(feedback):
@@ -43,10 +44,10 @@ def set_up(plan, feedback, repair=False):
             verify(made, feedback)
             environment.remember(made)
             return made
-        plan.check()
         _remove(plan.folder)
         if repair:
             _remove(plans.cache())
+        plan.check_space()
         _build(plan, feedback)
         verify(made, _last_step(feedback))
         marker = {"made": time.strftime("%Y-%m-%d %H:%M:%S"), "plugin": about.version()}
@@ -140,7 +141,7 @@ def _run(command, variables, feedback, said, on_line=None, tick=None):
         # uv lists every package at the end; the log of QGIS needs the rest only.
         if text.strip():
             said.append(text)
-            if not re.match(r"\s[+~-] ", text):
+            if not re.match(r"\s[+~-] |Activate with", text):
                 feedback.pushConsoleInfo(text)
         if on_line is not None:
             on_line(text)

@@ -75,25 +75,28 @@ class Plan:
             source = "PyPI (pypi.org)" + (f", {TORCH_CPU_INDEX}" if self.needs_torch_index() else "")
             source += tr(", and the folder {links}").format(links=where) if where else ""
         what = {"cpu": tr("PyTorch for the CPU"), "cuda": tr("PyTorch for NVIDIA cards (CUDA)")}[self.flavour]
+        size = (
+            tr("Size: about {disk:.1f} GiB on disk.")
+            if self.offline
+            else tr("Size: about {download:.1f} GiB to download, {disk:.1f} GiB on disk.")
+        )
         return [
             tr("Set up the engine: {what}, rasterio, geopandas and others, in a Python of their own.").format(
                 what=what
             ),
             tr("Folder: {folder}").format(folder=self.folder),
             tr("Sources: {source}").format(source=source),
-            tr("Size: about {download:.1f} GiB to download, {disk:.1f} GiB on disk.").format(
-                download=self.size.download, disk=self.size.disk
-            ),
+            size.format(download=self.size.download, disk=self.size.disk),
             tr("Every file is checked against the list {lock}.").format(
                 lock=environment.lock_file(self.flavour)
             ),
         ]
 
     def check(self):
-        """Find what can be found wrong before anything is downloaded.
+        """Find what can be found wrong without looking further than the parameters.
 
         Raises:
-            QgsProcessingException: no such build, no lock file, no wheels offline, or too little space.
+            QgsProcessingException: no such build, no lock file, or no wheels offline.
         """
         if self.flavour == "cuda" and sys.platform == "darwin":
             raise QgsProcessingException(
@@ -119,7 +122,6 @@ class Plan:
             raise QgsProcessingException(
                 tr("Offline needs a folder of wheels: name it as 'Folder of wheels' (see docs/engine.md).")
             )
-        self.check_space()
 
     def _locked_here(self):
         """True where the lock files hold a PyTorch: those for Linux are x86-64, CUDA is for Linux."""

@@ -46,8 +46,10 @@ def test_ready(made):
 def test_the_variable_comes_first(made, monkeypatch):
     from sits_qgis import environment
 
-    monkeypatch.setenv("SITS_QGIS_INTERPRETER", "/opt/python")
-    assert environment.find() == environment.Environment("/opt/python", "own")
+    monkeypatch.setenv("SITS_QGIS_INTERPRETER", "/usr/bin/python3")
+    assert environment.find() == environment.Environment("/usr/bin/python3", "own")
+    monkeypatch.setenv("SITS_QGIS_INTERPRETER", "/opt/no-python")
+    assert "/opt/no-python" in missing()
 
 
 def test_incomplete(made):

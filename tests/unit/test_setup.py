@@ -161,6 +161,9 @@ def test_offline_uses_the_folder_alone(qgis_app, fake_uv, tmp_path):
     wheels = tmp_path / "mes paquets"
     wheels.mkdir()
     set_up(links=(str(wheels),), offline=True)
+    _, feedback = set_up(links=(str(wheels),), offline=True)
+    assert any("nothing from the internet" in text for text in feedback.texts("info"))
+    assert not any("download" in text for text in feedback.texts("info"))
     pip = fake_uv.calls[-1]
     assert pip[pip.index("--find-links") + 1] == str(wheels)
     assert {"--no-index", "--offline"} <= set(pip)

@@ -9,7 +9,6 @@ from qgis.core import (
     QgsProcessingParameterDateTime,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
-    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
 )
 
@@ -172,15 +171,14 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
                 tr("Without it: that of most images. All images are brought to it when they are read."),
                 True,
             ),
-            described(
-                QgsProcessingParameterFolderDestination(
-                    "CLIP_FOLDER", tr("Folder for a clipped copy of the images"), None, True, False
-                ),
+            folder_input(
+                "CLIP_FOLDER",
+                tr("Folder for a clipped copy of the images"),
                 tr(
-                    "If given, the region is copied there as tiled GeoTIFFs and the series refers to the "
+                    "If given, the region is copied there as tiled GeoTIFFs, and the series refers to the "
                     "copy: much faster for JP2 files and remote images."
                 ),
-                True,
+                advanced=True,
             ),
             described(
                 QgsProcessingParameterFeatureSource(

@@ -29,6 +29,8 @@ class MapCrops(InMapping, EngineAlgorithm):
     """Writes a crop map with confidence, and on wish a parcel layer and the probabilities of all classes."""
 
     JOB = "mapcrops"
+    #: Path of the parcel layer where the user named none; such a layer is not loaded by QGIS itself.
+    beside = None
 
     def displayName(self):
         """Name in the Toolbox."""
@@ -145,6 +147,8 @@ class MapCrops(InMapping, EngineAlgorithm):
             return ok, why
         if parameters.get("EXTENT") and parameters.get("REGION"):
             return False, tr("Choose an extent or polygons, not both.")
+        if parameters.get("OUTPUT_PARCELS") and not parameters.get("PARCELS"):
+            return False, tr("Choose the parcels that 'Crop map of parcels' is to be made of.")
         try:
             series = series_facts(self.parameterAsString(parameters, "SERIES", context))
             model = model_facts(self.parameterAsString(parameters, "MODEL", context))
@@ -159,7 +163,7 @@ class MapCrops(InMapping, EngineAlgorithm):
         fields["extent"] = extent_string(self, parameters, "EXTENT", context)
         fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
         fields["parcels"] = vector_source(self, parameters, "PARCELS", context, feedback)
-        if fields["parcels"] and not fields.get("output_parcels"):
+        if fields["parcels"] and not fields.get("output_parcels") and fields.get("output"):
             fields["output_parcels"] = os.path.splitext(fields["output"])[0] + "_parcels.gpkg"
             self.beside = fields["output_parcels"]
         return {name: value for name, value in fields.items() if value != ""}
@@ -167,22 +171,23 @@ class MapCrops(InMapping, EngineAlgorithm):
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""
         series, model = series_facts(self.fields["series"]), model_facts(self.fields["model"])
-        season = styling.season_of(series.dates)
         year = self.fields.get("season_year") or series.season_year
-        title = tr("Crop map {year} – {series}").format(year=year, series=series.title)
-        classes = dict(enumerate(model.classes, start=1))
-        styling.style_map(outputs["OUTPUT"], classes, feedback, season)
-        styling.dress(context, outputs["OUTPUT"], title, season)
+        season = styling.season_of(series.dates)
+
+        def name(words):
+            return words.format(year=year, series=series.title)
+
+        if outputs.get("OUTPUT"):
+            styling.style_map(outputs["OUTPUT"], dict(enumerate(model.classes, start=1)), feedback, season)
+            styling.dress(context, outputs["OUTPUT"], name(tr("Crop map {year} – {series}")), season)
+        if outputs.get("PROBABILITIES"):
+            styling.dress(
+                context, outputs["PROBABILITIES"], name(tr("Probabilities {year} – {series}")), season
+            )
         parcels = outputs.get("OUTPUT_PARCELS")
         if parcels:
-            named = tr("Crops of parcels {year} – {series}").format(year=year, series=series.title)
             styling.style_parcels(
                 parcels, model.classes, "class", feedback, confidence="confidence", tip=styling.PARCEL_TIP
             )
-            if getattr(self, "beside", None):
-                styling.load(context, parcels, named, season)
-            else:
-                styling.dress(context, parcels, named, season)
-        if outputs.get("PROBABILITIES"):
-            named = tr("Probabilities {year} – {series}").format(year=year, series=series.title)
-            styling.dress(context, outputs["PROBABILITIES"], named, season)
+            show = styling.load if parcels == self.beside else styling.dress
+            show(context, parcels, name(tr("Crops of parcels {year} – {series}")), season)

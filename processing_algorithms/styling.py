@@ -32,10 +32,12 @@ from .facts import ClassFacts
 #: Post-processors must outlive the algorithm that made them, or QGIS calls into freed memory.
 _alive = []
 KEPT = 200
+#: Renderers that QGIS itself gives a new layer.
+PLAIN = ("singleSymbol", "multibandcolor", "singlebandgray")
 #: What the pointer shows over a parcel; fields of the parcel layer of 'Map crops'.
 PARCEL_TIP = (
-    '<b>[% "class" %]</b> [% round(100 * "confidence") %] %<br>'
-    '[% "runner_up" %] [% round(100 * "runner_up_probability") %] %'
+    '<b>[% "class" %]</b> [% "confidence" %] %<br>[% "runner_up" %] [% "runner_up_confidence" %] %<br>'
+    '[% "n_pixels" %] pixels, [% "n_dates" %] dates'
 )
 
 
@@ -51,11 +53,16 @@ class Dress(QgsProcessingLayerPostProcessorInterface):
 
     def postProcessLayer(self, layer, context, feedback):
         """Called by QGIS on the main thread when the layer is added to the project."""
-        if self.name:
-            layer.setName(self.name)
+        side = side_car(layer.source().split("|")[0])
+        # Processing opens files without their style (3.22); a style that the user chose for it is kept.
+        if layer.renderer().type() in PLAIN and os.path.exists(side):
+            layer.loadNamedStyle(side)
+        layer.setName(self.name)
         if self.season is not None:
             set_season(layer, self.season)
         layer.triggerRepaint()
+        # The layer tree drew the legend before the style was there.
+        layer.emitStyleChanged()
 
 
 def dress(context, path, name, season=None):
@@ -152,7 +159,7 @@ def style_parcels(path, classes, field, feedback, *, confidence=None, tip=""):
         path: GeoPackage with one layer.
         classes: iterable of `ClassFacts`; the field holds their names.
         field: name of the field with the class.
-        confidence: name of the field with the confidence (0..1), or None.
+        confidence: name of the field with the confidence (percent), or None.
         tip: HTML template of the map tip.
     """
     layer = QgsVectorLayer(path, "parcels", "ogr")
@@ -171,7 +178,7 @@ def style_parcels(path, classes, field, feedback, *, confidence=None, tip=""):
         if confidence:
             # From a third (a guess) to full colour (certain): doubtful parcels catch the eye as pale.
             symbol.setDataDefinedProperty(
-                _opacity(), QgsProperty.fromExpression(f'33 + 67 * coalesce("{confidence}", 0)')
+                _opacity(), QgsProperty.fromExpression(f'33 + 0.67 * coalesce("{confidence}", 0)')
             )
         categories.append(QgsRendererCategory(item.name, symbol, item.name))
     layer.setRenderer(QgsCategorizedSymbolRenderer(field, categories))
@@ -182,7 +189,8 @@ def style_parcels(path, classes, field, feedback, *, confidence=None, tip=""):
 
 def _opacity():
     """The enum value of a symbol's opacity; it was renamed in later versions of QGIS."""
-    return getattr(QgsSymbol.Property, "PropertyOpacity", None) or QgsSymbol.Property.Opacity
+    old = getattr(QgsSymbol.Property, "PropertyOpacity", None)
+    return QgsSymbol.Property.Opacity if old is None else old
 
 
 def style_sample(path, names, feedback):

@@ -11,7 +11,6 @@ from sklearn.metrics import (
     cohen_kappa_score,
     confusion_matrix,
     f1_score,
-    precision_recall_fscore_support,
 )
 
 from sits_engine.learning.calibration import fit_temperature, reliability, with_temperature
@@ -91,11 +90,10 @@ def class_rows(
     confusion: npt.NDArray[np.int64],
 ) -> list[ClassRow]:
     """The class table: counts on each side, and scores on the test side."""
-    reference = np.repeat(np.arange(len(classes)), confusion.sum(axis=1))
-    found = np.concatenate([np.repeat(np.arange(len(classes)), row) for row in confusion])
-    precision, recall, f1, support = precision_recall_fscore_support(
-        reference, found, labels=np.arange(len(classes)), zero_division=0
-    )
+    right = np.diag(confusion).astype(np.float64)
+    support, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = right / np.maximum(claimed, 1), right / np.maximum(support, 1)
+    f1 = 2 * right / np.maximum(support + claimed, 1)
     pixels = np.bincount(sets.labels, sets.n_pixels, len(classes)).astype(int)
     rows = []
     for k, info in enumerate(classes):

@@ -207,23 +207,14 @@ def _areas(adjusted: AdjustedAccuracy) -> Section:
     classes = adjusted.classes
     unknown = "" if adjusted.probability_sample else " (spread within this reference only)"
 
-    def with_half(interval: Interval, share: bool) -> str:
-        text = words.percent(interval.value, 1) if share else words.hectares(interval.value)
-        if not np.isfinite(interval.value):
-            return "–"
-        half = interval.half_width
-        if not np.isfinite(half):
-            return f"{text} ± unknown"
-        return f"{text} ± {100 * half:.1f}" if share else f"{text} ± {words.hectares(half)[:-3]}"
-
     rows = [
         [
             c.name,
             words.count(c.n_samples),
             words.hectares(c.mapped_ha),
-            with_half(c.area_ha, False),
-            with_half(c.users, True),
-            with_half(c.producers, True),
+            _interval(c.area_ha, 1.0, "ha"),
+            _interval(c.users, 100.0, "%"),
+            _interval(c.producers, 100.0, "%"),
         ]
         for c in classes
     ]
@@ -250,6 +241,16 @@ def _areas(adjusted: AdjustedAccuracy) -> Section:
             adjusted.note,
         ],
     )
+
+
+def _interval(interval: Interval, factor: float, unit: str) -> str:
+    """'409 ± 58 ha': both numbers with the digits that the larger deserves."""
+    value, half = factor * interval.value, factor * interval.half_width
+    if not np.isfinite(value):
+        return "–"
+    digits = 0 if unit == "ha" and abs(value) >= 100 else 1
+    spread = f"{half:,.{digits}f}" if np.isfinite(half) else "unknown"
+    return f"{value:,.{digits}f} ± {spread} {unit}".replace(",", "\u202f")
 
 
 def _unmatched(data: AssessmentReportData) -> Section:

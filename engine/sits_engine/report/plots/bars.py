@@ -37,6 +37,7 @@ def class_scores(
             color="white",
             markeredgecolor=INK,
             markersize=6.5,
+            clip_on=False,
             label="precision: what is mapped so is so",
         )
         axes.plot(
@@ -46,20 +47,22 @@ def class_scores(
             marker="^",
             color=INK,
             markersize=6.5,
+            clip_on=False,
             label="recall: what is so is found",
         )
         for place, index in enumerate(order):
             text = f"{f1[index]:.2f}" if np.isfinite(f1[index]) else "not tested"
-            axes.text(1.03, place, text, va="center", transform=axes.get_yaxis_transform())
+            axes.text(1.025, place, text, va="center", transform=axes.get_yaxis_transform())
+        axes.text(1.025, -0.85, "F1", va="center", weight="semibold", transform=axes.get_yaxis_transform())
         axes.set_yticks(places, [shorten(classes[i]) for i in order])
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         figure.legend(loc="outside lower center", ncols=2, fontsize=9.5)
 
-    return draw(name, 5.8, 0.36 * len(classes) + 1.2, paint)
+    return draw(name, 9.4, 0.34 * len(classes) + 1.1, paint)
 
 
 def areas(
@@ -137,7 +140,7 @@ def date_bars(
         axes.bar(days, data_share * clear_share, width, color=ACCENT, label="clear")
         axes.axhline(1, color=LINE, linewidth=1)
         axes.set_ylim(0, 1.02)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.set_ylabel("share of the area")
         month_axis(axes, days[0] - width, days[-1] + width, dates[0].year, most=18)
         figure.legend(loc="outside upper right", ncols=2)

@@ -56,7 +56,7 @@ def training_curves(
         right.plot(epochs, scores[0], color=ACCENT, linewidth=2.2, label="macro-F1", **few)
         right.plot(epochs, scores[1], color=BLUE, linewidth=1.8, linestyle="--", label="accuracy", **few)
         lowest = float(np.nanmin([*scores[0], *scores[1], 0.9]))
-        finish(right, "Scores on the validation blocks", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
+        finish(right, "Scores on the validation parcels", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
 
     return draw(name, 10.4, 3.5, paint)
 
@@ -80,7 +80,7 @@ def reliability(
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1.1])
         top.plot([0, 1], [0, 1], color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)))
-        top.annotate("as sure as right", (0.30, 0.33), rotation=36, color=SOFT, fontsize=9.5)
+        top.annotate("as sure as right", (0.02, 0.07), rotation=36, color=SOFT, fontsize=9.5)
         seen = np.isfinite(before[0])
         top.plot(
             before[0][seen],
@@ -97,8 +97,8 @@ def reliability(
         )
         top.set(xlim=(0, 1.02), ylim=(0, 1.04))
         top.set_ylabel("share that is right")
-        top.xaxis.set_major_formatter(PercentFormatter(1))
-        top.yaxis.set_major_formatter(PercentFormatter(1))
+        top.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        top.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         top.grid()
         top.legend(loc="upper left")
         bottom.bar(

@@ -22,7 +22,7 @@ ACCENT = "#0a6a66"
 ACCENT_PALE = "#9cc9c4"
 #: Blue and orange of Okabe and Ito (2008): told apart by all kinds of colour vision, and in grey.
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-SEQUENTIAL = ("#ffffff", "#e3f0ef", "#b5d8d4", "#74b3ae", "#2f8a85", "#0a6a66", "#064441")
+SEQUENTIAL = ("#f4f7f7", "#dcecea", "#b5d8d4", "#74b3ae", "#2f8a85", "#0a6a66", "#064441")
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -84,7 +84,8 @@ def draw(
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    # Shown at the size it was drawn for and never larger, so that all figures have letters of one size.
+    text = text[text.index("<svg") :].replace("<svg", f'<svg style="max-width:{96 * width:.0f}px"', 1)
     ids = set(_ID.findall(text))
     text = _ID.sub(lambda m: f'id="{name}-{m.group(1)}"', text)
     # The page takes it as it is: matplotlib escapes texts when it writes SVG.

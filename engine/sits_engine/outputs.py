@@ -65,6 +65,11 @@ def atomic(final: Path) -> Iterator[Path]:
         raise
 
 
+def numbers_beside(report: Path) -> Path:
+    """Where the numbers of a report go: its stem and '_numbers.json', which no other output is called."""
+    return report.with_name(f"{report.stem}_numbers.json")
+
+
 def discard(path: Path) -> None:
     """Remove an unfinished file or folder, if it is there."""
     with _lock:

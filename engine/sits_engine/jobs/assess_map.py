@@ -26,7 +26,7 @@ class AssessMap(Job):
     reference: str = Field(description="polygon or point layer (path|layername=NAME), or a class raster")
     field: str | None = Field(None, description="field of the reference with class names or codes")
     report: Path = Field(
-        description="report to write (.html); numbers (.json) and matrix (.csv) go beside it"
+        description="report to write (.html); numbers (_numbers.json) and matrix (_confusion.csv) go beside it"
     )
     class_table: Path | None = Field(None, description="CSV code,class[,color]: what labels mean")
     sampling: Literal["all", "one"] = Field(
@@ -38,7 +38,7 @@ class AssessMap(Job):
         from sits_engine.evaluation.assess import assess_raster, assess_vector
         from sits_engine.evaluation.export import write_confusion, write_numbers
         from sits_engine.mapping.class_map import ClassMap
-        from sits_engine.outputs import atomic, check_writable
+        from sits_engine.outputs import atomic, check_writable, numbers_beside
         from sits_engine.report.assessment import write_assessment_report
         from sits_engine.samples.classes import ClassTable
 
@@ -49,7 +49,7 @@ class AssessMap(Job):
             raise InputError(
                 "FIELD is missing: the reference is a vector layer.", "Name the field with the crop."
             )
-        numbers = self.report.with_suffix(".json")
+        numbers = numbers_beside(self.report)
         confusion = self.report.with_name(f"{self.report.stem}_confusion.csv")
         for path in (self.report, numbers, confusion):
             check_writable(path)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing
-from sits_engine.outputs import atomic, check_writable
+from sits_engine.outputs import atomic, check_writable, numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.run import RunOptions
@@ -102,7 +102,7 @@ class TrainSourceModel(Job):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Read, split, train, calibrate, test, write."""
-        numbers = self.numbers or (self.report or self.output).with_suffix(".json")
+        numbers = self.numbers or numbers_beside(self.report or self.output)
         for path in (self.output, self.report, numbers):
             if path is not None:
                 check_writable(path)

@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from sits_engine import __version__
-from sits_engine.outputs import check_writable, discard, partial, publish
+from sits_engine.outputs import check_writable, discard, numbers_beside, partial, publish
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -114,11 +114,6 @@ def render(page: Page, numbers_name: str = "") -> str:
     return template.render(page=page, style=style, version=__version__, numbers=numbers_name)
 
 
-def numbers_path(path: Path) -> Path:
-    """Where the numbers of the report `path` go: beside it, same stem, '.json'."""
-    return path.with_suffix(".json")
-
-
 def write_page(path: Path, page: Page, numbers: Mapping[str, Any]) -> Path:
     """Write the report and, beside it, its numbers; both appear together, complete.
 
@@ -128,7 +123,7 @@ def write_page(path: Path, page: Page, numbers: Mapping[str, Any]) -> Path:
     Raises:
         EngineError: OUTPUT_NOT_WRITABLE.
     """
-    beside = numbers_path(path)
+    beside = numbers_beside(path)
     check_writable(path)
     temporary, temporary_numbers = partial(path), partial(beside)
     try:

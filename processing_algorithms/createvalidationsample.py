@@ -50,7 +50,7 @@ class CreateValidationSample(InAccuracy, EngineAlgorithm):
                 tr("About 50 a class is a common start."),
                 default=400,
                 low=2,
-                high=100000,
+                high=1000000,
                 advanced=False,
             ),
             choice(

@@ -53,11 +53,20 @@ def number(
 
 
 def choice(
-    name: str, label: str, help_text: str, options: list[str], *, default: str, advanced: bool = True
+    name: str,
+    label: str,
+    help_text: str,
+    options: list[str],
+    *,
+    default: str | None = None,
+    advanced: bool = True,
 ) -> QgsProcessingParameterDefinition:
-    """An enum whose values are the strings themselves, so that models and scripts stay readable."""
+    """An enum whose values are the strings themselves, so that models and scripts stay readable.
+
+    Without a default it is optional and the engine chooses.
+    """
     parameter = QgsProcessingParameterEnum(
-        name, label, options, False, default, optional=False, usesStaticStrings=True
+        name, label, options, False, default, optional=default is None, usesStaticStrings=True
     )
     return described(parameter, help_text, advanced)
 

@@ -46,7 +46,7 @@ def _classes_and_parcels():
             "MAX_PIXELS",
             tr("Most pixels kept of a parcel"),
             tr("A random choice of larger parcels keeps memory small."),
-            default=256,
+            default=128,
             low=1,
         ),
         number(
@@ -93,15 +93,19 @@ def _network():
         choice(
             "WIDTH",
             tr("Network"),
-            tr("Standard is the published network; small is about five times faster and nearly as good."),
+            tr(
+                "Standard is the published network; small is about five times faster and suits few parcels. "
+                "Without it: by the data."
+            ),
             ["standard", "small"],
-            default="standard",
         ),
         number(
             "PIXELS_PER_SET",
             tr("Pixels drawn of a parcel in each step"),
-            tr("A share of the steps draws fewer, so that the model serves single pixels as well."),
-            default=64,
+            tr(
+                "A share of the steps draws fewer, so that the model serves single pixels as well. Without "
+                "it: by the data."
+            ),
             low=1,
             high=1024,
         ),
@@ -111,15 +115,17 @@ def _network():
             tr("Random dates make the model robust against other acquisition dates."),
             default=30,
             low=3,
-            high=400,
+            high=1000,
         ),
         number(
             "SHIFT_AUGMENTATION",
             tr("Random shift of the season (days, 0 is off)"),
-            tr("Seasons are shifted by up to this many days in training, against earlier and later years."),
-            default=0,
+            tr(
+                "Seasons are shifted by up to this many days in training. Without it: by the size of the "
+                "data."
+            ),
             low=0,
-            high=120,
+            high=180,
         ),
         switch(
             "MASK_CLOUDS",
@@ -157,14 +163,15 @@ def _optimiser():
             tr("Steps in an epoch"),
             tr("Without it: by the effort and the number of parcels."),
             low=1,
+            high=100000,
         ),
         number(
             "BATCH_SIZE",
             tr("Parcels in a step"),
             tr("Halved by itself when memory runs out."),
             default=128,
-            low=2,
-            high=4096,
+            low=8,
+            high=8192,
         ),
         number(
             "LEARNING_RATE",
@@ -178,8 +185,7 @@ def _optimiser():
         number(
             "WEIGHT_DECAY",
             tr("Weight decay"),
-            tr("Against overfitting."),
-            default=0.0001,
+            tr("Against overfitting. Without it: by the size of the data."),
             low=0,
             high=1,
             integer=False,

@@ -2,6 +2,7 @@
 
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingOutputFile,
     QgsProcessingOutputNumber,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
@@ -11,7 +12,7 @@ from qgis.core import (
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import device_parameter, vector_source, vector_sources
-from .definitions import MODEL_FILTER, TABLE_FILTER, choice, described, file_input, file_output, text
+from .definitions import MODEL_FILTER, TABLE_FILTER, choice, described, file_input, file_output, number, text
 from .documented import InMapping
 from .facts import FactsError, series_facts
 from .trainingoptions import training_options
@@ -133,6 +134,16 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
                 tr("Column that joins the two tables"),
                 tr("Name of the place's identifier in both tables, for example sample_id."),
             ),
+            number(
+                "SERIES_SCALE",
+                tr("Scale of the table: physical value per stored unit"),
+                tr(
+                    "For example 0.0001 for reflectance × 10,000. Without it: detected, and stated in the "
+                    "log."
+                ),
+                low=0,
+                integer=False,
+            ),
             text(
                 "LABELS_FIELD",
                 tr("Column with the crop in the tables"),
@@ -142,6 +153,7 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
             device_parameter(),
         ):
             self.addParameter(parameter)
+        self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))
         for name, label in (
             ("MACRO_F1", tr("Macro-F1 on held-out blocks")),
             ("ACCURACY", tr("Accuracy on held-out blocks")),

@@ -97,7 +97,7 @@ def _install(wheel, target, environment):
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     temporary.write_bytes(content)
-    temporary.chmod(0o755)  # nosec B103 - a program has to be executable
+    temporary.chmod(0o700)
     os.replace(temporary, target)
     if not works(str(target), environment):
         target.unlink()

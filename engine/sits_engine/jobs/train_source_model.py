@@ -105,6 +105,7 @@ class TrainSourceModel(Job):
         numbers = self.numbers or numbers_beside(self.report or self.output)
         for path in (self.output, self.report, numbers):
             if path is not None:
+                self._keep_inputs(path)
                 check_writable(path)
 
         from sits_engine import device as devices
@@ -143,6 +144,16 @@ class TrainSourceModel(Job):
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
+
+    def _keep_inputs(self, output: Path) -> None:
+        """Refuse to write over an input: a report a.html has its numbers in a.json, as a series may be."""
+        layers = [Path(text.split("|")[0]) for text in [*self.parcels, self.labels_table or ""] if text]
+        inputs = [*self.series, *layers, self.labelled_series, self.class_table]
+        if any(path is not None and path.resolve() == output.resolve() for path in inputs):
+            raise InputError(
+                f"{output} is an input of this run and would be overwritten.",
+                "Choose another name for OUTPUT or REPORT (the numbers of a.html are written to a.json).",
+            )
 
     def _sources(self) -> Sources:
         from sits_engine.samples.gather import Sources

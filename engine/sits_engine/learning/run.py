@@ -119,12 +119,7 @@ def train(
     hyperparameters = pseltae_hyperparameters(
         len(bands), len(classes), width=settings.width, **settings.network
     )
-    share = ctx.part(start, start + 0.9 * (end - start))
-
-    def progress(fraction: float, words: str) -> None:
-        share(fraction)
-        ctx.progress(0, words)
-
+    progress = ctx.part(start, start + 0.9 * (end - start), f"Training on {device.label}")
     fitted = fit(
         lambda: build("pseltae", hyperparameters),
         parts[0],

@@ -79,7 +79,7 @@ def fit(
     options: FitOptions,
     device: Device,
     ctx: JobContext,
-    progress: Callable[[float, str], None] = lambda fraction, words: None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> FitResult:
     """Train a network and keep the weights with the best validation macro-F1.
 
@@ -90,7 +90,7 @@ def fit(
         options: see `FitOptions`.
         device: where to compute.
         ctx: log, metrics and cancellation (looked at in every step).
-        progress: gets the done share and words on what is going on.
+        progress: gets the done share, in every step.
 
     Raises:
         InputError: no training samples, or the loss stops being a number.
@@ -111,7 +111,7 @@ def fit(
             losses, rate = [], run.learning_rate
             for step in range(options.steps_per_epoch):
                 done = (epoch - 1) * options.steps_per_epoch + step
-                progress(done / total, f"Training on {device.label}: epoch {epoch} of {options.epochs}")
+                progress(done / total)
                 ctx.check_cancelled()
                 losses.append(run.step())
             loss, macro_f1, accuracy = watcher(module, ctx)

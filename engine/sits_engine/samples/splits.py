@@ -14,6 +14,8 @@ SHARES = (0.65, 0.15, 0.20)
 #: Blocks wanted when the block size is chosen automatically.
 WANTED_BLOCKS = 60
 METRES_PER_DEGREE = 111_320.0
+#: Sizes tried: from a third of the extent downwards, each so many times smaller than the one before.
+SIZES, SIZE_RATIO = 26, 1.3
 #: Tries with different orders; the one closest to the wanted shares wins.
 TRIES = 24
 
@@ -171,30 +173,29 @@ def local_metres(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def choose_block_size(
     labels: npt.NDArray[np.int64], xy: npt.NDArray[np.float64], region: npt.NDArray[np.int16]
 ) -> float:
-    """The largest block size (metres) that gives enough blocks, and each class at least six of them.
+    """The largest block size (metres) that gives enough blocks and lets every class reach every side.
 
-    Larger blocks keep neighbours together, which is honest; smaller ones let every class reach every
-    side. Rare classes ask for as many blocks as they have parcels.
+    Larger blocks keep neighbours together, which is honest; smaller ones spread each class over more of
+    them. Wanted are six blocks of each class; where no size gives that, three; where not even that is
+    possible for some classes (few parcels, or all in one spot), as many classes as possible with three.
     """
     placed = np.isfinite(xy).all(axis=1)
     labels, xy, region = labels[placed], xy[placed], region[placed]
     extent = float(np.ptp(local_metres(xy), axis=0).max())
     wanted = min(WANTED_BLOCKS, max(3, len(labels) // 3))
-    totals = np.bincount(labels)
-    need = np.minimum(6, np.ceil(totals * 0.75))
-    size = max(extent / 3, 1.0)
-    best = size
-    for _ in range(24):
+    present = np.bincount(labels) > 0
+    best, best_rank = max(extent / 3, 1.0), (-1, -1)
+    for step in range(SIZES):
+        size = max(extent / 3 / SIZE_RATIO**step, 1.0)
         blocks = block_numbers(xy, region, size)
-        enough = blocks.max() + 1 >= wanted
+        if blocks.max() + 1 < wanted:
+            continue
         pairs = np.unique(np.column_stack([labels, blocks]), axis=0)
-        spread = np.bincount(pairs[:, 0], minlength=len(totals))
-        if enough and (spread >= need).all():
-            return _round(size)
-        if enough and best == max(extent / 3, 1.0):
-            best = size  # enough blocks at least; classes may need smaller ones still
-        size /= 1.3
-        if size < extent / 400:
+        spread = np.bincount(pairs[:, 0], minlength=len(present))[present]
+        rank = (int((spread >= 3).sum()), int((spread >= 6).sum()))
+        if rank > best_rank:
+            best, best_rank = size, rank
+        if (spread >= 6).all():
             break
     return _round(best)
 

@@ -92,7 +92,7 @@ def test_stops_early_when_validation_no_longer_improves() -> None:
 def test_cancel_between_steps() -> None:
     ctx = JobContext()
 
-    def progress(fraction: float, words: str) -> None:
+    def progress(fraction: float) -> None:
         if fraction > 0.1:
             ctx.cancel()
 

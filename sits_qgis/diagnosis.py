@@ -64,6 +64,7 @@ def engine_facts(feedback):
     facts.append((tr("Packages"), ", ".join(f"{name} {number}" for name, number in packages.items())))
     for device in scores.get("devices", []):
         facts.append((tr("Device"), device_text(device)))
+    facts.append((tr("Device 'auto'"), str(scores.get("auto"))))
     compiler = tr("yes") if scores.get("compiler") else tr("no: the engine works without, a little slower")
     facts.append((tr("C++ compiler"), compiler))
     return facts

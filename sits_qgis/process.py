@@ -1,6 +1,7 @@
 """Run one job of the engine as a child process and wait for it, so that it can always be stopped."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess  # nosec B404
@@ -177,7 +178,8 @@ class _Run:
             raise QgsProcessingException(self._with_tail(signal_text(status)))
         if reporter.hello is None:
             text = tr("The engine did not start (exit status {status}). {advice}")
-            raise QgsProcessingException(self._with_tail(text.format(status=status, advice=tr(RUN_SETUP))))
+            advice = known_cause("\n".join(reporter.tail)) or tr(RUN_SETUP)
+            raise QgsProcessingException(self._with_tail(text.format(status=status, advice=advice)))
         text = tr(
             "The engine ended without a result (exit status {status}). Run it again; if it happens again, "
             "send the log with a bug report."
@@ -193,9 +195,31 @@ class _Run:
         return text
 
 
+#: What an engine that does not load says, and the way out.
+CAUSES = (
+    (
+        r"WinError 1114|DLL load failed|error loading .*\.dll",
+        "The Microsoft Visual C++ runtime is missing or old: install "
+        "https://aka.ms/vs/17/release/vc_redist.x64.exe and start QGIS again.",
+    ),
+    (
+        r"No module named|cannot import name|undefined symbol",
+        "The engine's packages are incomplete: run 'Set up engine' (sits:setupengine) with the option to "
+        "repair it.",
+    ),
+)
+
+
+def known_cause(text):
+    """Advice for a known reason of failure in `text`, or ''."""
+    return next((tr(advice) for pattern, advice in CAUSES if re.search(pattern, text)), "")
+
+
 def error_text(error, log_path=""):
     """Text of an error message for people; with the log where it is a defect of ours."""
     text = f"{error.get('message') or tr('Unknown error.')} {error.get('advice') or ''}".strip()
+    if error.get("code") == "INTERNAL":
+        text = f"{text} {known_cause(text)}".strip()
     if error.get("code") == "INTERNAL" and log_path:
         text += " " + tr("Log: {path}").format(path=log_path)
     return text

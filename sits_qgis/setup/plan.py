@@ -169,7 +169,9 @@ def links(folder=""):
     named = [folder] if folder else []
     named += os.environ.get("PIP_FIND_LINKS", "").split()
     named += [part.strip() for part in os.environ.get("UV_FIND_LINKS", "").split(",")]
-    return tuple(dict.fromkeys(part for part in named if part))
+    # uv runs in a folder of its own, so what is relative would be looked for there.
+    places = (part if "://" in part else str(Path(part).expanduser().absolute()) for part in named if part)
+    return tuple(dict.fromkeys(places))
 
 
 def _may_hold_torch(link):

@@ -54,9 +54,15 @@ def verify(where, feedback):
     )
     for device in devices:
         feedback.pushInfo(tr("Device: {device}").format(device=device_text(device)))
-    if where.flavour == "cuda" and not any(str(d.get("device", "")).startswith("cuda") for d in devices):
+    # 'auto' was chosen by a small computation that came out right, not by the name of a card.
+    chosen = str(scores.get("auto"))
+    feedback.pushInfo(tr("The device 'auto' means here: {device}").format(device=chosen))
+    if where.flavour == "cuda" and chosen.startswith("CPU"):
         feedback.pushWarning(
-            tr("No NVIDIA card can be used: check its driver. Until then the engine computes on the CPU.")
+            tr(
+                "No NVIDIA card can be used: update its driver, or see whether the card is too old or too new "
+                "for this PyTorch. Until then the engine uses the CPU."
+            )
         )
     return scores
 

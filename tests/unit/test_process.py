@@ -142,3 +142,21 @@ def test_a_job_larger_than_a_pipe_is_sent_whole(run, tmp_path):
     layers = [f"/data/{number:05d}/a rather long name of a raster.tif" for number in range(5000)]
     run(Recording(), output=str(output), layers=layers)
     assert json.loads(output.read_text())["params"]["layers"] == layers
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            "OSError: [WinError 1114] A dynamic link library (DLL) initialization routine failed",
+            "vc_redist.x64.exe",
+        ),
+        ("ModuleNotFoundError: No module named 'rasterio'", "repair"),
+    ],
+)
+def test_known_causes_get_their_own_advice(qgis_app, said, advice):
+    from sits_qgis.process import error_text
+
+    error = {"code": "INTERNAL", "message": f"Unexpected error: {said}", "advice": "Send the log."}
+    assert advice in error_text(error, "/logs/a.log")
+    assert advice not in error_text({**error, "code": "INPUT_INVALID"})

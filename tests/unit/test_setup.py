@@ -144,6 +144,16 @@ def test_waiting_can_be_cancelled(qgis_app, fake_uv):
         set_up(Recording(cancel_after=0.3))
 
 
+def test_cuda_that_finds_no_card_says_that_it_uses_the_cpu(qgis_app, fake_uv, monkeypatch):
+    from sits_qgis.setup import plan
+
+    monkeypatch.setattr(plan.platform, "machine", lambda: "x86_64")
+    _, feedback = set_up(flavour="cuda")
+    assert any("No NVIDIA card can be used" in text for text in feedback.texts("warning"))
+    _, feedback = set_up(flavour="cpu")
+    assert not any("NVIDIA" in text for text in feedback.texts("warning"))
+
+
 def test_old_environments_are_removed_on_wish(qgis_app, fake_uv):
     from sits_qgis.home import envs
     from sits_qgis.setup import install, plan
@@ -208,6 +218,8 @@ def test_folders_of_wheels_come_from_the_variables_too(fake_uv, monkeypatch, var
     monkeypatch.setenv(variable, "/a/wheels")
     assert plan.links("/mine") == ("/mine", "/a/wheels")
     assert plan.links() == ("/a/wheels",)
+    monkeypatch.setenv(variable, "https://mirror.lan/wheels")
+    assert plan.links("wheels") == (str(Path("wheels").absolute()), "https://mirror.lan/wheels")
 
 
 def test_the_index_of_pytorch_is_asked_only_where_needed(fake_uv, tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ class Status(Job):
                 "platform": platform.platform(),
                 "packages": versions,
                 "devices": device.available(),
+                "auto": device.select("auto").label,
                 "compiler": bool(compiler()),
                 "home": str(home()),
                 "logs": str(logs()),

@@ -60,8 +60,8 @@ def verify(where, feedback):
     if where.flavour == "cuda" and chosen.startswith("CPU"):
         feedback.pushWarning(
             tr(
-                "No NVIDIA card can be used: update its driver, or see whether the card is too old or too new "
-                "for this PyTorch. Until then the engine uses the CPU."
+                "No NVIDIA card can be used: update its driver, or see whether the card is too old or too "
+                "new for this PyTorch. Until then the engine uses the CPU."
             )
         )
     return scores

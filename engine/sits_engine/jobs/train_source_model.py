@@ -116,6 +116,7 @@ class TrainSourceModel(Job):
         from sits_engine.samples.gather import gather
 
         device = devices.select(self.device)
+        ctx.device = device.label
         ctx.info(f"Training will use {device.label}.")
         ctx.progress(0.0, "Opening images and parcels")
         sources = self._sources()

@@ -1,18 +1,11 @@
-"""Numbers and matrix of an assessment as files for other programs."""
+"""The confusion matrix of an assessment as a file for other programs."""
 
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 
 from sits_engine.evaluation.summary import AssessmentReportData
-
-
-def write_numbers(path: Path, data: AssessmentReportData) -> None:
-    """Write all figures as JSON (UTF-8, null for unknown)."""
-    text = json.dumps(data.numbers(), ensure_ascii=False, indent=2, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_confusion(path: Path, data: AssessmentReportData) -> None:

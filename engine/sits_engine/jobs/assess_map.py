@@ -36,7 +36,7 @@ class AssessMap(Job):
     def run(self, ctx: JobContext) -> JobResult:
         """Compare, estimate, write report, numbers and matrix."""
         from sits_engine.evaluation.assess import assess_raster, assess_vector
-        from sits_engine.evaluation.export import write_confusion, write_numbers
+        from sits_engine.evaluation.export import write_confusion
         from sits_engine.mapping.class_map import ClassMap
         from sits_engine.outputs import atomic, check_writable, numbers_beside
         from sits_engine.report.assessment import write_assessment_report
@@ -79,9 +79,7 @@ class AssessMap(Job):
         ctx.progress(0.95, "Writing the report")
         with atomic(confusion) as temporary:
             write_confusion(temporary, data)
-        write_assessment_report(self.report, data)
-        with atomic(numbers) as temporary:
-            write_numbers(temporary, data)
+        numbers = write_assessment_report(self.report, data)
         ctx.progress(1.0)
         scores: dict[str, float | int] = {
             "overall_accuracy": data.overall_accuracy,

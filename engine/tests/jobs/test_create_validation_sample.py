@@ -1,6 +1,7 @@
 """Points from a map, and back into an assessment."""
 
 import json
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -140,7 +141,7 @@ def assess(the_map, reference, tmp_path):
     ctx = JobContext()
     params = {"map": str(the_map), "reference": reference, "field": "reference"}
     result = AssessMap.parse({**params, "report": str(tmp_path / "r.html")}).run(ctx)
-    return result, json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    return result, json.loads(Path(result.outputs["numbers"]).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

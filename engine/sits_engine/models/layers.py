@@ -56,9 +56,8 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: 
         mean, variance: (n,) statistics of the batch, variance divided by `count`.
         count: number of vectors they were taken over.
     """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
     momentum = 0.1 if norm.momentum is None else norm.momentum
     with torch.no_grad():
         number = torch.as_tensor(count, dtype=variance.dtype, device=variance.device)

@@ -15,16 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from sits_engine.models import workers
+from sits_engine.models.dense import affine
 from sits_engine.models.layers import LinearNorm, update_running
 from sits_engine.models.pixel_set import VARIANCE_FLOOR
 
 #: Rows (pixels) of a chunk: on a CPU its activations fit in the cache of a core, on a GPU in its memory.
 ROWS_CPU, ROWS_GPU = 8192, 2**21
+
+Out = TypeVar("Out")
+#: Start and end in `Groups.order`, and the number of pixels to take of each pair.
+Chunk = tuple[int, int, int]
+#: Weight (b, a) and bias (b,), or mean (a,) and covariance (a, a).
+Affine = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,15 +50,20 @@ class Groups:
     pixels: Tensor
     mask: Tensor | None
     order: Tensor
-    chunks: tuple[tuple[int, int, int], ...]
+    chunks: tuple[Chunk, ...]
     padded_statistics: bool = False
 
-    def __iter__(self) -> Iterator[tuple[int, int, Tensor, Tensor | None]]:
-        """Yield start, end, pixels (n, s, C) and mask (n, s) of each chunk."""
-        for start, end, s in self.chunks:
-            index = self.order[start:end]
-            mask = None if self.mask is None else self.mask[index, :s]
-            yield start, end, self.pixels[index, :s], mask
+    def take(self, chunk: Chunk) -> tuple[Tensor, Tensor | None]:
+        """Pixels (n, s, C) and mask (n, s) of a chunk."""
+        start, end, s = chunk
+        index = self.order[start:end]
+        mask = None if self.mask is None else self.mask[index, :s]
+        return self.pixels[index, :s], mask
+
+    def each(self, work: Callable[[Any], Out], *, number: bool = False) -> list[Out]:
+        """Results of `work` for each chunk, on a CPU by several threads; (number, chunk) on wish."""
+        items: Any = list(enumerate(self.chunks)) if number else self.chunks
+        return workers.run(work, items, parallel=self.pixels.device.type == "cpu")
 
 
 def plan(
@@ -100,20 +113,8 @@ def _chunks(extent: Sequence[int], rows: int) -> Iterator[tuple[int, int, int]]:
         start = end
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Mean (a,) and covariance (a, a) of a layer's inputs over `count` pixels."""
-
-    mean: Tensor
-    covariance: Tensor
-    count: float
-
-
-Fold = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
-
-
 def fold_batch(
-    weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, covariance: Tensor, eps: float
+    weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, covariance: Tensor, *, eps: float
 ) -> tuple[Tensor, Tensor]:
     """Linear layer and batch norm over a batch as one affine map, from the moments of the inputs.
 
@@ -164,17 +165,19 @@ class _PixelStage(torch.autograd.Function):
         layers = [parameters[i : i + 3] for i in range(0, len(parameters), 3)]
         count = max(1, _count(groups))
         moments: list[Tensor] = []
-        folded: list[tuple[Tensor, Tensor]] = []
+        folded: list[Affine] = []
         for (weight, gamma, beta), e in zip(layers, eps, strict=True):
             mean, covariance = _moments(groups, folded, count)
             moments += [mean, covariance]
-            folded.append(fold_batch(weight, gamma, beta, mean, covariance, e))
-        width = layers[-1][0].shape[0]
-        pooled = groups.pixels.new_empty(len(groups.order), 2 * width)
-        buffers = _Buffers()
-        for start, end, x, mask in groups:
-            h = _run(x, folded, buffers)[-1].view(*x.shape[:2], width)
-            _pool(h, mask, pooled[start:end], buffers)
+            folded.append(fold_batch(weight, gamma, beta, mean, covariance, eps=e))
+        pooled = groups.pixels.new_empty(len(groups.order), 2 * layers[-1][0].shape[0])
+
+        def pool(chunk: Chunk) -> None:
+            x, mask = groups.take(chunk)
+            h = run_layers(x.flatten(0, 1), folded)[-1]
+            pool_chunk(h.view(*x.shape[:2], -1), mask, pooled[chunk[0] : chunk[1]])
+
+        groups.each(pool)
         ctx.groups, ctx.eps = groups, eps
         ctx.mark_non_differentiable(*moments)
         ctx.save_for_backward(pooled, *parameters, *moments, *[t for pair in folded for t in pair])
@@ -189,144 +192,112 @@ class _PixelStage(torch.autograd.Function):
         folded = [(flat[2 * i], flat[2 * i + 1]) for i in range(n)]
         count = max(1, _count(groups))
         result: list[Tensor | None] = [None] * (3 * n)
-        through: dict[int, tuple[Tensor, Tensor]] = {}
+        below: list[Tensor] = []
+        statistics: Affine | None = None
         for k in reversed(range(n)):
-            d_weight, d_bias = _gradient_of_layer(groups, folded, pooled, grad, through, k)
+            source = (pooled, grad) if statistics is None else (below, statistics)
+            d_weight, d_bias, below = _gradient_of_layer(groups, folded, k, source)
             with torch.enable_grad():
-                leaves = [
-                    t.detach().requires_grad_()
-                    for t in (*parameters[3 * k : 3 * k + 3], *moments[2 * k : 2 * k + 2])
-                ]
-                outputs = fold_batch(*leaves, ctx.eps[k])
+                given = (*parameters[3 * k : 3 * k + 3], *moments[2 * k : 2 * k + 2])
+                leaves = [t.detach().requires_grad_() for t in given]
+                outputs = fold_batch(*leaves, eps=ctx.eps[k])
                 gradients = torch.autograd.grad(outputs, leaves, (d_weight, d_bias))
             result[3 * k : 3 * k + 3] = gradients[:3]
             d_mean, d_cov = gradients[3:]
-            # Every pixel h of the inputs moved the mean by dh / n and the covariance by
-            # ((h - mean) dh' + dh (h - mean)') / n: an affine map of h, added to its gradient.
+            # A change dh of one pixel's inputs moves their mean by dh / n and their covariance by
+            # ((h - mean) dh' + dh (h - mean)') / n: an affine map of h, to be added to its gradient.
             symmetric = (d_cov + d_cov.T) / count
-            through[k] = (symmetric, d_mean / count - moments[2 * k] @ symmetric)
+            statistics = (symmetric, d_mean / count - symmetric @ moments[2 * k])
         return None, None, *result
 
 
-class _Buffers:
-    """Scratch memory by name, reused from chunk to chunk: fresh memory costs more than the arithmetic."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Tensor] = {}
-
-    def get(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        size = 1
-        for extent in shape:
-            size *= extent
-        kept = self._kept.get(name)
-        if kept is None or kept.numel() < size:
-            kept = self._kept[name] = like.new_empty(size)
-        return kept[:size].view(shape)
-
-
-def _run(x: Tensor, folded: Sequence[tuple[Tensor, Tensor]], buffers: _Buffers) -> list[Tensor]:
-    """Outputs of all layers for a chunk (n, s, C), each (n s, width); the first entry is the input."""
-    values = [x.reshape(-1, x.shape[-1])]
-    for i, (weight, bias) in enumerate(folded):
-        out = buffers.get(f"h{i}", x, len(values[-1]), len(weight))
-        values.append(torch.addmm(bias, values[-1], weight.T, out=out).relu_())
+def run_layers(x: Tensor, folded: Sequence[Affine]) -> list[Tensor]:
+    """The input (n, C) and the outputs (n, width) of all layers."""
+    values = [x]
+    for weight, bias in folded:
+        values.append(affine(values[-1], weight, bias, relu=True))
     return values
 
 
-def _moments(groups: Groups, folded: Sequence[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
+def _moments(groups: Groups, folded: Sequence[Affine], count: int) -> Affine:
     """Mean and covariance of what the layers so far give, over the pixels that count."""
-    total = square = None
-    buffers = _Buffers()
-    for _, _, x, mask in groups:
-        h = _run(x, folded, buffers)[-1]
+
+    def sums(chunk: Chunk) -> Affine:
+        x, mask = groups.take(chunk)
+        h = run_layers(x.flatten(0, 1), folded)[-1]
         weighted = h
         if mask is not None and not groups.padded_statistics:
-            weighted = torch.mul(h, mask.reshape(-1, 1), out=buffers.get("w", h, *h.shape))
-        # float64 where it is cheap: the sums over chunks, and the difference below.
-        part, part_square = weighted.sum(0).double(), (weighted.T @ h).double()
-        total = part if total is None else total + part
-        square = part_square if square is None else square + part_square
-    assert total is not None
-    assert square is not None
-    mean = total / count
-    covariance = square / count - torch.outer(mean, mean)
+            weighted = h * mask.reshape(-1, 1)
+        return weighted.sum(0).double(), (weighted.T @ h).double()
+
+    # float64 where it is cheap: sums over chunks, and the difference below.
+    parts = groups.each(sums)
+    mean = torch.stack([part[0] for part in parts]).sum(0) / count
+    covariance = torch.stack([part[1] for part in parts]).sum(0) / count - torch.outer(mean, mean)
     dtype = groups.pixels.dtype
     return mean.to(dtype), covariance.to(dtype)
 
 
-def _pool(h: Tensor, mask: Tensor | None, out: Tensor, buffers: _Buffers) -> None:
-    """Mean and deviation over pixels, (n, s, F) -> (n, 2 F), as `pixel_set.pool_mean_std`."""
+def pool_chunk(h: Tensor, mask: Tensor | None, out: Tensor) -> None:
+    """Mean and deviation over pixels, (n, s, F) -> (n, 2 F), as `pixel_set.pool_mean_std`; h is lost."""
     width = h.shape[-1]
     mean, std = out[:, :width], out[:, width:]
     if mask is None:
-        count: Any = h.shape[1]
-        divisor: Any = max(1, count - 1)
-        mean.copy_(h.mean(1))
+        divisor: Any = max(1, h.shape[1] - 1)
+        torch.mean(h, 1, out=mean)
     else:
         number = mask.sum(1, keepdim=True)
-        count, divisor = number.clamp(min=1), (number - 1).clamp(min=1)
-        mean.copy_(torch.bmm(mask.unsqueeze(1), h).squeeze(1) / count)
-    centred = torch.sub(h, mean.unsqueeze(1), out=buffers.get("c", h, *h.shape))
-    centred.square_()
-    spread = centred.sum(1) if mask is None else torch.bmm(mask.unsqueeze(1), centred).squeeze(1)
+        divisor = (number - 1).clamp(min=1)
+        mean.copy_(torch.bmm(mask.unsqueeze(1), h).squeeze(1) / number.clamp(min=1))
+    spread = h.sub_(mean.unsqueeze(1)).square_()
+    spread = spread.sum(1) if mask is None else torch.bmm(mask.unsqueeze(1), spread).squeeze(1)
     std.copy_(torch.sqrt(spread / divisor + VARIANCE_FLOOR))
 
 
-def _unpool(h: Tensor, mask: Tensor | None, pooled: Tensor, grad: Tensor, buffers: _Buffers) -> Tensor:
+def _unpool(h: Tensor, mask: Tensor | None, pooled: Tensor, grad: Tensor) -> Tensor:
     """Gradient of the last layer's output (n, s, F) from that of the pooled features (n, 2 F)."""
     width = h.shape[-1]
     mean, std = pooled[:, :width], pooled[:, width:]
     d_mean, d_std = grad[:, :width], grad[:, width:]
-    number: Any = h.shape[1] if mask is None else mask.sum(1, keepdim=True)
-    if mask is None:
-        slope = d_std / (std * max(1, number - 1)) if number > 1 else torch.zeros_like(std)
-        constant = d_mean / number - slope * mean
-    else:
-        slope = torch.where(number > 1, d_std / (std * (number - 1).clamp(min=1)), 0.0)
-        constant = d_mean / number.clamp(min=1) - slope * mean
-    out = torch.mul(h, slope.unsqueeze(1), out=buffers.get("g", h, *h.shape))
-    out += constant.unsqueeze(1)
-    if mask is not None:
-        out *= mask.unsqueeze(2)
-    return out
+    n = h.new_full((len(h), 1), h.shape[1]) if mask is None else mask.sum(1, keepdim=True)
+    # A set of one pixel has no deviation, and none that could be changed.
+    slope = torch.where(n > 1, d_std / (std * (n - 1).clamp(min=1)), 0.0)
+    constant = d_mean / n.clamp(min=1) - slope * mean
+    out = torch.addcmul(constant.unsqueeze(1), h, slope.unsqueeze(1))
+    return out if mask is None else out.mul_(mask.unsqueeze(2))
 
 
 def _gradient_of_layer(
-    groups: Groups,
-    folded: Sequence[tuple[Tensor, Tensor]],
-    pooled: Tensor,
-    grad: Tensor,
-    through: dict[int, tuple[Tensor, Tensor]],
-    layer: int,
-) -> tuple[Tensor, Tensor]:
-    """Gradients of the folded weight and bias of `layer`.
+    groups: Groups, folded: Sequence[Affine], layer: int, source: tuple[Any, Any]
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Gradients of the folded weight and bias of `layer`, and of its inputs, chunk by chunk.
 
-    `through[k]` holds, for the layers above, how the batch statistics of layer k's inputs act on
-    the gradient of each input.
+    Args:
+        source: for the last layer (pooled features, their gradient); below, the gradients that the
+            layer above left for each chunk, and how the statistics of that layer's inputs add to them.
     """
-    d_weight = torch.zeros_like(folded[layer][0])
-    d_bias = torch.zeros_like(folded[layer][1])
-    buffers = _Buffers()
-    counted = groups.mask is not None and not groups.padded_statistics
-    for start, end, x, mask in groups:
-        values = _run(x, folded, buffers)
+    weight = folded[layer][0]
+
+    def gradient(item: tuple[int, Chunk]) -> tuple[Tensor, Tensor, Tensor]:
+        number, chunk = item
+        x, mask = groups.take(chunk)
+        values = run_layers(x.flatten(0, 1), folded[: layer + 1])
         h = values[-1]
-        width = h.shape[-1]
-        g = _unpool(h.view(*x.shape[:2], width), mask, pooled[start:end], grad[start:end], buffers)
-        g = g.view(-1, width)
-        for k in reversed(range(layer, len(folded))):
-            # ReLU: the gradient passes where the output is positive.
-            torch.ops.aten.threshold_backward.grad_input(g, values[k + 1], 0, grad_input=g)
-            if k == layer:
-                d_weight.addmm_(g.T, values[k])
-                d_bias += g.sum(0)
-                break
-            symmetric, constant = through[k]
-            statistics = torch.addmm(
-                constant, values[k], symmetric, out=buffers.get(f"d{k}", h, *values[k].shape)
-            )
-            if counted:
-                assert mask is not None
-                statistics *= mask.reshape(-1, 1)
-            g = statistics.addmm_(g, folded[k][0])
-    return d_weight, d_bias
+        if layer == len(folded) - 1:
+            part = slice(*chunk[:2])
+            g = _unpool(h.view(*x.shape[:2], -1), mask, source[0][part], source[1][part]).flatten(0, 1)
+        else:
+            symmetric, constant = source[1]
+            g = affine(h, symmetric, constant)
+            if mask is not None and not groups.padded_statistics:
+                g *= mask.reshape(-1, 1)
+            g += source[0][number]
+        # ReLU: the gradient passes where the output is positive.
+        torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)
+        below = affine(g, weight.T.contiguous()) if layer else g.new_empty(0)
+        return g.T @ values[-2], g.sum(0), below
+
+    parts = groups.each(gradient, number=True)
+    d_weight = torch.stack([part[0] for part in parts]).sum(0)
+    d_bias = torch.stack([part[1] for part in parts]).sum(0)
+    return d_weight, d_bias, [part[2] for part in parts]

@@ -127,7 +127,7 @@ class Reporter:
         phase = message.get("phase")
         phase = phase if isinstance(phase, str) else self._phase
         left = message.get("seconds_left")
-        parts = [phase] + ([self._device] if self._device else [])
+        parts = [phase] + ([self._device] if self._device not in phase else [])
         if isinstance(left, (int, float)) and math.isfinite(left) and self._percent < 100:
             parts.append(tr("{duration} left").format(duration=duration(left)))
         text = " · ".join(part for part in parts if part)

@@ -31,6 +31,8 @@ def say(reporter, **message):
 def test_phase_device_and_time_left(reporter):
     say(reporter, type="progress", percent=10, phase="Mapping", device="NVIDIA RTX", seconds_left=40)
     assert reporter.heard.texts("phase") == ["Mapping · NVIDIA RTX · about 40 s left"]
+    say(reporter, type="progress", percent=20, phase="Training on NVIDIA RTX", device="NVIDIA RTX")
+    assert reporter.heard.texts("phase")[-1] == "Training on NVIDIA RTX"
 
 
 def test_the_text_changes_seldom_within_a_phase_and_at_once_with_it(reporter):

@@ -26,7 +26,7 @@ class AssessMap(Job):
     reference: str = Field(description="polygon or point layer (path|layername=NAME), or a class raster")
     field: str | None = Field(None, description="field of the reference with class names or codes")
     report: Path = Field(
-        description="report to write (.html); numbers (_numbers.json) and matrix (_confusion.csv) go beside it"
+        description="report (.html); numbers (_numbers.json) and matrix (_confusion.csv) go beside it"
     )
     class_table: Path | None = Field(None, description="CSV code,class[,color]: what labels mean")
     sampling: Literal["all", "one"] = Field(

@@ -72,6 +72,6 @@ bench: dev ## pixels and parcels a second against eager PyTorch and a random for
 locks: $(UV) ## solve engine/requirements/*.txt again (versions with hashes)
 	tools/make_locks.sh $(UV)
 
-clean: ## remove what make made, except environments under SITS_QGIS_HOME
+clean: ## remove what make made, the demo and its engine as well
 	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

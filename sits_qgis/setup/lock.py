@@ -82,6 +82,9 @@ else:
     def _try_lock(handle):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError:
+            # A file system without locks (some network drives): better on trust than not at all.
+            return True
         return True

@@ -144,6 +144,17 @@ def test_waiting_can_be_cancelled(qgis_app, fake_uv):
         set_up(Recording(cancel_after=0.3))
 
 
+def test_a_drive_without_locks_does_not_stop_it(qgis_app, fake_uv, monkeypatch):
+    import errno
+    import fcntl
+
+    def refuse(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert set_up(Recording(cancel_after=20))[0].flavour == "cpu"
+
+
 def test_cuda_that_finds_no_card_says_that_it_uses_the_cpu(qgis_app, fake_uv, monkeypatch):
     from sits_qgis.setup import plan
 

@@ -184,7 +184,7 @@ def _write_region(region: Region, work: Path, ctx: JobContext, share: float, let
     truth.write_parcels(region, work / "parcels.gpkg")
     truth.write_truth(region, work / "truth_5m.tif", work / "truth.tif")
     part = ctx.part(share + 0.03, share + 0.49, f"Simulating images of region {letter}")
-    return [cover for _, cover in write_images(region, work / "images", part)]
+    return [cover for _, cover in write_images(region, work / "images", part, ctx.check_cancelled)]
 
 
 def _check_free(paths: DemoPaths) -> None:

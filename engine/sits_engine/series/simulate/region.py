@@ -187,8 +187,17 @@ def _seen_by_sensor(values: Field, factor: int) -> Field:
     return out
 
 
-def ground_reflectance(region: Region, index: int) -> npt.NDArray[np.float32]:
-    """Reflectance (10, H, W) of the ground on date `index`, mixed as the sensor mixes it, without sky."""
+def _nothing() -> None:
+    """No check for cancellation."""
+
+
+def ground_reflectance(
+    region: Region, index: int, check: Callable[[], None] = _nothing
+) -> npt.NDArray[np.float32]:
+    """Reflectance (10, H, W) of the ground on date `index`, mixed as the sensor mixes it, without sky.
+
+    `check` is called between strips and may raise to cancel.
+    """
     day = float(_day(region.dates[index]))
     crops, others = state(region.fields, day), _others(day)
     leaves = np.append(crops.leaves, others.leaves)
@@ -198,6 +207,7 @@ def ground_reflectance(region: Region, index: int) -> npt.NDArray[np.float32]:
     rain = float(region.rng(WEATHER, index).uniform(0, 1))
     out = np.empty((len(spectra.BANDS), region.size, region.size), dtype=np.float32)
     for top in range(0, 2 * region.size, STRIP):
+        check()
         bottom = min(top + STRIP, 2 * region.size)
         # One fine pixel of margin around the strip; at the image's edge the edge is repeated.
         take = np.clip(np.arange(top - 1, bottom + 1), 0, 2 * region.size - 1)
@@ -230,13 +240,17 @@ def ground_reflectance(region: Region, index: int) -> npt.NDArray[np.float32]:
     return out
 
 
-def image(region: Region, index: int) -> tuple[npt.NDArray[np.uint16], Sky]:
+def image(
+    region: Region, index: int, check: Callable[[], None] = _nothing
+) -> tuple[npt.NDArray[np.uint16], Sky]:
     """Digital numbers (11, H, W) of date `index`, ten bands and the mask, and the true sky."""
     day = _day(region.dates[index])
-    values = ground_reflectance(region, index)
+    values = ground_reflectance(region, index, check)
     sky = draw_sky(region.rng(SKY, index), region.size, day, region.difficulty)
+    check()
     through_the_air(region.rng(AIR, index), values, sky, region.difficulty)
     water = region.rows[::4, ::4] == len(region.fields) + WATER_BODY
+    check()
     mask = scene_classification(region.rng(MASK, index), values, sky, water)
     out = np.empty((len(spectra.BANDS) + 1, region.size, region.size), dtype=np.uint16)
     # 0 means 'no data', so the darkest pixel is 1.
@@ -247,13 +261,20 @@ def image(region: Region, index: int) -> tuple[npt.NDArray[np.uint16], Sky]:
 
 
 def write_images(
-    region: Region, folder: Path, progress: Callable[[float], None]
+    region: Region, folder: Path, progress: Callable[[float], None], check: Callable[[], None]
 ) -> Iterator[tuple[Path, float]]:
-    """Write one GeoTIFF a date; yields its path and cloud cover. Two dates at a time are in memory."""
+    """Write one GeoTIFF a date; yields its path and cloud cover. Two dates at a time are in memory.
+
+    Args:
+        region: what to show.
+        folder: made if missing.
+        progress: gets the finished share after each date.
+        check: called often, from several threads; may raise to cancel.
+    """
     folder.mkdir(parents=True, exist_ok=True)
 
     def one(index: int) -> tuple[Path, float]:
-        values, sky = image(region, index)
+        values, sky = image(region, index, check)
         path = folder / f"S2_{region.dates[index]:%Y%m%d}.tif"
         write_image(path, values, region.transform, region.setting.epsg, region.dates[index])
         return path, sky.cover

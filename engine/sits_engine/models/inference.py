@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,40 +12,68 @@ import torch
 from torch import Tensor, nn
 
 from sits_engine.device import Device
+from sits_engine.models import folded as form
+from sits_engine.models import pixel_stage, workers
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
+from sits_engine.models.pseltae import PSELTAE
 
 if TYPE_CHECKING:
     from sits_engine.samples.pixel_sets import PixelSets
 
 Floats = npt.NDArray[np.float32]
+#: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
+PIXELS_CPU, PIXELS_GPU = 128, 2**16
+ROWS_CPU, ROWS_GPU = 2**15, 2**22
 
 
 class Predictor:
-    """Runs a model on one device.
+    """Runs a model on one device; safe to call from several threads.
+
+    PSE+LTAE is multiplied out once (`folded`) and runs in small batches on several threads; another
+    network runs as it is. On a graphics card numbers are moved as they were read and scaled there;
+    when its memory is full the batch is halved, for good.
 
     Args:
-        module: the network; it is put in eval mode and not changed otherwise.
+        module: the network; it is put in eval mode and not changed otherwise. Later changes of its
+            weights are not seen: make a new predictor (cheap).
         card: its card.
         device: where to compute.
-        compile: whether to compile the network; None: where it pays.
+        compile: compile the network with a C++ compiler; None: where it pays (`compiled`).
+        notice: receives a sentence when the batch had to be made smaller.
     """
 
     def __init__(
-        self, module: nn.Module, card: ModelCard, device: Device, *, compile: bool | None = None
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        device: Device,
+        *,
+        compile: bool | None = None,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         self.card = card
         self.device = device
         self.module = module.eval().to(device.torch)
-        self.batch_pixels, self.batch_sets = (256, 16) if device.is_cpu else (16384, 1024)
+        self.notice = notice
+        self.batch_pixels = PIXELS_CPU if device.is_cpu else PIXELS_GPU
+        self.batch_rows = ROWS_CPU if device.is_cpu else ROWS_GPU
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)
+        self._folded: form.Folded | None = None
+        if isinstance(module, PSELTAE) and not module.spatial_encoder.extra:
+            self._folded = form.fold(module, self._mean, self._std, card.temperature)
 
     @classmethod
     def open(cls, path: Path, device: Device, **options: Any) -> Self:
         """Read the model file `path` and make a predictor of it (options as the constructor)."""
         module, card = load_model(path)
         return cls(module, card, device, **options)
+
+    @property
+    def mask_dates(self) -> bool:
+        """True where clouded dates are hidden from the attention."""
+        return self.card.mask_dates and not getattr(self.module, "reference", False)
 
     def predict_pixels(
         self,
@@ -67,41 +96,190 @@ class Predictor:
         """
         n = values.shape[2]
         out = np.zeros((n, len(self.card.classes)), np.float32)
-        for start in range(0, n, self.batch_pixels):
-            part = slice(start, start + self.batch_pixels)
-            x = torch.from_numpy(values[:, :, part].astype(np.float32)).to(self.device.torch)
-            ok = torch.from_numpy(np.ascontiguousarray(valid[:, part])).to(self.device.torch)
-            s = torch.as_tensor(scale, device=self.device.torch).unsqueeze(-1)
-            o = torch.as_tensor(offset, device=self.device.torch).unsqueeze(-1)
-            physical = (x * s + o) * ok.unsqueeze(1)
-            pixels = physical.permute(2, 0, 1).unsqueeze(-1)
-            mask = ok.T.unsqueeze(-1)
-            dates = torch.as_tensor(positions, dtype=torch.float32, device=self.device.torch)
-            out[part] = self._probabilities(pixels, mask, dates.expand(mask.shape[0], -1))
+        if n == 0:
+            return out
+        device = self.device.torch
+        with self._precision():
+            scale_ = torch.as_tensor(scale, dtype=torch.float32, device=device)
+            offset_ = torch.as_tensor(offset, dtype=torch.float32, device=device)
+            dates = torch.as_tensor(np.asarray(positions, np.float32), device=device)
+            calendar = None if self._folded is None else form.calendar(self._folded, dates)
+
+            def classify(part: slice) -> None:
+                numbers = torch.from_numpy(np.ascontiguousarray(values[:, :, part])).to(device)
+                ok = torch.from_numpy(np.ascontiguousarray(valid[:, part])).to(device)
+                logits = self._pixel_logits(numbers, ok, scale_, offset_, dates, calendar)
+                probabilities = torch.softmax(logits, -1).mul_(ok.any(0).unsqueeze(1))
+                out[part] = probabilities.cpu().numpy()
+
+            self._in_batches(classify, n, "batch_pixels")
         return out
 
     def predict_sets(self, sets: PixelSets) -> Floats:
-        """Classify parcels: all pixels of each. Returns (N, K); zeros without any valid date."""
+        """Classify parcels from all pixels of each: (N, K); zeros without any valid date."""
+        logits, seen = self.set_logits(sets)
+        probabilities: Floats = torch.softmax(torch.from_numpy(logits), -1).numpy()
+        probabilities[~seen] = 0
+        return probabilities
+
+    def set_logits(self, sets: PixelSets) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Logits (N, K) divided by the card's temperature, and (N,) True where there was a valid date."""
         n = len(sets.offsets) - 1
         out = np.zeros((n, len(self.card.classes)), np.float32)
-        for i in range(n):
-            own = slice(int(sets.offsets[i]), int(sets.offsets[i + 1]))
-            if own.start == own.stop:
-                continue
-            ok = torch.from_numpy(sets.valid[own].T.copy()).unsqueeze(0)
-            physical = torch.from_numpy(sets.values[own].transpose(1, 2, 0).copy()).unsqueeze(0)
-            dates = torch.from_numpy(sets.positions[i].astype(np.float32)).unsqueeze(0)
-            moved = [t.to(self.device.torch) for t in (physical, ok, dates)]
-            out[i] = self._probabilities(*moved)[0]
-        return out
+        seen = np.zeros(n, np.bool_)
+        sizes = np.diff(sets.offsets)
+        order = np.argsort(sizes, kind="stable")
+        order = order[sizes[order] > 0]
 
-    @torch.inference_mode()
-    def _probabilities(self, physical: Tensor, mask: Tensor, positions: Tensor) -> Floats:
-        """(B, T, C, S) physical, (B, T, S) bool, (B, T) -> (B, K)."""
+        def classify(part: npt.NDArray[np.int64]) -> None:
+            pixels, mask, dates = self._padded(sets, part)
+            seen[part] = mask.any(2).any(1).cpu().numpy()
+            out[part] = self._set_logits(pixels, mask, dates).cpu().numpy()
+
+        with self._precision():
+            start = 0
+            while start < len(order):
+                # A portion of many batches, so that all threads have work and memory stays bounded.
+                batches = list(self._by_size(sizes, order[start:], sets.values.shape[1]))[:64]
+                done = sum(len(batch) for batch in batches)
+                if self._attempt(lambda todo=batches: self._run(classify, todo), "batch_rows"):  # type: ignore[misc]
+                    start += done
+        return out, seen
+
+    def _pixel_logits(
+        self,
+        numbers: Tensor,
+        ok: Tensor,
+        scale: Tensor,
+        offset: Tensor,
+        dates: Tensor,
+        calendar: form.Calendar | None,
+    ) -> Tensor:
+        """(T, C, n) as read, (T, n) -> (n, K)."""
+        hidden = self.mask_dates
+        if self._folded is not None and calendar is not None and hidden:
+            used = ok.any(1)
+            if not bool(used.all()):
+                # Dates on which the whole batch is clouded are not computed at all.
+                keep = used.nonzero().squeeze(1)
+                if len(keep) == 0:
+                    return scale.new_zeros(numbers.shape[2], len(self.card.classes))
+                numbers, ok, scale, offset = numbers[keep], ok[keep], scale[keep], offset[keep]
+                calendar = form.Calendar(calendar.scores[keep], calendar.values[keep])
+        physical = numbers.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        physical = torch.addcmul(offset.unsqueeze(1), physical, scale.unsqueeze(1))
+        if numbers.dtype.is_floating_point:
+            physical = torch.nan_to_num(physical)
+        if not hidden:
+            physical *= ok.unsqueeze(2)
+        if self._folded is None or calendar is None:
+            pixels = physical.transpose(0, 1).unsqueeze(-1)
+            mask = ok.T.unsqueeze(-1)
+            return self._plain(pixels, mask, dates.expand(mask.shape[0], -1))
+        x = form.sequence_of_pixels(self._folded, physical.flatten(0, 1))
+        valid = ok if hidden and not bool(ok.all()) else None
+        return form.logits(self._folded, x.view(*physical.shape[:2], -1), calendar, valid)
+
+    def _padded(self, sets: PixelSets, part: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        """Physical pixels (B, T, C, S) stored channels last, mask (B, T, S), positions (B, T)."""
+        sizes = np.diff(sets.offsets)[part]
+        column = np.arange(sizes.max())
+        counts = column < sizes[:, None]
+        rows = sets.offsets[part][:, None] + np.where(counts, column, 0)
+        index = torch.from_numpy(rows.reshape(-1))
+        shape = (*rows.shape, *sets.values.shape[1:])
+        values = torch.from_numpy(sets.values).index_select(0, index).view(shape)
+        mask = torch.from_numpy(sets.valid).index_select(0, index).view(shape[:3])
+        mask = mask & torch.from_numpy(counts).unsqueeze(2)
+        device = self.device.torch
+        pixels = values.to(device).transpose(1, 2).contiguous().transpose(2, 3)
+        dates = torch.from_numpy(sets.positions[part].astype(np.float32)).to(device)
+        return pixels, mask.transpose(1, 2).to(device), dates
+
+    def _set_logits(self, pixels: Tensor, mask: Tensor, dates: Tensor) -> Tensor:
+        """(B, T, C, S) physical, (B, T, S), (B, T) -> (B, K)."""
+        if self._folded is None or not self.mask_dates:
+            return self._plain(pixels, mask, dates)
+        date_mask = mask.any(2)
+        n, total = date_mask.shape
+        groups = pixel_stage.plan(pixels, mask, date_mask)
+        rows = form.sequence_of_sets(self._folded, groups)
+        # From (set, date) pairs to (date, set): pairs that are not used stay 0.
+        place = (groups.order % total) * n + groups.order // total
+        x = rows.new_zeros(total * n, rows.shape[1]).index_copy_(0, place, rows)
+        calendar = form.calendar(self._folded, dates.T)
+        return form.logits(self._folded, x.view(total, n, -1), calendar, date_mask.T)
+
+    def _plain(self, physical: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        """The network as it is: (B, T, C, S) physical -> logits (B, K) divided by the temperature."""
         pixels = (physical - self._mean[:, None]) / self._std[:, None]
-        any_valid = mask.any(2).any(1)
-        if not self.card.mask_dates:
-            mask = torch.ones_like(mask)
-        logits = self.module(pixels, mask, positions)
-        probabilities = torch.softmax(logits.float() / self.card.temperature, -1)
-        return (probabilities * any_valid.unsqueeze(-1)).cpu().numpy()
+        if not self.mask_dates:
+            mask = _present(mask, positions)
+        logits: Tensor = self.module(pixels, mask, positions)
+        return logits.float() / self.card.temperature
+
+    def _by_size(
+        self, sizes: npt.NDArray[np.int64], order: npt.NDArray[np.int64], dates: int
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        """Batches of sets, fewest pixels first, of about `batch_rows` pixels times dates."""
+        start = 0
+        rising = sizes[order] * dates
+        while start < len(order):
+            end = start + max(1, int(self.batch_rows // rising[start]))
+            end = min(end, len(order))
+            while end - start > 1 and (end - start) * rising[end - 1] > self.batch_rows:
+                end = start + max(1, min(end - start - 1, int(self.batch_rows // rising[end - 1])))
+            yield order[start:end]
+            start = end
+
+    def _run(self, work: Callable[[Any], None], batches: list[Any]) -> None:
+        workers.run(work, batches, parallel=self.device.is_cpu)
+
+    def _in_batches(self, work: Callable[[slice], None], n: int, size: str) -> None:
+        """`work` on slices of 0..n, of the batch size that the attribute `size` holds."""
+        start = 0
+        while start < n:
+            step = getattr(self, size)
+            # A CPU gets all batches at once, a card one after the other, to see where memory ends.
+            end = n if self.device.is_cpu else min(n, start + step)
+            batches = [slice(a, min(a + step, end)) for a in range(start, end, step)]
+            if self._attempt(lambda todo=batches: self._run(work, todo), size):  # type: ignore[misc]
+                start = end
+
+    def _attempt(self, work: Callable[[], None], size: str) -> bool:
+        """Do `work`; out of the card's memory, halve the batch size, say so, and return False."""
+        try:
+            work()
+            return True
+        except torch.OutOfMemoryError:
+            current = getattr(self, size)
+            if current <= 256:
+                raise
+            setattr(self, size, current // 2)
+            if self.device.torch.type == "cuda":
+                torch.cuda.empty_cache()
+            if self.notice:
+                self.notice(
+                    f"{self.device.label}: memory is full, going on with batches of {current // 2} "
+                    f"instead of {current}."
+                )
+            return False
+
+    def _precision(self) -> Any:
+        """No gradients; on a card products in TF32: its tensor cores, with the range of float32."""
+        if self.device.torch.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        return torch.no_grad()
+
+
+def _present(mask: Tensor, positions: Tensor) -> Tensor:
+    """Published behaviour: clouded pixels count, padding doesn't.
+
+    A pixel of a set that is never valid can't be told from padding: both are left out.
+
+    Args:
+        mask: (B, T, S); positions: (B, T), padding dates repeat the last one.
+    """
+    real = torch.ones_like(positions, dtype=torch.bool)
+    real[:, 1:] = positions.diff(dim=1) != 0
+    return mask.any(1, keepdim=True) & real.unsqueeze(2)

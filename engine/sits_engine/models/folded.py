@@ -1,0 +1,178 @@
+"""PSE+LTAE for prediction: everything that doesn't depend on the input is multiplied out once.
+
+Batch norms are folded into the linear layers before them, the normalisation of the bands into the
+first, the learned query into the key projection (256 -> 16 instead of 256 -> 128 and a product), its
+positional part into a table of date by head, the temperature into the last. A pixel alone has the
+standard deviation sqrt(1e-31), so half of the input of mlp2 is a constant.
+
+All functions work on rows: a batch of n sets on T dates is (T, n, width).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sits_engine.models import pixel_stage
+from sits_engine.models.dense import affine
+from sits_engine.models.layers import LinearNorm
+from sits_engine.models.ltae import encode_positions
+from sits_engine.models.pixel_set import VARIANCE_FLOOR
+from sits_engine.models.pseltae import PSELTAE
+
+Affine = tuple[Tensor, Tensor]
+
+
+def fold_running(block: nn.Module) -> Affine:
+    """Linear layer and batch norm in eval mode as weight (b, a) and bias (b,)."""
+    if not isinstance(block, LinearNorm):
+        raise TypeError(f"can't fold {type(block).__name__}")
+    norm = block.norm
+    if norm.running_mean is None or norm.running_var is None:
+        raise TypeError("can't fold a batch norm without running statistics")
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return block.linear.weight * scale.unsqueeze(1), norm.bias - norm.running_mean * scale
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The multiplied-out network.
+
+    Attributes:
+        mlp1, mlp2, mlp3, decoder: layers with ReLU.
+        pixel_mlp2: first layer of mlp2 for sets of one pixel: from F instead of 2 F features.
+        inconv: layer with ReLU that gives the sequence.
+        score: from the sequence to the scores of the heads.
+        last: to the logits, divided by the temperature.
+        expand: (d_model, H), 1 where the channel belongs to the head.
+    """
+
+    mlp1: tuple[Affine, ...]
+    mlp2: tuple[Affine, ...]
+    pixel_mlp2: Affine
+    inconv: Affine
+    score: Affine
+    mlp3: tuple[Affine, ...]
+    decoder: tuple[Affine, ...]
+    last: Affine
+    expand: Tensor
+
+
+@torch.no_grad()
+def fold(module: PSELTAE, mean: Tensor, std: Tensor, temperature: float = 1.0) -> Folded:
+    """Multiply out `module` in eval mode for inputs in physical units.
+
+    Args:
+        module: without extra features.
+        mean, std: (C,) normalisation of the bands.
+        temperature: divides the logits.
+    """
+    spatial, temporal = module.spatial_encoder, module.temporal_encoder
+    # In float64, so that folding costs no accuracy; a copy, since the module stays as it is.
+    first, *others = [_fold64(block) for block in spatial.mlp1]
+    mean, std = mean.double().cpu(), std.double().cpu()
+    first = (first[0] / std, first[1] - first[0] @ (mean / std))
+    mlp2 = [_fold64(block) for block in spatial.mlp2]
+    width = mlp2[0][0].shape[1] // 2
+    constant = mlp2[0][0][:, width:].sum(1) * math.sqrt(VARIANCE_FLOOR)
+    last = module.decoder[-1]
+    if not isinstance(last, nn.Linear):
+        raise TypeError("the decoder must end in a linear layer")
+    heads = temporal.attention_heads
+    channels = temporal.inconv.linear.out_features // heads.n_head
+    device = last.weight.device
+
+    def single(pair: Affine) -> Affine:
+        return pair[0].to(device, torch.float32).contiguous(), pair[1].to(device, torch.float32)
+
+    weight, bias = heads.folded()
+    return Folded(
+        mlp1=tuple(single(pair) for pair in [first, *others]),
+        mlp2=tuple(single(pair) for pair in mlp2),
+        pixel_mlp2=single((mlp2[0][0][:, :width], mlp2[0][1] + constant)),
+        inconv=single(_fold64(temporal.inconv)),
+        score=single((weight, bias)),
+        mlp3=tuple(single(_fold64(block)) for block in temporal.mlp),
+        decoder=tuple(single(_fold64(block)) for block in list(module.decoder)[:-1]),
+        last=single((last.weight.double() / temperature, last.bias.double() / temperature)),
+        expand=torch.eye(heads.n_head, device=device).repeat_interleave(channels, 0),
+    )
+
+
+def _fold64(block: nn.Module) -> Affine:
+    weight, bias = fold_running(block)
+    return weight.double().cpu(), bias.double().cpu()
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What the dates of a batch add: scores (T, 1 or n, H) and values (T, 1 or n, d_model)."""
+
+    scores: Tensor
+    values: Tensor
+
+
+def calendar(folded: Folded, positions: Tensor) -> Calendar:
+    """Encode dates.
+
+    Args:
+        positions: (T,) of all sets, or (T, n).
+    """
+    values = encode_positions(positions, folded.inconv[0].shape[0])
+    if positions.ndim == 1:
+        values = values.unsqueeze(1)
+    return Calendar(torch.nn.functional.linear(values, *folded.score), values)
+
+
+def _layers(x: Tensor, layers: Sequence[Affine]) -> Tensor:
+    for weight, bias in layers:
+        x = affine(x, weight, bias, relu=True)
+    return x
+
+
+def sequence_of_pixels(folded: Folded, x: Tensor) -> Tensor:
+    """Rows (R, C) of single pixels in physical units -> (R, d_model), before the dates are added."""
+    x = affine(_layers(x, folded.mlp1), *folded.pixel_mlp2, relu=True)
+    return affine(_layers(x, folded.mlp2[1:]), *folded.inconv, relu=True)
+
+
+def sequence_of_sets(folded: Folded, groups: pixel_stage.Groups) -> Tensor:
+    """(G, d_model) for the (set, date) pairs of `groups.order`, before the dates are added."""
+    pooled = groups.pixels.new_empty(len(groups.order), folded.mlp2[0][0].shape[1])
+
+    def pool(chunk: pixel_stage.Chunk) -> None:
+        x, mask = groups.take(chunk)
+        h = _layers(x.flatten(0, 1), folded.mlp1)
+        pixel_stage.pool_chunk(h.view(*x.shape[:2], -1), mask, pooled[chunk[0] : chunk[1]])
+
+    groups.each(pool)
+    return affine(_layers(pooled, folded.mlp2), *folded.inconv, relu=True)
+
+
+def logits(folded: Folded, x: Tensor, dates: Calendar, valid: Tensor | None) -> Tensor:
+    """Attention over dates and decoder.
+
+    Args:
+        x: (T, n, d_model), zero or anything finite where not valid.
+        dates: of the same T (and n).
+        valid: (T, n) bool; None where every date of every set counts.
+
+    Returns:
+        (n, K) logits divided by the temperature; of no meaning for a set without any valid date.
+    """
+    # The positional part of the scores already holds the bias.
+    scores = affine(x, folded.score[0]) + dates.scores
+    if valid is not None:
+        scores.masked_fill_(~valid.unsqueeze(2), torch.finfo(scores.dtype).min)
+    attention = torch.softmax(scores, 0)
+    if dates.values.shape[1] == 1:
+        by_date = torch.einsum("tnh,thc->nhc", attention, dates.values.view(len(x), attention.shape[2], -1))
+        weighted = affine(attention, folded.expand).mul_(x).sum(0) + by_date.flatten(1)
+    else:
+        weighted = affine(attention, folded.expand).mul_(x + dates.values).sum(0)
+    x = _layers(weighted, [*folded.mlp3, *folded.decoder])
+    return affine(x, *folded.last)

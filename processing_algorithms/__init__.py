@@ -7,6 +7,7 @@ from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .mapcrops import MapCrops
+from .readymodels import CropMapModel
 from .setupengine import SetUpEngine
 from .trainsourcemodel import TrainSourceModel
 
@@ -21,4 +22,5 @@ ALGORITHMS = (
     MapCrops,
     AssessMap,
     CreateValidationSample,
+    CropMapModel,
 )

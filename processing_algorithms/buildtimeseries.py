@@ -17,6 +17,7 @@ from ..i18n import tr
 from ..parameters import auth_header, extent_string, raster_paths, vector_source
 from .definitions import SERIES_FILTER, described, file_output, folder_input, number, text
 from .documented import InSeries
+from .facts import series_facts
 from .values import engine_values
 
 
@@ -228,6 +229,5 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
         return fields
 
     def afterJob(self, result, outputs, context, feedback):
-        """The names of the bands have another name here than the parameter with band names."""
-        names = result.scores.get("bands", "")
-        outputs["BAND_NAMES"] = names if isinstance(names, str) else ", ".join(names)
+        """The series says which bands all its dates have."""
+        outputs["BAND_NAMES"] = ", ".join(series_facts(outputs["OUTPUT"]).bands or [])

@@ -22,6 +22,8 @@ class SitsPlugin:
         self.translator = install_translator()
         self.provider = SitsProvider()
         QgsApplication.processingRegistry().addProvider(self.provider)
+        # Models look their steps up in the registry, where the provider's algorithms are only from now on.
+        self.provider.refreshAlgorithms()
 
     def initGui(self):
         """Called by QGIS with a window."""

@@ -1,0 +1,30 @@
+"""The graphical models that come with the plugin are what their script makes, and load as algorithms."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_model_files_are_those_of_the_script(tmp_path):
+    script = ROOT / "tests" / "support" / "make_models.py"
+    subprocess.run(["/usr/bin/python3", script, tmp_path], check=True, capture_output=True, timeout=120)
+    made = tmp_path / "crop_map.model3"
+    kept = ROOT / "resources" / "models" / "crop_map.model3"
+    assert made.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), (
+        "run tests/support/make_models.py"
+    )
+
+
+def test_the_model_chains_all_four_steps(help_of):
+    answer = help_of["sits:cropmapmodel"]
+    assert set(answer["outputs"]) == {
+        "build:SERIES",
+        "train:MODEL",
+        "train:REPORT",
+        "map:MAP",
+        "assess:REPORT",
+    }
+    text = (ROOT / "resources" / "models" / "crop_map.model3").read_text(encoding="utf-8")
+    for step in ("buildtimeseries", "trainsourcemodel", "mapcrops", "assessmap"):
+        assert f'name="alg_id" value="sits:{step}"' in text

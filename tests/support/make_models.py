@@ -1,0 +1,169 @@
+"""Write resources/models/*.model3: graphical models, made with QGIS's own classes and never by hand.
+
+    QT_QPA_PLATFORM=offscreen /usr/bin/python3 tests/support/make_models.py
+
+The files are committed; a test compares what this script makes with them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from qgis.core import (
+    QgsApplication,
+    QgsProcessing,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelOutput,
+    QgsProcessingModelParameter,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
+)
+from qgis.PyQt.QtCore import QPointF
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "resources" / "models"
+EFFORTS = ["quick", "standard", "thorough"]
+Source = QgsProcessingModelChildParameterSource
+LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
+
+HELP = (ROOT / "resources" / "help" / "cropmapmodel.html").read_text(encoding="utf-8")
+
+
+def crop_map():
+    """Images and parcels -> time series -> model -> map -> assessment."""
+    model = QgsProcessingModelAlgorithm("Crop map from images and parcels", "Crop mapping", "mapping")
+    inputs = (
+        (
+            QgsProcessingParameterFile(
+                "IMAGES", "Folder with images", QgsProcessingParameterFile.Behavior.Folder
+            ),
+            "Rasters with a date in their names, or Sentinel-2 SAFE folders.",
+        ),
+        (
+            QgsProcessingParameterFeatureSource("PARCELS", "Training parcels or points", LABELS),
+            "Parcels whose crop is known. Selection and filter are respected.",
+        ),
+        (
+            QgsProcessingParameterField("FIELD", "Field with the crop", "", "PARCELS"),
+            "Name or code of the crop.",
+        ),
+        (
+            QgsProcessingParameterEnum(
+                "EFFORT", "Effort", EFFORTS, False, "standard", usesStaticStrings=True
+            ),
+            "How long the training may take.",
+        ),
+        (
+            QgsProcessingParameterFeatureSource("REFERENCE", "Reference parcels or points", LABELS),
+            "Known crops that are not used for training.",
+        ),
+        (
+            QgsProcessingParameterField(
+                "REFERENCE_FIELD", "Field with the crop (reference)", "", "REFERENCE"
+            ),
+            "The same names or codes as in the training parcels.",
+        ),
+    )
+    texts = {"ALG_DESC": HELP, "ALG_CREATOR": "SITS for QGIS"}
+    for row, (parameter, help_text) in enumerate(inputs):
+        texts[parameter.name()] = help_text
+        place = QgsProcessingModelParameter(parameter.name())
+        place.setPosition(QPointF(100, 80 + 90 * row))
+        model.addModelParameter(parameter, place)
+    # The modeler takes the help of parameters from here, and clears their own.
+    model.setHelpContent(texts)
+    given, made = Source.fromModelParameter, Source.fromChildOutput
+    steps = (
+        ("build", "sits:buildtimeseries", {"INPUT_FOLDER": [given("IMAGES")]}, {"OUTPUT": "SERIES"}),
+        (
+            "train",
+            "sits:trainsourcemodel",
+            {
+                "SERIES": [made("build", "OUTPUT")],
+                "PARCELS": [given("PARCELS")],
+                "FIELD": [given("FIELD")],
+                "EFFORT": [given("EFFORT")],
+            },
+            {"OUTPUT": "MODEL", "REPORT": "REPORT"},
+        ),
+        (
+            "map",
+            "sits:mapcrops",
+            {"SERIES": [made("build", "OUTPUT")], "MODEL": [made("train", "OUTPUT")]},
+            {"OUTPUT": "MAP"},
+        ),
+        (
+            "assess",
+            "sits:assessmap",
+            {
+                "MAP": [made("map", "OUTPUT")],
+                "REFERENCE": [given("REFERENCE")],
+                "FIELD": [given("REFERENCE_FIELD")],
+            },
+            {"REPORT": "REPORT"},
+        ),
+    )
+    words = {
+        ("build", "SERIES"): "Image time series",
+        ("train", "MODEL"): "Model",
+        ("train", "REPORT"): "Report of the training",
+        ("map", "MAP"): "Crop map",
+        ("assess", "REPORT"): "Report of the map",
+    }
+    for number, (key, algorithm, sources, outputs) in enumerate(steps):
+        child = QgsProcessingModelChildAlgorithm(algorithm)
+        if child.algorithm() is None:
+            raise SystemExit(f"{algorithm} is not there: is the plugin staged?")
+        child.setChildId(key)
+        child.setDescription(child.algorithm().displayName())
+        child.setPosition(QPointF(450, 120 + 150 * number))
+        for name, source in sources.items():
+            child.addParameterSources(name, source)
+        for definition in child.algorithm().parameterDefinitions():
+            # What the model leaves open has the algorithm's default, as in its dialog.
+            name, default = definition.name(), definition.defaultValue()
+            if name not in sources and not definition.isDestination() and default is not None:
+                child.addParameterSources(name, [Source.fromStaticValue(default)])
+        results = {}
+        for row, (name, output) in enumerate(outputs.items()):
+            result = QgsProcessingModelOutput(output, words[key, output])
+            result.setChildId(key)
+            result.setChildOutputName(name)
+            result.setPosition(QPointF(750, 100 + 150 * number + 60 * row))
+            result.setDescription(words[key, output])
+            results[output] = result
+        child.setModelOutputs(results)
+        model.addChildAlgorithm(child)
+    model.updateDestinationParameters()
+    return model
+
+
+def main(folder):
+    """Write every model into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not crop_map().toFile(str(folder / "crop_map.model3")):
+        raise SystemExit(f"{folder} can't be written")
+
+
+if __name__ == "__main__":
+    if os.environ.get("QT_HASH_SEED") != "0":
+        # Without it Qt writes attributes in another order each time.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "QT_HASH_SEED": "0"})
+    sys.path[:0] = [str(ROOT / "tools")]
+    import stage
+
+    sys.path.insert(0, str(stage.stage(ROOT / "build" / "stage").parent))
+    application = QgsApplication([], False)
+    application.initQgis()
+    from sits_qgis.provider import SitsProvider
+
+    provider = SitsProvider()
+    QgsApplication.processingRegistry().addProvider(provider)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS)
+    application.exitQgis()

@@ -9,7 +9,6 @@ map made by `mapcrops`, so that `assessmap` judges both in the same way.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -109,10 +108,10 @@ def write_like(template: Path, output: Path, values: npt.NDArray[np.uint8]) -> N
     """A copy of a crop map, with its legend, that holds `values` instead of its classes."""
     import rasterio
 
-    shutil.copy2(template, output)
-    for extra in (".aux.xml",):
-        if template.with_name(template.name + extra).exists():
-            shutil.copy2(template.with_name(template.name + extra), output.with_name(output.name + extra))
+    # Category names stand in the side-car file.
+    for suffix in ("", ".aux.xml"):
+        if template.with_name(template.name + suffix).exists():
+            shutil.copy2(template.with_name(template.name + suffix), output.with_name(output.name + suffix))
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(output, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as copy,
@@ -133,9 +132,7 @@ def main(series_file: str, parcels: str, field: str, model: str, template: str, 
         classes.update(dict.fromkeys([known.name, *known.codes], value))
     series = TimeSeries.open(Path(series_file))
     labels = label_raster(series, parcels, field, classes)
-    partial = Path(output).with_name(f"partial-{os.getpid()}-{Path(output).name}")
-    write_like(Path(template), partial, forest_map(series, labels))
-    os.replace(partial, output)
+    write_like(Path(template), Path(output), forest_map(series, labels))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Demo:
 def macro_f1(report: Path) -> float:
     """Macro-F1 in the numbers beside an assessment report."""
     numbers = json.loads(report.with_name(f"{report.stem}_numbers.json").read_text(encoding="utf-8"))
-    return float(numbers["scores"]["macro_f1"])
+    return float(numbers["macro_f1"])
 
 
 def run(demo: Demo, size: int, effort: str) -> tuple[float, float]:

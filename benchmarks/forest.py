@@ -118,7 +118,7 @@ def write_like(template: Path, output: Path, values: npt.NDArray[np.uint8]) -> N
     ):
         if copy.shape != values.shape:
             raise SystemExit(f"{template} has another grid than the series: {copy.shape} and {values.shape}.")
-        copy.write(values, 1)
+        copy.write(np.where(copy.read(1) > 0, values, 0).astype(np.uint8), 1)  # the same region
 
 
 def main(series_file: str, parcels: str, field: str, model: str, template: str, output: str) -> None:

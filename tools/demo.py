@@ -80,7 +80,17 @@ def run(demo: Demo, size: int, effort: str) -> tuple[float, float]:
         OUTPUT=model,
         REPORT=out / "training.html",
     )
-    demo.algorithm("mapcrops", SERIES=series, MODEL=model, OUTPUT=crop_map)
+    # Fields only: the model knows crops, and would call the forest and the town by the name of one.
+    parcels = data / "region_a" / "parcels.gpkg"
+    demo.algorithm(
+        "mapcrops",
+        SERIES=series,
+        MODEL=model,
+        REGION=parcels,
+        PARCELS=parcels,
+        OUTPUT=crop_map,
+        OUTPUT_PARCELS=out / "crop_parcels.gpkg",
+    )
     demo.algorithm("assessmap", MAP=crop_map, REFERENCE=out / "test.gpkg", FIELD="crop", REPORT=report)
     demo.script("benchmarks/forest.py", series, out / "train.gpkg", "crop", model, crop_map, forest)
     demo.algorithm(
@@ -125,6 +135,7 @@ def main() -> int:
     )
     for what, name in (
         ("Map", "crop_map.tif"),
+        ("Map of the parcels", "crop_parcels.gpkg"),
         ("Picture", "crop_map.png"),
         ("Report of the map", "assessment.html"),
         ("Report of the training", "training.html"),

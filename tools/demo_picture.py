@@ -22,12 +22,14 @@ def clear_image(series_file: str) -> tuple[Any, str]:
     from sits_engine.series.time_series import TimeSeries
 
     series = TimeSeries.open(Path(series_file))
-    cube = series.read(series.grid.whole, series.match_bands(["B04", "B03", "B02"]))
-    clear = cube.valid.mean(axis=(1, 2))
+    bands = series.match_bands(["B04", "B03", "B02"])
+    valid = series.read(series.grid.whole, bands).valid
+    clear = valid.mean(axis=(1, 2))
     # Among the clearest dates the one nearest to mid June, when crops differ most to the eye.
     best = min(np.flatnonzero(clear >= clear.max() - 0.05), key=lambda t: abs(int(series.positions[t]) - 165))
+    cube = series.read(series.grid.whole, bands, keep_clouds=True)
     image = np.moveaxis(cube.physical()[best], 0, -1)
-    low, high = np.nanpercentile(image, [1, 99])
+    low, high = np.percentile(image[valid[best]], [1, 99])
     return np.clip(np.nan_to_num((image - low) / (high - low)), 0, 1), series.dates[best].isoformat()
 
 
@@ -39,12 +41,13 @@ def draw(series_file: str, model: str, map_file: str, picture: str) -> None:
     with rasterio.open(map_file) as dataset:
         values = dataset.read(1)
         confidence = dataset.read(2).astype(float) if dataset.count > 1 else None
-    colors = np.ones((256, 3))
+    colors = np.full((256, 3), 0.93)  # light grey where nothing is mapped
     for value, known in enumerate(classes, start=1):
         colors[value] = [int(known.color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     image, date = clear_image(series_file)
     panels = [(f"Simulated Sentinel-2, {date}", image), ("Crop map", colors[values])]
     figure = Figure(figsize=(5 * (len(panels) + (confidence is not None)), 6), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)
     axes = figure.subplots(1, len(panels) + (confidence is not None))
     for axis, (title, shown) in zip(axes, panels, strict=False):
         axis.imshow(shown, interpolation="nearest")

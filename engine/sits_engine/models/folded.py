@@ -115,16 +115,17 @@ class Calendar:
     scores: Tensor
     values: Tensor
 
+    def of(self, index: Tensor) -> Calendar:
+        """The dates of sets (n, T) as numbers of this calendar's dates; short where all sets agree."""
+        index = index.to(self.values.device)
+        if bool((index == index[:1]).all()):
+            return Calendar(self.scores[index[0]], self.values[index[0]])
+        return Calendar(self.scores[index.T].squeeze(2), self.values[index.T].squeeze(2))
+
 
 def calendar(folded: Folded, positions: Tensor) -> Calendar:
-    """Encode dates.
-
-    Args:
-        positions: (T,) of all sets, or (T, n).
-    """
-    values = encode_positions(positions, folded.inconv[0].shape[0])
-    if positions.ndim == 1:
-        values = values.unsqueeze(1)
+    """Encode the dates (T,) that all sets share."""
+    values = encode_positions(positions, folded.inconv[0].shape[0]).unsqueeze(1)
     return Calendar(torch.nn.functional.linear(values, *folded.score), values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 #: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
-PIXELS_CPU, PIXELS_GPU = 128, 2**16
-ROWS_CPU, ROWS_GPU = 2**15, 2**22
+PIXELS_CPU, PIXELS_GPU = 192, 2**16
+ROWS_CPU, ROWS_GPU = 2**14, 2**22
 
 
 class Predictor:
@@ -128,22 +129,29 @@ class Predictor:
         out = np.zeros((n, len(self.card.classes)), np.float32)
         seen = np.zeros(n, np.bool_)
         sizes = np.diff(sets.offsets)
-        order = np.argsort(sizes, kind="stable")
+        # Sets of one region share their dates: kept together, those are encoded once a batch.
+        order = np.lexsort((sizes, sets.region))
         order = order[sizes[order] > 0]
-
-        def classify(part: npt.NDArray[np.int64]) -> None:
-            pixels, mask, dates = self._padded(sets, part)
-            seen[part] = mask.any(2).any(1).cpu().numpy()
-            out[part] = self._set_logits(pixels, mask, dates).cpu().numpy()
+        unique, inverse = np.unique(sets.positions, return_inverse=True)
+        place = inverse.reshape(sets.positions.shape)
 
         with self._precision():
+            dates = torch.from_numpy(unique.astype(np.float32)).to(self.device.torch)
+            table = None if self._folded is None else form.calendar(self._folded, dates)
+
+            def classify(part: npt.NDArray[np.int64]) -> None:
+                pixels, mask, positions = self._padded(sets, part)
+                seen[part] = mask.any(2).any(1).cpu().numpy()
+                days = None if table is None else table.of(torch.from_numpy(place[part]))
+                out[part] = self._set_logits(pixels, mask, positions, days).cpu().numpy()
+
             start = 0
             while start < len(order):
-                # A portion of many batches, so that all threads have work and memory stays bounded.
-                batches = list(self._by_size(sizes, order[start:], sets.values.shape[1]))[:64]
-                done = sum(len(batch) for batch in batches)
-                if self._attempt(lambda todo=batches: self._run(classify, todo), "batch_rows"):  # type: ignore[misc]
-                    start += done
+                # A CPU gets all batches at once, a card one after the other, to see where memory ends.
+                batches = self._by_size(sizes, order[start:], sets.values.shape[1])
+                todo = list(islice(batches, None if self.device.is_cpu else 1))
+                if self._attempt(lambda todo=todo: self._run(classify, todo), "batch_rows"):  # type: ignore[misc]
+                    start += sum(len(batch) for batch in todo)
         return out, seen
 
     def _pixel_logits(
@@ -174,7 +182,7 @@ class Predictor:
             physical *= ok.unsqueeze(2)
         if self._folded is None or calendar is None:
             pixels = physical.transpose(0, 1).unsqueeze(-1)
-            mask = ok.T.unsqueeze(-1)
+            mask = ok.T.unsqueeze(-1) if hidden else torch.ones_like(ok.T.unsqueeze(-1))
             return self._plain(pixels, mask, dates.expand(mask.shape[0], -1))
         x = form.sequence_of_pixels(self._folded, physical.flatten(0, 1))
         valid = ok if hidden and not bool(ok.all()) else None
@@ -196,9 +204,13 @@ class Predictor:
         dates = torch.from_numpy(sets.positions[part].astype(np.float32)).to(device)
         return pixels, mask.transpose(1, 2).to(device), dates
 
-    def _set_logits(self, pixels: Tensor, mask: Tensor, dates: Tensor) -> Tensor:
+    def _set_logits(
+        self, pixels: Tensor, mask: Tensor, dates: Tensor, calendar: form.Calendar | None
+    ) -> Tensor:
         """(B, T, C, S) physical, (B, T, S), (B, T) -> (B, K)."""
-        if self._folded is None or not self.mask_dates:
+        if not self.mask_dates:
+            mask = _present(mask, dates)
+        if self._folded is None or calendar is None:
             return self._plain(pixels, mask, dates)
         date_mask = mask.any(2)
         n, total = date_mask.shape
@@ -207,30 +219,27 @@ class Predictor:
         # From (set, date) pairs to (date, set): pairs that are not used stay 0.
         place = (groups.order % total) * n + groups.order // total
         x = rows.new_zeros(total * n, rows.shape[1]).index_copy_(0, place, rows)
-        calendar = form.calendar(self._folded, dates.T)
         return form.logits(self._folded, x.view(total, n, -1), calendar, date_mask.T)
 
     def _plain(self, physical: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         """The network as it is: (B, T, C, S) physical -> logits (B, K) divided by the temperature."""
         pixels = (physical - self._mean[:, None]) / self._std[:, None]
-        if not self.mask_dates:
-            mask = _present(mask, positions)
         logits: Tensor = self.module(pixels, mask, positions)
         return logits.float() / self.card.temperature
 
     def _by_size(
         self, sizes: npt.NDArray[np.int64], order: npt.NDArray[np.int64], dates: int
     ) -> Iterator[npt.NDArray[np.int64]]:
-        """Batches of sets, fewest pixels first, of about `batch_rows` pixels times dates."""
-        start = 0
-        rising = sizes[order] * dates
-        while start < len(order):
-            end = start + max(1, int(self.batch_rows // rising[start]))
-            end = min(end, len(order))
-            while end - start > 1 and (end - start) * rising[end - 1] > self.batch_rows:
-                end = start + max(1, min(end - start - 1, int(self.batch_rows // rising[end - 1])))
-            yield order[start:end]
-            start = end
+        """Batches of sets in the given order, of about `batch_rows` pixels times dates."""
+        rows = sizes[order] * dates
+        start = widest = 0
+        for end in range(len(order)):
+            widest = max(widest, int(rows[end]))
+            if end > start and (end + 1 - start) * widest > self.batch_rows:
+                yield order[start:end]
+                start, widest = end, int(rows[end])
+        if start < len(order):
+            yield order[start:]
 
     def _run(self, work: Callable[[Any], None], batches: list[Any]) -> None:
         workers.run(work, batches, parallel=self.device.is_cpu)

@@ -52,7 +52,7 @@ class MapCrops(Job):
     tile_size: int = Field(
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
-    workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: what suits the device")
+    workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
     id_field: str | None = Field(None, description="field of the parcels that names them")
 
     def run(self, ctx: JobContext) -> JobResult:

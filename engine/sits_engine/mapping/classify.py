@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.series.types import Cube
+from sits_engine.series.types import Cube, Window
 
 #: Value of a class probability where there is none.
 PROBABILITY_NODATA = 255
@@ -42,6 +42,13 @@ class TileResult:
     classes: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.uint8] | None = None
+
+
+def nothing_of(window: Window, n_classes: int = 0) -> TileResult:
+    """Result of a window outside the region; with probabilities if `n_classes` is given."""
+    empty = np.zeros((window.height, window.width), np.uint8)
+    shares = np.full((n_classes, *empty.shape), PROBABILITY_NODATA, np.uint8) if n_classes else None
+    return TileResult(empty, empty, shares)
 
 
 def classify(

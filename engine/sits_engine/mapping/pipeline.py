@@ -1,4 +1,4 @@
-"""Reading and computing overlap: a reader fills a short queue, workers classify and keep the results."""
+"""Reading, computing and storing overlap: reader, worker and writer with short queues between them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sits_engine.errors import Cancelled
-from sits_engine.mapping.classify import PixelPredictor, TileResult, classify
+from sits_engine.mapping.classify import PixelPredictor, TileResult, classify, nothing_of
 from sits_engine.mapping.region import Region
 from sits_engine.series.types import Cube, Window
 
-#: Windows that wait between reader and workers; with those in work this bounds the memory.
+#: Windows that wait between reader and worker, and results between worker and writer. With those in work
+#: (one read, one classified) this bounds the memory, whatever the number of processors.
 QUEUE = 2
-#: More workers than this on one CPU only cost memory: the interpreter's lock becomes the limit.
-MAX_WORKERS = 8
+#: Pixels between two looks at the cancel flag, for each processor: below half a second on slow ones.
+CHUNK = 2048
+
+
+T = TypeVar("T")
+Mask = npt.NDArray[np.bool_] | None
 
 
 class Readable(Protocol):
@@ -36,28 +41,25 @@ class Plan:
     """How the work is spread.
 
     Attributes:
-        workers: threads that classify.
-        threads: torch threads of each of them.
+        threads: threads that the predictor may use; it gives each of them small batches of its own
+            (design/performance.md: better than several threads inside one operator).
         chunk: pixels between two looks at the cancel flag.
     """
 
-    workers: int
     threads: int
     chunk: int
 
 
 def plan(cpu: bool, processors: int, wanted: int = 0) -> Plan:
-    """Several workers with one thread each on a CPU (design/performance.md), one worker for a card.
+    """Spread the work.
 
     Args:
         cpu: the device is the CPU.
         processors: processors that this process may use.
-        wanted: workers that the user asks for, 0 for the default.
+        wanted: threads that the user asks for, 0 for all processors.
     """
-    if not cpu:
-        return Plan(max(1, wanted), max(1, processors), 65536)
-    workers = wanted or min(processors, MAX_WORKERS)
-    return Plan(workers, max(1, processors // workers), 8192)
+    threads = wanted or processors
+    return Plan(threads, max(4096, CHUNK * threads) if cpu else 2**18)
 
 
 def run_tiles(
@@ -73,17 +75,17 @@ def run_tiles(
     *,
     want_probabilities: bool = False,
 ) -> None:
-    """Classify `tiles`; `keep` is called once for each, from the workers.
+    """Classify `tiles`; `keep` is called once for each, from a thread of its own.
 
     Args:
         series: what to read.
         bands: the series' names of the model's bands, in the model's order.
         region: masks pixels outside.
         tiles: windows of the series' grid.
-        predictor: safe from several threads.
+        predictor: the model.
         n_classes: classes of the model.
         how: see `plan`.
-        keep: stores the result of a window; safe from several threads.
+        keep: stores the result of a window.
         tick: called from the calling thread at least every 0.2 s with the pixels done since the last call;
             raises to stop everything.
         want_probabilities: pass them on to `keep`.
@@ -91,19 +93,12 @@ def run_tiles(
     Raises:
         Whatever reader, predictor, `keep` or `tick` raised first; all threads have ended by then.
     """
-    waiting: queue.Queue[tuple[Window, Cube, npt.NDArray[np.bool_] | None] | None] = queue.Queue(QUEUE)
+    cubes: queue.Queue[tuple[Window, Cube | None, Mask] | None] = queue.Queue(QUEUE)
+    results: queue.Queue[tuple[Window, TileResult] | None] = queue.Queue(QUEUE)
     stop = threading.Event()
     failures: list[BaseException] = []
     lock = threading.Lock()
     done_pixels = 0
-
-    def put(item: tuple[Window, Cube, npt.NDArray[np.bool_] | None] | None) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
 
     def count(pixels: int) -> None:
         nonlocal done_pixels
@@ -127,43 +122,40 @@ def run_tiles(
             if stop.is_set():
                 return
             inside = region.mask(tile)
-            if inside is not None and not inside.any():
-                empty = np.zeros((tile.height, tile.width), np.uint8)
-                shares = np.full((n_classes, *empty.shape), 255, np.uint8) if want_probabilities else None
-                keep(tile, TileResult(empty, empty, shares))
-                count(empty.size)
-                continue
-            put((tile, series.read(tile, bands), inside))
-        for _ in range(how.workers):
-            put(None)
+            nothing = inside is not None and not inside.any()
+            _put(cubes, (tile, None if nothing else series.read(tile, bands), inside), stop)
+        _put(cubes, None, stop)
 
     def work() -> None:
         torch.set_num_threads(how.threads)  # OpenMP counts threads for each calling thread
-        while not stop.is_set():
-            try:
-                item = waiting.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
+        while (item := _get(cubes, stop)) is not None:
             tile, cube, inside = item
-            result = classify(
-                cube,
-                inside,
-                predictor,
-                series.positions,
-                n_classes,
-                want_probabilities=want_probabilities,
-                chunk=how.chunk,
-                step=count,
-            )
-            keep(tile, result)
-            del item, cube, result
+            if cube is None:
+                result = nothing_of(tile, n_classes if want_probabilities else 0)
+                count(result.classes.size)
+            else:
+                result = classify(
+                    cube,
+                    inside,
+                    predictor,
+                    series.positions,
+                    n_classes,
+                    want_probabilities=want_probabilities,
+                    chunk=how.chunk,
+                    step=count,
+                )
+            _put(results, (tile, result), stop)
+            del item, cube, result  # not to hold a window while waiting for the next
+        _put(results, None, stop)
+
+    def write() -> None:
+        while (item := _get(results, stop)) is not None:
+            keep(*item)
 
     before = torch.get_num_threads()
-    jobs = [read, *[work] * how.workers]
     threads = [
-        threading.Thread(target=guarded(job), name=f"map-{i}", daemon=True) for i, job in enumerate(jobs)
+        threading.Thread(target=guarded(job), name=f"map-{job.__name__}", daemon=True)
+        for job in (read, work, write)
     ]
     try:
         for thread in threads:
@@ -182,3 +174,23 @@ def run_tiles(
     if failures:
         raise failures[0]
     tick(done_pixels - seen)
+
+
+def _put(waiting: queue.Queue[T], item: T, stop: threading.Event) -> None:
+    """Put an item unless everything stops."""
+    while not stop.is_set():
+        try:
+            waiting.put(item, timeout=0.1)
+            return
+        except queue.Full:
+            continue
+
+
+def _get(waiting: queue.Queue[T], stop: threading.Event) -> T | None:
+    """The next item; None at the end, or if everything stops."""
+    while not stop.is_set():
+        try:
+            return waiting.get(timeout=0.1)
+        except queue.Empty:
+            continue
+    return None

@@ -1,0 +1,383 @@
+"""Pixels a second of `mapcrops`, from files to file, and the memory it needs.
+
+    python benchmarks/mapping.py [--size 768] [--dates 24] [--rounds 3] [--width standard] [--folder DIR]
+    python benchmarks/mapping.py --memory [--small 512] [--large 2048]
+
+Speed: in each round `mapcrops` (the whole job: open, read, classify, journal, cloud-optimised GeoTIFF), the
+same network as published in eager float32, and a random forest of scikit-learn map the same files, one after
+the other, in one process; ratios are medians over the rounds. The eager form gets the batch size and the
+number of threads that suit it best (tried first), and the same reader; the forest too. Both write a plain
+tiled GeoTIFF and need no resuming, so they have less to do. The eager form maps a part of the area if it
+would take too long.
+
+Memory: the peak of a child process that maps the area once, at two areas; the network is the real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+CLASSES = 8
+BLOCK = 256
+
+
+def make_series(folder: Path, size: int, dates: int) -> Path:
+    """Images of fields with noise and clouds, tiled 256, DEFLATE with predictor 2; kept for the next run."""
+    import datetime
+
+    import rasterio
+    from rasterio.transform import from_origin
+    from sits_engine.context import JobContext
+    from sits_engine.jobs.build_time_series import BuildTimeSeries
+
+    series = folder / f"series-{size}-{dates}.json"
+    if series.exists():
+        return series
+    images = folder / f"images-{size}-{dates}"
+    images.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "driver": "GTiff",
+        "height": size,
+        "width": size,
+        "count": len(BANDS) + 1,
+        "dtype": "uint16",
+        "crs": "EPSG:32631",
+        "transform": from_origin(600_000, 5_600_000, 10, 10),
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "DEFLATE",
+        "predictor": 2,
+        "nodata": 0,
+    }
+    for number in range(dates):
+        rng = np.random.default_rng(number)
+        day = datetime.date(2023, 2, 1) + datetime.timedelta(days=int(number * 280 / dates))
+        with rasterio.open(images / f"S2_{day:%Y%m%d}.tif", "w", **profile) as image:
+            for row in range(0, size, BLOCK):
+                height = min(BLOCK, size - row)
+                image.write(
+                    _stripe(rng, row, height, size, number),
+                    window=rasterio.windows.Window(0, row, size, height),
+                )
+            image.descriptions = (*BANDS, "SCL")
+    BuildTimeSeries.parse({"input_folder": str(images), "output": str(series)}).run(JobContext())
+    return series
+
+
+def _stripe(rng: np.random.Generator, row: int, height: int, width: int, date: int) -> Any:
+    """(bands + 1, height, width) uint16: fields of 24 pixels, whose classes differ in season and colour."""
+    r, c = np.arange(row, row + height)[:, None] // 24, np.arange(width)[None] // 24
+    kind = (r * 7919 + c * 104_729 + r * c * 31) % CLASSES
+    season = np.sin(date / 4 + kind * 0.7)
+    bands = np.arange(len(BANDS))[:, None, None]
+    values = 1500 + 900 * season[None] * np.cos(bands / 2 + kind[None] / 3) + 60 * bands
+    values = values + rng.normal(0, 40, values.shape)
+    cloud = rng.random((height // 64 + 1, width // 64 + 1)) < 0.15
+    scl = np.where(cloud.repeat(64, 0).repeat(64, 1)[:height, :width], 9, 4)
+    return np.concatenate([np.clip(values, 1, 10_000), scl[None]]).astype(np.uint16)
+
+
+def make_model(folder: Path, width: str) -> Path:
+    """A network of the given width with random weights: speed does not depend on their values."""
+    import torch
+    from sits_engine.models.card import BandCard, ClassCard, ModelCard
+    from sits_engine.models.model_file import save_model
+    from sits_engine.models.registry import build, pseltae_hyperparameters
+
+    torch.manual_seed(0)
+    numbers = pseltae_hyperparameters(len(BANDS), CLASSES, width=width)
+    card = ModelCard(
+        architecture="pseltae",
+        hyperparameters=numbers,
+        bands=[BandCard(name=name, mean=0.15, std=0.08) for name in BANDS],
+        classes=[ClassCard(name=f"class {i}", color=f"#{30 * i:02x}8040") for i in range(1, CLASSES + 1)],
+        season_year=2023,
+        positions=[float(day) for day in range(30, 320, 10)],
+    )
+    path = folder / f"{width}.safetensors"
+    save_model(path, build("pseltae", numbers), card)
+    return path
+
+
+def ours(series: Path, model: Path, output: Path, extent: str | None = None) -> tuple[float, int]:
+    """Seconds and pixels of the whole job."""
+    from sits_engine.context import JobContext
+    from sits_engine.jobs.map_crops import MapCrops
+
+    params = {
+        "series": str(series),
+        "model": str(model),
+        "output": str(output),
+        "device": "cpu",
+        "extent": extent,
+    }
+    began = time.perf_counter()
+    result = MapCrops.parse(params).run(JobContext())
+    return time.perf_counter() - began, int(result.scores["pixels"])
+
+
+class Baseline:
+    """Windows one after the other: read, classify, write. Subclasses classify."""
+
+    def __init__(self, series: Path) -> None:
+        from sits_engine.series.time_series import TimeSeries
+
+        self.series = TimeSeries.open(series)
+
+    def classify(self, physical: Any, valid: Any) -> Any:
+        """(N,) class values of (N, T, C) physical values and (N, T) validity."""
+        raise NotImplementedError
+
+    def run(self, output: Path, rows: int) -> tuple[float, int]:
+        """Seconds and pixels for the first `rows` rows."""
+        import rasterio
+        from sits_engine.mapping.tiles import tiles_of
+        from sits_engine.series.types import Window
+
+        grid = self.series.grid
+        profile = {
+            "driver": "GTiff",
+            "height": rows,
+            "width": grid.width,
+            "count": 1,
+            "dtype": "uint8",
+            "crs": grid.crs,
+            "transform": grid.transform,
+            "tiled": True,
+            "blockxsize": BLOCK,
+            "blockysize": BLOCK,
+            "compress": "DEFLATE",
+        }
+        began = time.perf_counter()
+        with rasterio.open(output, "w", **profile) as image:
+            for tile in tiles_of(Window(0, 0, rows, grid.width), BLOCK):
+                physical, valid = self.read(tile)
+                values = self.classify(physical, valid).reshape(tile.height, tile.width)
+                where = rasterio.windows.Window(tile.col, tile.row, tile.width, tile.height)
+                image.write(values.astype(np.uint8), 1, window=where)
+        return time.perf_counter() - began, rows * grid.width
+
+    def read(self, tile: Any) -> tuple[Any, Any]:
+        """(N, T, C) float32 and (N, T) bool of a window; the reader is that of `mapcrops`."""
+        cube = self.series.read(tile, BANDS)
+        t, c = cube.values.shape[:2]
+        physical = cube.values.astype(np.float32).reshape(t, c, -1)
+        physical *= cube.scale[:, :, None]
+        physical += cube.offset[:, :, None]
+        return physical.transpose(2, 0, 1), cube.valid.reshape(t, -1).T
+
+
+class Eager(Baseline):
+    """The published form of the network in eager float32."""
+
+    def __init__(self, series: Path, model: Path) -> None:
+        import torch
+        from sits_engine.models.model_file import load_model
+
+        super().__init__(series)
+        self.module, card = load_model(model)
+        self.mean = torch.tensor([b.mean for b in card.bands])
+        self.std = torch.tensor([b.std for b in card.bands])
+        self.positions = torch.as_tensor(self.series.positions, dtype=torch.float32)
+        self.batch, self.threads = 512, torch.get_num_threads()
+
+    def classify(self, physical: Any, valid: Any) -> Any:
+        import torch
+
+        found = []
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        with torch.inference_mode():
+            for start in range(0, len(physical), self.batch):
+                x = torch.from_numpy(np.ascontiguousarray(physical[start : start + self.batch]))
+                mask = torch.from_numpy(np.ascontiguousarray(valid[start : start + self.batch])).unsqueeze(-1)
+                pixels = ((x - self.mean) / self.std).unsqueeze(-1)
+                logits = self.module(pixels, mask, self.positions.expand(len(x), -1))
+                found.append(torch.softmax(logits, -1).argmax(-1).numpy() + 1)
+        torch.set_num_threads(before)
+        return np.concatenate(found)
+
+    def tune(self) -> float:
+        """Choose batch size and threads by trying; returns the best pixels a second of the network alone."""
+        from sits_engine.device import threads
+        from sits_engine.series.types import Window
+
+        physical, valid = self.read(Window(0, 0, 64, 128))
+        best = (0.0, 512, 1)
+        for count in sorted({1, threads()}):
+            for batch in (128, 512, 2048):
+                self.batch, self.threads = batch, count
+                self.classify(physical[:batch], valid[:batch])
+                began = time.perf_counter()
+                self.classify(physical, valid)
+                best = max(best, (len(physical) / (time.perf_counter() - began), batch, count))
+        speed, self.batch, self.threads = best
+        return speed
+
+
+class Forest(Baseline):
+    """A random forest of 100 trees on all values of all dates, clouded ones as they are read (0)."""
+
+    def __init__(self, series: Path) -> None:
+        from sits_engine.series.types import Window
+        from sklearn.ensemble import RandomForestClassifier
+
+        super().__init__(series)
+        physical, _ = self.read(Window(0, 0, 240, 240))
+        r, c = np.arange(240)[:, None] // 24, np.arange(240)[None] // 24
+        labels = ((r * 7919 + c * 104_729 + r * c * 31) % CLASSES + 1).ravel()
+        chosen = np.random.default_rng(0).choice(len(labels), 6000, replace=False)
+        self.forest = RandomForestClassifier(100, n_jobs=-1, random_state=0)
+        self.forest.fit(physical[chosen].reshape(len(chosen), -1), labels[chosen])
+
+    def classify(self, physical: Any, valid: Any) -> Any:
+        return self.forest.predict(physical.reshape(len(physical), -1))
+
+
+def network_alone(series_path: Path, model: Path) -> float:
+    """Pixels a second of the predictor on a cube in memory, with the threads of `mapcrops`."""
+    import torch
+    from sits_engine.device import select, threads
+    from sits_engine.models.inference import Predictor
+    from sits_engine.series.time_series import TimeSeries
+    from sits_engine.series.types import Window
+
+    series = TimeSeries.open(series_path)
+    cube = series.read(Window(0, 0, 256, 256), BANDS)
+    t, c = cube.values.shape[:2]
+    predictor = Predictor.open(model, select("cpu"))
+    arguments = (
+        cube.values.reshape(t, c, -1),
+        cube.valid.reshape(t, -1),
+        cube.scale,
+        cube.offset,
+        series.positions,
+    )
+    torch.set_num_threads(threads())
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        predictor.predict_pixels(*arguments)
+        times.append(time.perf_counter() - began)
+    return 256 * 256 / statistics.median(times[1:])
+
+
+def speed(
+    folder: Path, size: int, dates: int, rounds: int, width: str, eager_rows: int = 256
+) -> dict[str, Any]:
+    """Measure and print; returns the figures."""
+    series, model = make_series(folder, size, dates), make_model(folder, width)
+    eager, forest = Eager(series, model), Forest(series)
+    alone = eager.tune()
+    cold, pixels = ours(series, model, folder / "ours.tif")
+    rows = min(size, eager_rows)
+    found: dict[str, list[float]] = {"mapcrops": [], "eager": [], "forest": []}
+    for _ in range(rounds):
+        seconds, pixels = ours(series, model, folder / "ours.tif")
+        found["mapcrops"].append(pixels / seconds)
+        seconds, pixels = eager.run(folder / "eager.tif", rows)
+        found["eager"].append(pixels / seconds)
+        seconds, pixels = forest.run(folder / "forest.tif", size)
+        found["forest"].append(pixels / seconds)
+    medians = {name: statistics.median(values) for name, values in found.items()}
+
+    def ratio(to: str) -> float:
+        return statistics.median(a / b for a, b in zip(found["mapcrops"], found[to], strict=True))
+
+    figures = {
+        "size": size,
+        "dates": dates,
+        "width": width,
+        "pixels_per_second": medians,
+        "first_run": size * size / cold,
+        "network_alone": network_alone(series, model),
+        "eager_network_alone": alone,
+        "eager_batch": eager.batch,
+        "eager_threads": eager.threads,
+        "ratio_to_eager": ratio("eager"),
+        "ratio_to_forest": ratio("forest"),
+    }
+    print(f"{size} x {size} pixels, {dates} dates, {len(BANDS)} bands, network '{width}', {rounds} rounds")
+    print(f"  mapcrops, files to file          {medians['mapcrops']:>10,.0f} px/s")
+    print(f"    its first run in the process   {figures['first_run']:>10,.0f} px/s")
+    print(f"    the network alone              {figures['network_alone']:>10,.0f} px/s")
+    print(
+        f"  published form, eager float32    {medians['eager']:>10,.0f} px/s   "
+        f"(batch {eager.batch}, {eager.threads} threads; alone {alone:,.0f})"
+    )
+    print(f"  random forest, 100 trees         {medians['forest']:>10,.0f} px/s")
+    print(
+        f"  mapcrops / eager  {figures['ratio_to_eager']:.2f}    "
+        f"mapcrops / forest  {figures['ratio_to_forest']:.2f}"
+    )
+    return figures
+
+
+def peak(series: Path, model: Path, output: Path, side: int) -> float:
+    """Peak memory (MiB) of a process that maps the upper left `side` x `side` pixels."""
+    extent = f"600000,{600_000 + 10 * side},{5_600_000 - 10 * side},5600000"
+    arguments = json.dumps([str(series), str(model), str(output), extent])
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", arguments], check=True, capture_output=True, text=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def memory(folder: Path, small: int, large: int, dates: int, width: str) -> dict[str, Any]:
+    """Measure and print the peak memory at two areas."""
+    series, model = make_series(folder, large, dates), make_model(folder, width)
+    low, high = (peak(series, model, folder / "memory.tif", side) for side in (small, large))
+    print(
+        f"peak memory, {dates} dates, network '{width}': {low:,.0f} MiB at {small} x {small}, "
+        f"{high:,.0f} MiB at {large} x {large} pixels ({(large / small) ** 2:.0f} times the area): "
+        f"{100 * (high / low - 1):+.1f} %"
+    )
+    return {"small": small, "large": large, "small_mib": low, "large_mib": high, "growth": high / low - 1}
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=768)
+    parser.add_argument("--dates", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", choices=("standard", "small"), default="standard")
+    parser.add_argument("--folder", type=Path, help="keeps the images for the next run")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--small", type=int, default=512)
+    parser.add_argument("--large", type=int, default=2048)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        series, model, output, extent = json.loads(options.child)
+        ours(Path(series), Path(model), Path(output), extent)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="sits-bench-") as scratch:
+        folder = options.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.memory:
+            memory(folder, options.small, options.large, options.dates, options.width)
+        else:
+            speed(folder, options.size, options.dates, options.rounds, options.width)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,8 +30,6 @@ from sits_engine.series.probe import first_line, in_threads
 from sits_engine.series.scenes import Scene, gdal_path, is_remote, local_path
 
 TIMEOUT = 60
-#: Bytes of JSON that an address may answer with before it is taken for something else.
-_LARGEST = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -136,18 +135,25 @@ def _checked(plain: Any, base: str) -> list[Mapping[str, Any]]:
 
 
 def _reader(source: str, query: Query) -> StacApiIO:
-    """Reads JSON of files and URLs; sends the header to the server of `source` alone."""
+    """Reads JSON of files and URLs."""
+    return StacApiIO(request_modifier=_signer(source, query), timeout=TIMEOUT, max_retries=3)
+
+
+def _signer(source: str, query: Query) -> Callable[[requests.Request], requests.Request]:
+    """Adds the header to requests to the server of `source`, and to no other.
+
+    `next` links and children may point to other hosts, which must not see the key.
+    """
     home = urlsplit(source)
     name, value = split_header(query.auth_header) if query.auth_header else ("", "")
 
     def sign(request: requests.Request) -> requests.Request:
-        # `next` links and children may point to other hosts: they must not see the key.
         there = urlsplit(str(request.url))
         if name and (there.scheme, there.netloc) == (home.scheme, home.netloc):
             request.headers = {**(request.headers or {}), name: value}
         return request
 
-    return StacApiIO(request_modifier=sign, timeout=TIMEOUT, max_retries=3)
+    return sign
 
 
 def split_header(header: str) -> tuple[str, str]:
@@ -160,16 +166,12 @@ def split_header(header: str) -> tuple[str, str]:
 
 
 def _fetch(url: str, reader: StacApiIO) -> Any:
-    import json
-
-    text = reader.request(url)
-    if len(text) > _LARGEST:
-        raise InputError(
-            f"{_public(url)} is too large for STAC.", "Give the address of a STAC API or catalogue."
-        )
+    """Parsed JSON of an address."""
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(reader.request(url))
+    except (APIError, ValueError) as error:
+        if isinstance(error, APIError) and not isinstance(error.__context__, UnicodeDecodeError):
+            raise
         raise InputError(
             f"{_public(url)} is no STAC: the answer isn't JSON.",
             "Give the address of a STAC API or catalogue.",
@@ -192,7 +194,9 @@ def _api_of(plain: Mapping[str, Any], url: str) -> tuple[str, str | None] | None
 
 def _search(url: str, query: Query, ctx: JobContext) -> Items:
     """Ask an API; pystac-client follows the links to further pages."""
-    client = Client.open(url, stac_io=_reader(url, query))
+    # `open` sets modifier and timeout of the reader anew.
+    reader, sign = _reader(url, query), _signer(url, query)
+    client = Client.open(url, stac_io=reader, request_modifier=sign, timeout=TIMEOUT)
     limits = None
     if query.max_cloud is not None and client.conforms_to("QUERY"):
         limits = {"eo:cloud_cover": {"lte": query.max_cloud}}
@@ -265,18 +269,22 @@ def _all_items(root: Any, collections: tuple[str, ...]) -> Iterable[pystac.Item]
 
 def _matches(item: Mapping[str, Any], query: Query) -> bool:
     """The limits again: static catalogues have no search, and servers may ignore a limit."""
+    if query.collections and item.get("collection") not in (None, *query.collections):
+        return False
     properties = item.get("properties") or {}
     cover = properties.get("eo:cloud_cover")
     if query.max_cloud is not None and isinstance(cover, (int, float)) and cover > query.max_cloud:
         return False
     day = str(properties.get("datetime") or properties.get("start_datetime") or "")[:10]
-    if (query.start and day and day < query.start.isoformat()) or (query.end and day > query.end.isoformat()):
+    if day and (
+        (query.start and day < query.start.isoformat()) or (query.end and day > query.end.isoformat())
+    ):
         return False
     box = item.get("bbox")
-    if query.bbox is not None and query.extent is not None and query.extent[1] is not None and box:
-        flat = tuple(float(v) for v in (box if len(box) == 4 else [box[0], box[1], box[3], box[4]]))
-        return gridding.intersects((flat[0], flat[1], flat[2], flat[3]), query.bbox)
-    return not query.collections or item.get("collection") in (None, *query.collections)
+    if query.bbox is None or not box or query.extent is None or query.extent[1] is None:
+        return True
+    west, south, east, north = (float(v) for v in (box if len(box) == 4 else [*box[:2], *box[3:5]]))
+    return gridding.intersects((west, south, east, north), query.bbox)
 
 
 def _undo_double_offset(scene: Scene, ctx: JobContext) -> Scene:

@@ -1,0 +1,42 @@
+"""Memory does not grow with the area."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.maps import CORNER, DAYS, write_model, write_series
+
+CHILD = Path(__file__).parents[1] / "support" / "map_memory.py"
+X, Y = CORNER
+
+
+def test_peak_memory_at_sixteen_times_the_area(tmp_path):
+    series = write_series(tmp_path, height=1536, width=1536, days=DAYS[:3], block=256)
+    model = write_model(tmp_path / "m.safetensors")
+    peaks = []
+    for side in (384, 1536):
+        params = {
+            "series": str(series),
+            "model": str(model),
+            "output": str(tmp_path / f"{side}.tif"),
+            "probabilities": str(tmp_path / f"p{side}.tif"),
+            "extent": f"{X},{X + 10 * side},{Y - 10 * side},{Y}",
+            "min_mapping_unit": 0.03,
+            "tile_size": 128,
+            "device": "cpu",
+        }
+        # GDAL's cache is bounded by its own setting; a small one is full at both areas
+        environment = {**os.environ, "GDAL_CACHEMAX": "8", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        done = subprocess.run(
+            [sys.executable, "-s", str(CHILD), json.dumps(params)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=280,
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(float(done.stdout.split()[-1]))
+    assert peaks[1] < 1.05 * peaks[0], peaks
+    assert peaks[1] < 1536

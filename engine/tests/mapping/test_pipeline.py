@@ -1,0 +1,160 @@
+"""Reader, worker and writer: everything once, bounded, and one error ends all of them."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from support.maps import grid
+
+from sits_engine.errors import InputError
+from sits_engine.mapping.pipeline import QUEUE, Plan, plan, run_tiles
+from sits_engine.mapping.region import make_region
+from sits_engine.mapping.tiles import tiles_of
+from sits_engine.series.types import Cube, Window
+
+GRID = grid(64, 96)
+
+
+class Series:
+    """Values count the pixels of the grid; records how many windows are alive."""
+
+    positions = np.array([0, 10, 20], np.int32)
+
+    def __init__(self, fail_at=None):
+        self.fail_at, self.reads, self.kept, self.most = fail_at, 0, 0, 0
+
+    def read(self, window, bands):
+        self.reads += 1
+        self.most = max(self.most, self.reads - self.kept)
+        if self.reads == self.fail_at:
+            raise InputError("image 7 is damaged")
+        number = np.arange(64 * 96).reshape(64, 96)
+        part = number[window.row : window.row + window.height, window.col : window.col + window.width]
+        values = np.broadcast_to(part, (3, 2, *part.shape)).astype(np.uint16)
+        yes = np.ones((3, *part.shape), bool)
+        return Cube(values, yes, yes, np.ones((3, 2), np.float32), np.zeros((3, 2), np.float32))
+
+
+class Predictor:
+    def __init__(self, delay=0.0, fail=False):
+        self.delay, self.fail = delay, fail
+
+    def predict_pixels(self, values, valid, scale, offset, positions):
+        time.sleep(self.delay)
+        if self.fail:
+            raise MemoryError
+        k = values[0, 0] % 3
+        return np.eye(3, dtype=np.float32)[k] * 0.75
+
+
+def run(series, predictor, tick=lambda pixels: None, keep=None, probabilities=False):
+    out = np.zeros((64, 96), np.uint8)
+    seen = []
+
+    def store(window, result):
+        series.kept += 1
+        seen.append(window)
+        out[window.row : window.row + window.height, window.col : window.col + window.width] = result.classes
+
+    tiles = list(tiles_of(GRID.whole, 16))
+    run_tiles(
+        series,
+        ["a", "b"],
+        make_region(GRID),
+        tiles,
+        predictor,
+        3,
+        Plan(1, 100),
+        keep or store,
+        tick,
+        want_probabilities=probabilities,
+    )
+    assert sorted(seen, key=lambda w: (w.row, w.col)) == tiles
+    return out
+
+
+def test_every_pixel_once_and_counted():
+    pixels = []
+    out = run(Series(), Predictor(), pixels.append)
+    np.testing.assert_array_equal(out, np.arange(64 * 96).reshape(64, 96) % 3 + 1)
+    assert sum(pixels) == 64 * 96
+    assert all(p >= 0 for p in pixels)
+
+
+def test_few_windows_are_alive_at_a_time():
+    series = Series()
+    run(series, Predictor(delay=0.001))
+    # those in both queues, and one each in reader, worker and writer
+    assert series.most <= 2 * QUEUE + 3
+
+
+@pytest.mark.parametrize("what", ["reader", "predictor", "writer", "tick"])
+def test_first_error_is_raised_and_all_threads_end(what):
+    def broken(*arguments):
+        raise OSError(28, "No space left on device")
+
+    before = threading.active_count()
+    expected = {"reader": InputError, "predictor": MemoryError}.get(what, OSError)
+    with pytest.raises(expected):
+        run(
+            Series(fail_at=3 if what == "reader" else None),
+            Predictor(fail=what == "predictor"),
+            tick=broken if what == "tick" else lambda pixels: None,
+            keep=broken if what == "writer" else None,
+        )
+    assert threading.active_count() <= before
+
+
+def test_tick_comes_while_the_predictor_is_slow():
+    times = []
+    series = Series()
+    run(series, Predictor(delay=0.02), lambda pixels: times.append(time.monotonic()))
+    assert np.diff(times).max() < 0.45
+
+
+def test_plan():
+    assert plan(True, 8).threads == 8
+    assert plan(True, 8, 3).threads == 3
+    assert plan(True, 1).chunk == 4096
+    assert plan(False, 8).chunk > plan(True, 8).chunk
+
+
+def test_tiles_outside_the_region_are_not_read():
+    series = Series()
+    region = make_region(GRID, "600000,600160,5599840,5600000")
+    found = []
+    run_tiles(
+        series,
+        ["a", "b"],
+        region,
+        [Window(0, 0, 16, 16)],
+        Predictor(),
+        3,
+        Plan(1, 100),
+        lambda window, result: found.append(result),
+        lambda pixels: None,
+    )
+    assert series.reads == 1
+    from dataclasses import replace
+
+    import shapely
+
+    far = replace(
+        region, polygons=np.array([shapely.box(600_500, 5_599_500, 600_600, 5_599_600)], dtype=object)
+    )
+    run_tiles(
+        series,
+        ["a", "b"],
+        far,
+        [Window(0, 0, 16, 16)],
+        Predictor(),
+        3,
+        Plan(1, 100),
+        lambda window, result: found.append(result),
+        lambda pixels: None,
+        want_probabilities=True,
+    )
+    assert series.reads == 1
+    assert (found[1].classes == 0).all()
+    assert (found[1].probabilities == 255).all()

@@ -115,7 +115,8 @@ def _worth(data: AssessmentReportData) -> str:
         )
     return (
         "The reference was not drawn at random over the map, so these figures describe the reference and "
-        "land like it, not the whole map; for that, draw points with 'Create validation sample'."
+        "land like it, not the whole map; if the model was trained on it, they flatter the map. For the "
+        "whole map, draw points with 'Create validation sample'."
     )
 
 

@@ -127,7 +127,7 @@ def sentences(data: SeriesReportData) -> list[str]:
         )
     spread = _quantiles(data)
     if spread.get("never"):
-        share = words.percent(spread["never"], 1)
+        share = words.percent(spread["never"], 1) if spread["never"] >= 0.001 else "Less than 0.1 %"
         out.append(f"{share} of the area was never seen clear; a map will stay empty there.")
     return out
 

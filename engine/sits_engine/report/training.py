@@ -33,7 +33,7 @@ def training_page(data: TrainingReportData) -> Page:
         Tile(
             words.percent(scores.get("calibration_error"), 1),
             "calibration error",
-            "mean gap between confidence and truth",
+            "gap between confidence and truth, validation",
         ),
     ]
     sections = [_accuracy(data), _profiles(data), _split(data), _calibration(data)]
@@ -87,11 +87,11 @@ def sentences(data: TrainingReportData) -> list[str]:
             f"It knows {best.name} best (F1 {words.score(best.f1)}) and {worst.name} least "
             f"(F1 {words.score(worst.f1)}){tail}."
         )
-    after = data.scores.get("calibration_error")
-    if after is not None and np.isfinite(after):
+    off = data.scores.get("test_calibration_error")
+    if off is not None and np.isfinite(off):
         out.append(
-            f"When it says how sure it is, it is off by {words.percent(after, 1)} on average, measured on "
-            "the validation parcels on which the calibration was set."
+            "The confidence that it gives with each answer differs from the share that is right by "
+            f"{100 * off:.1f} percentage points on average on the test parcels."
         )
     rare = [row.name for row in data.classes if 0 < row.parcels.get("test", 0) < 10]
     untested = [row.name for row in data.classes if row.parcels.get("test", 0) == 0]

@@ -34,7 +34,7 @@ def test_sentences_name_best_worst_and_the_most_frequent_mistake():
     assert "knows гречиха best" in words
     assert "maize <b>&</b> $x$ least" in words
     assert "maize <b>&</b> $x$ taken for wheat (8 of 40)" in words
-    assert "off by 2.1 %" in words
+    assert "by 3.4 percentage points on average on the test parcels" in words
 
 
 def test_a_random_split_is_called_what_it_is():

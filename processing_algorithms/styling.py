@@ -106,7 +106,7 @@ def raster_classes(path):
     """`ClassFacts` by value (dict) from colour table and category names of band 1; {} without them."""
     data = gdal.Open(path)
     band = data.GetRasterBand(1) if data is not None else None
-    names = (band.GetCategoryNames() if band is not None else None) or []
+    names = (band.GetRasterCategoryNames() if band is not None else None) or []
     colours = band.GetColorTable() if band is not None else None
     nodata = band.GetNoDataValue() if band is not None else None
     classes = {}
@@ -208,7 +208,8 @@ def style_sample(path, names, feedback):
         "fid": ("Hidden", {}),
         # Who sees the class of the map judges with it in mind.
         "stratum": ("Hidden", {}),
-        "reference": ("ValueMap", {"map": [{name: name} for name in names]}),
+        # A raster without category names has nothing to choose from: then the form takes any text.
+        **({"reference": ("ValueMap", {"map": [{name: name} for name in names]})} if names else {}),
     }
     for name, (kind, settings) in widgets.items():
         if fields.indexFromName(name) >= 0:

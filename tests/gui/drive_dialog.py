@@ -1,15 +1,16 @@
-"""Runs inside QGIS (`qgis --code`): opens a dialog, presses Run, waits for the layers, keeps pictures.
+"""Runs inside QGIS (`qgis --code`): opens dialogs, presses Run, waits for the layers, keeps pictures.
 
 What to do stands in the JSON file that the environment variable SITS_GUI_TASK names:
-    algorithm     id, e.g. sits:mapcrops
-    parameters    values that fill the dialog
     background    layers to load first: list of [path, name]
-    wait_for      number of layers that the run must add
-    advanced      true: unfold the advanced parameters before the picture of the dialog
-    run           false: only keep the picture of the dialog
-    top           name (or its start) of the layer that the last picture shows uncovered, optional
+    runs          list of dialogs, each with
+        algorithm     id, e.g. sits:mapcrops
+        parameters    values that fill the dialog
+        wait_for      number of layers that the run must add; absent: only a picture of the dialog is kept
+        show          start of the name of the one layer that the picture of the map shows; absent: all
+        advanced      true: unfold the advanced parameters
+        size          size of the dialog
+        name          start of the names of its pictures
     pictures      folder for the pictures
-    prefix        start of their names
     answer        file that gets the outcome as JSON
     seconds       patience
 """
@@ -19,15 +20,13 @@ import os
 import time
 import traceback
 
-from qgis.core import (
-    QgsProject,
-    QgsRasterLayer,
-    QgsVectorLayer,
-)
+from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBoxBasic
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QCheckBox
 from qgis.utils import iface, plugins
+
+FAILURES = ("Execution failed", "There were errors", "Unable to execute", "Traceback")
 
 
 class Drive:
@@ -37,15 +36,13 @@ class Drive:
         self.task = task
         self.began = time.monotonic()
         self.dialog = None
-        self.answer = {"pictures": []}
-        self.steps = [
-            self.load_background,
-            self.open_dialog,
-            self.show_dialog,
-            self.press_run,
-            self.wait,
-            self.show_map,
-        ]
+        self.answer = {"pictures": [], "runs": []}
+        self.steps = [self.load_background]
+        for run in task["runs"]:
+            steps = [self.open_dialog, self.show_dialog]
+            if "wait_for" in run:
+                steps += [self.press_run, self.wait, self.show_map]
+            self.steps += [lambda step=step, run=run: step(run) for step in [*steps, self.close_dialog]]
 
     def next(self):
         """Run one step; a step that returns True is run again."""
@@ -54,9 +51,7 @@ class Drive:
                 self.finish(0)
             if time.monotonic() - self.began > self.task.get("seconds", 240):
                 names = [layer.name() for layer in QgsProject.instance().mapLayers().values()]
-                raise TimeoutError(
-                    f"still in step {self.steps[0].__name__}; layers: {names}; {self.log()[-1500:]}"
-                )
+                raise TimeoutError(f"no end; layers: {names}; log: {self.log()[-1500:]}")
             if not self.steps[0]():
                 self.steps.pop(0)
             QTimer.singleShot(300, self.next)
@@ -82,63 +77,59 @@ class Drive:
             if not layer.isValid():
                 raise ValueError(f"{path} can't be loaded")
             QgsProject.instance().addMapLayer(layer)
-        self.before = set(QgsProject.instance().mapLayers())
 
-    def open_dialog(self):
+    def open_dialog(self, run):
         """What a double click in the Toolbox does."""
         import processing
 
-        self.dialog = processing.createAlgorithmDialog(self.task["algorithm"], self.task["parameters"])
+        self.before = set(QgsProject.instance().mapLayers())
+        self.name = run["name"]
+        self.zoomed = None
+        self.dialog = processing.createAlgorithmDialog(run["algorithm"], run.get("parameters", {}))
         self.dialog.show()
-        self.dialog.resize(*self.task.get("dialog_size", (1000, 640)))
+        self.dialog.resize(*run.get("size", (1000, 640)))
 
-    def show_dialog(self):
+    def show_dialog(self, run):
         """A picture before anything runs."""
-        if self.task.get("advanced"):
-            for box in self.dialog.findChildren(QgsCollapsibleGroupBoxBasic):
-                box.setCollapsed(False)
         for box in self.dialog.findChildren(QCheckBox):
             # Filling the dialog from outside clears it where a path is given.
             if box.text().startswith("Open output file") and box.isEnabled():
                 box.setChecked(True)
+        if run.get("advanced"):
+            for group in self.dialog.findChildren(QgsCollapsibleGroupBoxBasic):
+                group.setCollapsed(False)
         self.keep(self.dialog, "dialog")
-        if not self.task.get("run", True):
-            self.finish(0)
 
-    def press_run(self):
+    def press_run(self, run):
         """The button."""
         self.dialog.runButton().click()
+        self.pressed = time.monotonic()
         self.seen_progress = False
 
-    def wait(self):
+    def wait(self, run):
         """Until the layers are there, or the dialog says that it failed."""
-        added = self.added()
         bar = self.dialog.findChild(object, "progressBar")
-        value = bar.value() if bar is not None and hasattr(bar, "value") else 0
-        if 0 < value < 100 and not self.seen_progress and time.monotonic() - self.began > 2:
+        value = bar.value() if hasattr(bar, "value") else 0
+        if 0 < value < 100 and not self.seen_progress and time.monotonic() - self.pressed > 2:
             self.seen_progress = True
             self.keep(self.dialog, "running")
-        if len(added) >= self.task["wait_for"]:
-            return False
         log = self.log()
-        if "Execution failed" in log or "There were errors" in log or "Unable to execute" in log:
+        if any(words in log for words in FAILURES):
             raise RuntimeError(f"The dialog says: {log}")
-        return True
+        return len(self.added()) < run["wait_for"] or "finished" not in log
 
-    def show_map(self):
+    def show_map(self, run):
         """The main window with the result, after the map is drawn."""
         canvas = iface.mapCanvas()
-        if not getattr(self, "zoomed", False):
+        if self.zoomed is None:
             self.zoomed = time.monotonic()
             self.keep(self.dialog, "log")
-            self.answer["log"] = self.log()
             self.dialog.hide()
-            root = QgsProject.instance().layerTreeRoot()
             layers = self.added()
-            for node in root.findLayers():
-                node.setExpanded(True)
-                if self.task.get("top") and not node.layer().name().startswith(self.task["top"]):
-                    node.setItemVisibilityChecked(False)
+            chosen = [layer for layer in layers if layer.name().startswith(run.get("show", ""))]
+            for node in QgsProject.instance().layerTreeRoot().findLayers():
+                node.setExpanded(node.layer() in layers)
+                node.setItemVisibilityChecked(node.layer() in chosen or not run.get("show"))
             extent = canvas.mapSettings().layerExtentToOutputExtent(layers[0], layers[0].extent())
             extent.scale(1.05)
             canvas.setExtent(extent)
@@ -146,9 +137,15 @@ class Drive:
             return True
         if canvas.isDrawing() or time.monotonic() - self.zoomed < 2:
             return True
+        iface.messageBar().clearWidgets()
         self.keep(iface.mainWindow(), "map")
-        self.answer["layers"] = [self.facts(layer) for layer in self.added()]
+        facts = [self.facts(layer) for layer in self.added()]
+        self.answer["runs"].append({"algorithm": run["algorithm"], "log": self.log(), "layers": facts})
         return False
+
+    def close_dialog(self, run):
+        """The dialog goes away."""
+        self.dialog.close()
 
     def added(self):
         """Layers that were not there before."""
@@ -158,31 +155,35 @@ class Drive:
         """What the test checks of a layer."""
         renderer = layer.renderer()
         temporal = layer.temporalProperties()
-        kind = renderer.type()
         legend = []
-        if kind == "paletted":
+        if renderer.type() == "paletted":
             legend = [[c.label, c.color.name()] for c in renderer.classes()]
-        elif kind == "categorizedSymbol":
+        elif renderer.type() == "categorizedSymbol":
             legend = [[c.label(), c.symbol().color().name()] for c in renderer.categories()]
         span = temporal.fixedTemporalRange()
-        return {
+        found = {
             "name": layer.name(),
             "source": layer.source(),
-            "renderer": kind,
+            "renderer": renderer.type(),
             "legend": legend,
             "temporal": temporal.isActive(),
             "season": [span.begin().toString("yyyy-MM-dd"), span.end().toString("yyyy-MM-dd")],
-            "map_tip": bool(layer.mapTipTemplate()) if isinstance(layer, QgsVectorLayer) else None,
         }
+        if isinstance(layer, QgsVectorLayer):
+            found["map_tip"] = layer.mapTipTemplate()
+            found["count"] = layer.featureCount()
+            setups = {f.name(): f.editorWidgetSetup() for f in layer.fields()}
+            found["form"] = {name: [setup.type(), setup.config()] for name, setup in setups.items()}
+        return found
 
     def log(self):
         """Text of the dialog's log."""
-        return self.dialog.findChild(object, "txtLog").toPlainText()
+        return self.dialog.findChild(object, "txtLog").toPlainText() if self.dialog is not None else ""
 
     def keep(self, widget, name):
         """Keep a picture."""
         os.makedirs(self.task["pictures"], exist_ok=True)
-        path = os.path.join(self.task["pictures"], f"{self.task['prefix']}-{name}.png")
+        path = os.path.join(self.task["pictures"], f"{self.name}-{name}.png")
         widget.grab().save(path)
         self.answer["pictures"].append(path)
 

@@ -78,7 +78,7 @@ class MapCrops(Job):
         series = TimeSeries.open(self.series, season_year=self.season_year)
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)
-        predictor = Predictor.open(self.model, device)
+        predictor = Predictor.open(self.model, device, notice=ctx.warn)
         card = predictor.card
         if self.batch_size:
             predictor.batch_pixels = self.batch_size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import rasterio
 import rasterio.shutil
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 
 from sits_engine.errors import EngineError
 from sits_engine.series.types import Grid
@@ -18,6 +21,8 @@ from sits_engine.series.types import Grid
 BLOCK = 256
 #: GDAL's cache while a map is written (MB); windows come row by row, so that a little is enough.
 CACHE_MB = 64
+#: A disk with less than this free (bytes) when a write fails is full.
+SCRAPS = 2**20
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,33 @@ def write_cog(
     return [side_car, target] if side_car.exists() else [target]
 
 
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Say why GDAL could not write in `folder`: its own words do not name a full disk.
+
+    Raises:
+        EngineError: DISK_FULL instead of rasterio's error if hardly anything is free there.
+    """
+    try:
+        yield
+    except RasterioError as error:
+        words = []
+        cause: BaseException | None = error
+        while cause is not None:
+            words.append(str(cause))
+            cause = cause.__cause__ or cause.__context__
+        text = "; ".join(words)
+        # GDAL gives up when less than what it wants to write at once is free
+        if "No space left" in text or shutil.disk_usage(folder).free < SCRAPS:
+            raise EngineError(
+                "DISK_FULL",
+                f"The disk of {folder} is full.",
+                "Free some space and run it again: finished tiles are kept. Or choose another disk.",
+                exception=text,
+            ) from error
+        raise
+
+
 def check_readable(path: Path) -> None:
     """Read the last block of every level: GDAL may notice a full disk only when it closes a file."""
     try:
@@ -123,7 +155,7 @@ def check_readable(path: Path) -> None:
                 with rasterio.open(path, **options) as image:
                     *_, last = image.block_windows(1)
                     image.read(window=last[1])
-    except rasterio.errors.RasterioError as error:
+    except RasterioError as error:
         raise EngineError(
             "DISK_FULL",
             f"{path.name} could not be written completely: {error}.",

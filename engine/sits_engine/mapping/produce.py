@@ -136,7 +136,11 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
             want_probabilities=request.probabilities is not None,
         )
     progress(TILES_END, "Writing the map")
-    pixels, sieved = _write(request, journal, tiles, progress)
+    with (
+        cog.explained(request.output.parent),
+        cog.explained((request.probabilities or request.output).parent),
+    ):
+        pixels, sieved = _write(request, journal, tiles, progress)
     area = pixel_area_ha(request.region.map_grid)
     hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}
     return MapSummary(int(pixels[:, 1:].sum()), hectares, sieved, len(tiles) - len(left), len(tiles))

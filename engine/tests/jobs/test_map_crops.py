@@ -18,7 +18,7 @@ from support.maps import BANDS, CLASSES, CORNER, DAYS, write_model, write_series
 
 from sits_engine.context import JobContext
 from sits_engine.device import select
-from sits_engine.errors import Cancelled, EngineError, InputError, ModelError
+from sits_engine.errors import Cancelled, EngineError, InputError, ModelError, from_exception
 from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.models.inference import Predictor
@@ -360,3 +360,25 @@ def test_same_map_from_the_command_line_in_french(world, tmp_path):
     assert json.loads(done.stdout)["outputs"]["output"] == str(target)
     run(world, output=tmp_path / "here.tif")
     assert target.read_bytes() == (tmp_path / "here.tif").read_bytes()
+
+
+@pytest.mark.parametrize("kib", [8, 64, 136, 148, 160])
+def test_disk_full_while_working(world, tmp_path, monkeypatch, kib):
+    """From a disk that holds no tile to one on which only the last file does not fit."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        monkeypatch.setattr("sits_engine.mapping.produce._check_space", lambda request, share: None)
+        with pytest.raises(BaseException) as caught:
+            run(world, output=disk / "map.tif")
+        assert from_exception(caught.value).code == "DISK_FULL", caught.value
+        assert not (disk / "map.tif").exists()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        run(world, output=disk / "map.tif")
+        run(world, output=tmp_path / "elsewhere.tif")
+        assert (disk / "map.tif").read_bytes() == (tmp_path / "elsewhere.tif").read_bytes()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -135,7 +135,7 @@ def _window(
     bands = len(series.bands)
     mask = values[bands] if count > bands else None
     series.read_date(t, window, series.bands, values[:bands], valid, observed, keep_clouds=True, mask=mask)
-    np.copyto(values, nodata, where=~observed)
+    np.copyto(values, dtype.type(nodata), where=~observed)
     return values
 
 

@@ -70,7 +70,9 @@ class TrainSourceModel(Job):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam; falls along a cosine")
     weight_decay: float | None = Field(None, ge=0, le=1, description="L2; default: by the size of the data")
     pixels_per_set: int | None = Field(None, ge=1, le=1024, description="drawn of a parcel in each step")
-    dates_per_sample: int = Field(30, ge=3, le=1000, description="dates drawn in each step")
+    dates_per_sample: int | None = Field(
+        None, ge=3, le=1000, description="dates drawn in each step; default: 70 % of them, at most 30"
+    )
     mask_clouds: bool = Field(True, description="clouded dates don't count; off: every date does (published)")
     normalisation: Literal["standard", "published"] = Field(
         "standard", description="mean and deviation of each band, or digital numbers / 65535 (published)"
@@ -147,13 +149,13 @@ class TrainSourceModel(Job):
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
 
     def _keep_inputs(self, output: Path) -> None:
-        """Refuse to write over an input: a report a.html has its numbers in a.json, as a series may be."""
+        """Refuse to write over an input."""
         layers = [Path(text.split("|")[0]) for text in [*self.parcels, self.labels_table or ""] if text]
         inputs = [*self.series, *layers, self.labelled_series, self.class_table]
         if any(path is not None and path.resolve() == output.resolve() for path in inputs):
             raise InputError(
                 f"{output} is an input of this run and would be overwritten.",
-                "Choose another name for OUTPUT or REPORT (the numbers of a.html are written to a.json).",
+                "Choose another name for OUTPUT, REPORT or NUMBERS.",
             )
 
     def _sources(self) -> Sources:

@@ -19,6 +19,11 @@ _LIMITS: dict[Effort, tuple[int, int, int, int]] = {
 }
 
 
+#: Dates drawn of a series: at most the published number, and never all, so that the network learns to do
+#: without any one of them. (Bavaria, 14 dates, 276 parcels: macro-F1 0.817 with 10 dates, 0.806 with all.)
+_DATES, _SHARE_OF_DATES = 30, 0.7
+
+
 class Wishes(Protocol):
     """The user's choices; None leaves one to `settle`."""
 
@@ -30,6 +35,8 @@ class Wishes(Protocol):
     def steps_per_epoch(self) -> int | None: ...  # noqa: D102
     @property
     def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def dates_per_sample(self) -> int | None: ...  # noqa: D102
     @property
     def pixels_per_set(self) -> int | None: ...  # noqa: D102
     @property
@@ -48,6 +55,7 @@ class Settings:
         epochs: at most; early stopping may end it sooner.
         steps_per_epoch: optimiser steps between two looks at the validation blocks.
         pixels_per_set: pixels drawn of a parcel in each step.
+        dates_per_sample: dates drawn in each step.
         patience: epochs without a better validation macro-F1 before it stops.
         width: of the network.
         weight_decay: L2.
@@ -58,6 +66,7 @@ class Settings:
     epochs: int
     steps_per_epoch: int
     pixels_per_set: int
+    dates_per_sample: int
     patience: int
     width: Width
     weight_decay: float
@@ -79,12 +88,15 @@ def settle(wishes: Wishes, train: PixelSets) -> Settings:
     epochs, fewest, most, pixels = _LIMITS[wishes.effort]
     epochs = wishes.epochs or epochs
     steps = min(most, max(fewest, -(-len(train) // wishes.batch_size)))
+    # the longest series decides: shorter ones are padded to its number of dates
+    dates = train.positions.shape[1]
     largest = int(train.n_pixels.max(initial=1))
     return Settings(
         epochs=epochs,
         steps_per_epoch=wishes.steps_per_epoch or steps,
         # drawing more pixels than any parcel has is of no use
         pixels_per_set=max(1, min(wishes.pixels_per_set or pixels, largest)),
+        dates_per_sample=wishes.dates_per_sample or min(_DATES, max(3, round(_SHARE_OF_DATES * dates))),
         patience=max(8, epochs // 3),
         width=wishes.width or "standard",
         weight_decay=1e-4 if wishes.weight_decay is None else wishes.weight_decay,

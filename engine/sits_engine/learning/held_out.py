@@ -6,16 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-)
 
+from sits_engine.learning import scores as scoring
 from sits_engine.learning.calibration import fit_temperature, reliability, with_temperature
 from sits_engine.learning.summary import SPLITS, ClassRow, Profiles, Reliability
-from sits_engine.learning.supervised import macro_f1
 from sits_engine.samples.classes import ClassInfo
 from sits_engine.samples.pixel_sets import PixelSets
 
@@ -56,31 +50,23 @@ def assess(
     calibrated = with_temperature(probabilities, temperature)
     after = reliability(calibrated, labels)
     found = probabilities.argmax(axis=1) if len(labels) else labels
-    some = len(labels) > 0
-    kappa = float(cohen_kappa_score(labels, found)) if some and len({*labels, *found}) > 1 else float("nan")
+    confusion = scoring.confusion_of(labels, found, n_classes)
     scores = {
-        "macro_f1": macro_f1(labels, found) if some else float("nan"),
-        "weighted_f1": (
-            float(f1_score(labels, found, average="weighted", zero_division=0)) if some else float("nan")
-        ),
-        "accuracy": float(accuracy_score(labels, found)) if some else float("nan"),
-        "kappa": kappa,
+        "macro_f1": scoring.macro_f1(confusion),
+        "weighted_f1": scoring.weighted_f1(confusion),
+        "accuracy": scoring.accuracy(confusion),
+        "kappa": scoring.kappa(confusion),
         "test_calibration_error": after.error,
         "calibration_error_before": reliability(*validation).error,
         "calibration_error": reliability(with_temperature(validation[0], temperature), validation[1]).error,
     }
-    confusion = confusion_matrix(labels, found, labels=np.arange(n_classes)) if some else _empty(n_classes)
     return HeldOut(
-        confusion=np.asarray(confusion, dtype=np.int64),
+        confusion=confusion,
         scores=scores,
         temperature=temperature,
         before=reliability(probabilities, labels),
         after=after,
     )
-
-
-def _empty(n_classes: int) -> npt.NDArray[np.int64]:
-    return np.zeros((n_classes, n_classes), dtype=np.int64)
 
 
 def class_rows(
@@ -93,7 +79,7 @@ def class_rows(
     right = np.diag(confusion).astype(np.float64)
     support, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = right / np.maximum(claimed, 1), right / np.maximum(support, 1)
-    f1 = 2 * right / np.maximum(support + claimed, 1)
+    f1 = scoring.class_f1(confusion)
     pixels = np.bincount(sets.labels, sets.n_pixels, len(classes)).astype(int)
     rows = []
     for k, info in enumerate(classes):

@@ -51,7 +51,7 @@ class RunOptions:
     learning_rate: float = 1e-3
     weight_decay: float | None = None
     pixels_per_set: int | None = None
-    dates_per_sample: int = 30
+    dates_per_sample: int | None = None
     mask_clouds: bool = True
     normalisation: Literal["standard", "published"] = "standard"
     width: Literal["standard", "small"] | None = None
@@ -114,34 +114,21 @@ def train(
             f"No training parcel of {', '.join(missing)}: all lie in blocks for validation or test.",
             "Choose a smaller BLOCK_SIZE, SPLIT = parcels, or a larger MIN_PARCELS.",
         )
-    bands = normalisation(parts[0], options.normalisation)
-    settings = settle(options, parts[0])
-    hyperparameters = pseltae_hyperparameters(
-        len(bands), len(classes), width=settings.width, **settings.network
-    )
     progress = ctx.part(start, start + 0.9 * (end - start), f"Training on {device.label}")
-    fitted = fit(
-        lambda: build("pseltae", hyperparameters),
-        parts[0],
-        parts[1],
-        bands,
-        _fit_options(options, settings),
-        device,
-        ctx,
-        progress,
-    )
+    network = train_network(parts[0], parts[1], options, device, ctx, progress)
+    fitted = network.fitted
     ctx.info(
         f"Kept the weights of epoch {fitted.best_epoch} of {len(fitted.epochs)}; "
         f"{fitted.samples_per_second:.0f} samples a second."
     )
     result = TrainingResult(
         module=fitted.module,
-        hyperparameters=hyperparameters,
-        bands=bands,
+        hyperparameters=network.hyperparameters,
+        bands=network.bands,
         classes=classes,
         positions=sorted({float(p) for p in np.unique(sets.positions)}),
         season_year=options.season_year,
-        report=_report(sets, parts[0], classes, split, fitted, options, settings),
+        report=_report(sets, parts[0], classes, split, fitted, options, network.settings),
     )
     _score(
         result, sets, split, options, device, ctx.part(end - 0.1 * (end - start), end, "Testing the model")
@@ -149,6 +136,43 @@ def train(
     result.report.notes[:0] = notes
     result.report.warnings[:0] = [*ctx.warnings]
     return result
+
+
+@dataclass
+class Network:
+    """A trained network, and what it needs to be used."""
+
+    fitted: FitResult
+    bands: list[BandCard]
+    hyperparameters: dict[str, Any]
+    settings: Settings
+
+
+def train_network(
+    train: PixelSets,
+    validation: PixelSets,
+    options: RunOptions,
+    device: Device,
+    ctx: JobContext,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> Network:
+    """Train on `train`, stop and choose the weights on `validation`; everything else by `options`."""
+    bands = normalisation(train, options.normalisation)
+    settings = settle(options, train)
+    hyperparameters = pseltae_hyperparameters(
+        len(bands), len(train.classes), width=settings.width, **settings.network
+    )
+    fitted = fit(
+        lambda: build("pseltae", hyperparameters),
+        train,
+        validation,
+        bands,
+        _fit_options(options, settings),
+        device,
+        ctx,
+        progress,
+    )
+    return Network(fitted, bands, hyperparameters, settings)
 
 
 def card_of(result: TrainingResult, options: RunOptions) -> ModelCard:
@@ -194,7 +218,7 @@ def _fit_options(options: RunOptions, settings: Settings) -> FitOptions:
         steps_per_epoch=settings.steps_per_epoch,
         sampling=Sampling(
             pixels=settings.pixels_per_set,
-            dates=options.dates_per_sample,
+            dates=settings.dates_per_sample,
             shift=settings.shift,
             mask_dates=options.mask_clouds,
         ),

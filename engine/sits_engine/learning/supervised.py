@@ -10,15 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
-from sits_engine.learning import schedule
+from sits_engine.learning import schedule, scores
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.sampler import BalancedSampler
 from sits_engine.learning.summary import EpochRow
@@ -236,28 +234,27 @@ class Validation:
         self._sets, self._options, self._device = sets, options, device
         self._batch = 64 if device.is_cpu else 512
 
-    @torch.inference_mode()
     def __call__(self, module: nn.Module, ctx: JobContext) -> tuple[float, float, float]:
         """(focal loss, macro-F1 over the classes there, accuracy); NaN loss and zeros without sets."""
         labels = self._sets.labels
         if not len(labels):
             return float("nan"), 0.0, 0.0
+        logits = self.logits(module, ctx)
+        loss = float(focal_loss(logits, torch.from_numpy(labels), self._options.gamma))
+        confusion = scores.confusion_of(labels, logits.argmax(1).numpy(), logits.shape[1])
+        return loss, scores.macro_f1(confusion), scores.accuracy(confusion)
+
+    @torch.inference_mode()
+    def logits(self, module: nn.Module, ctx: JobContext) -> Tensor:
+        """(N, K) logits of all sets in evaluation mode, on the CPU."""
         module.eval()
         rng = np.random.default_rng(self._options.seed)
         parts = []
-        for start in range(0, len(labels), self._batch):
+        for start in range(0, len(self._sets), self._batch):
             ctx.check_cancelled()
-            index = np.arange(start, min(start + self._batch, len(labels)))
+            index = np.arange(start, min(start + self._batch, len(self._sets)))
             parts.append(module(*self._collate(index, rng).to(self._device.torch).inputs).float().cpu())
-        logits = torch.cat(parts)
-        loss = float(focal_loss(logits, torch.from_numpy(labels), self._options.gamma))
-        found = logits.argmax(1).numpy()
-        return loss, macro_f1(labels, found), float(accuracy_score(labels, found))
-
-
-def macro_f1(labels: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
-    """Mean F1 of the classes in reference or prediction, 0 where undefined (spec section 8)."""
-    return float(f1_score(labels, found, average="macro", zero_division=0))
+        return torch.cat(parts)
 
 
 def normalisation(train: PixelSets, kind: str) -> list[BandCard]:

@@ -18,7 +18,7 @@ from sits_engine.samples.parcels import ParcelOptions, collect
 from sits_engine.samples.pixel_sets import PixelSets, stored_facts
 from sits_engine.samples.tables import TableOptions, read_labelled_series, read_table
 from sits_engine.samples.vectors import Labelled, read_labelled
-from sits_engine.series.bands import match
+from sits_engine.series.bands import canonical, match
 from sits_engine.series.time_series import TimeSeries
 
 #: Share of the free memory that the samples may take.
@@ -68,7 +68,7 @@ def gather(
         InputError: nothing given, series and parcels that don't go together, or a source is unusable.
     """
     pairs = _pairs(sources)
-    bands = common_bands(sources)
+    bands = [canonical(name) for name in common_bands(sources)]
     layers = [read_labelled(text, sources.label_field, sources.id_field) for _, text in pairs]
     mark = _fingerprint(sources, pairs, layers, bands)
     if store is not None:
@@ -79,6 +79,7 @@ def gather(
     parts, notes = [], []
     cap, warning = _affordable(sources, pairs, layers, len(bands))
     options = dataclasses.replace(sources.options, max_pixels=cap)
+    regions = {id(series): number for number, series in enumerate(sources.series)}
     steps = len(pairs) + (sources.table is not None)
     for number, ((series, _), layer) in enumerate(zip(pairs, layers, strict=True)):
         sets, said = collect(
@@ -86,7 +87,7 @@ def gather(
             layer,
             series.match_bands(bands),
             options,
-            region=sources.series.index(series),
+            region=regions[id(series)],
             progress=lambda fraction, n=number: progress((n + fraction) / steps),  # type: ignore[misc]
         )
         parts.append(dataclasses.replace(sets, bands=tuple(bands)))

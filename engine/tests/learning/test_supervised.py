@@ -9,7 +9,6 @@ import torch
 from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError
-from sits_engine.learning.effort import plan
 from sits_engine.learning.supervised import FitOptions, fit, normalisation
 from sits_engine.learning.transforms import Sampling
 from sits_engine.models.registry import build, pseltae_hyperparameters
@@ -151,12 +150,3 @@ def test_nothing_to_train_on_and_no_validation() -> None:
 def test_divergence_is_told() -> None:
     with pytest.raises(InputError, match="diverged in epoch 1"):
         run(learning_rate=float("inf"))
-
-
-def test_effort_scales_with_the_data() -> None:
-    quick, standard, thorough = (plan(e, 20_000, 128, 500) for e in ("quick", "standard", "thorough"))
-    assert quick.epochs * quick.steps_per_epoch <= standard.epochs * standard.steps_per_epoch / 3
-    assert thorough.epochs * thorough.steps_per_epoch == 10_000
-    tiny = plan("standard", 200, 128, 1)
-    assert tiny.steps_per_epoch < standard.steps_per_epoch
-    assert tiny.pixels_per_set == 1

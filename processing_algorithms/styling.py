@@ -105,12 +105,13 @@ def set_season(layer, season):
 def raster_classes(path):
     """`ClassFacts` by value (dict) from colour table and category names of band 1; {} without them."""
     data = gdal.Open(path)
-    band = data.GetRasterBand(1) if data is not None else None
-    names = (band.GetRasterCategoryNames() if band is not None else None) or []
-    colours = band.GetColorTable() if band is not None else None
-    nodata = band.GetNoDataValue() if band is not None else None
+    if data is None:
+        return {}
+    band = data.GetRasterBand(1)
+    # Names come last: GDAL 3.6 reads the side-car file that holds them only when asked for something else.
+    nodata, colours = band.GetNoDataValue(), band.GetColorTable()
     classes = {}
-    for value, name in enumerate(names):
+    for value, name in enumerate(band.GetRasterCategoryNames() or []):
         if not name or value == nodata:
             continue
         entry = (

@@ -1,6 +1,6 @@
 """Write resources/models/*.model3: graphical models, made with QGIS's own classes and never by hand.
 
-    QT_QPA_PLATFORM=offscreen /usr/bin/python3 tests/support/make_models.py
+    /usr/bin/python3 tests/support/make_models.py
 
 The files are committed; a test compares what this script makes with them.
 """
@@ -76,6 +76,7 @@ def crop_map():
         place = QgsProcessingModelParameter(parameter.name())
         place.setPosition(QPointF(100, 80 + 90 * row))
         model.addModelParameter(parameter, place)
+    model.setParameterOrder([parameter.name() for parameter, _ in inputs])
     # The modeler takes the help of parameters from here, and clears their own.
     model.setHelpContent(texts)
     given, made = Source.fromModelParameter, Source.fromChildOutput
@@ -152,6 +153,7 @@ def main(folder):
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     if os.environ.get("QT_HASH_SEED") != "0":
         # Without it Qt writes attributes in another order each time.
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "QT_HASH_SEED": "0"})

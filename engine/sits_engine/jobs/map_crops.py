@@ -169,6 +169,7 @@ class MapCrops(Job):
             probabilities=self.probabilities,
             min_mapping_unit=self.min_mapping_unit,
             tags=self._tags(series, card),
+            phase=f"Classifying on {predictor.device.label}",
         )
         try:
             summary = produce(
@@ -220,7 +221,7 @@ class MapCrops(Job):
         from sits_engine.mapping.parcels import classify_parcels, find_parcels, write_parcels
 
         source, target = paths
-        share = ctx.part(start, 1.0, "Classifying parcels")
+        share = ctx.part(start, 1.0, f"Classifying parcels on {predictor.device.label}")
         parcels = find_parcels(source, region, self.id_field)
         for note in parcels.notes:
             ctx.warn(note)

@@ -46,6 +46,7 @@ class MapRequest:
         probabilities: file for the probabilities of all classes, or None.
         min_mapping_unit: hectares, 0 for none.
         tags: metadata of the files; nothing that changes from run to run.
+        phase: words for the progress bar while pixels are classified.
     """
 
     series: Readable
@@ -59,6 +60,7 @@ class MapRequest:
     probabilities: Path | None = None
     min_mapping_unit: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
+    phase: str = "Classifying"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
     def tick(pixels: int) -> None:
         nonlocal finished
         finished += pixels
-        progress(TILES_END * finished / total, "Classifying")
+        progress(TILES_END * finished / total, request.phase)
 
     def keep(tile: Window, result: TileResult) -> None:
         arrays = {"classes": result.classes, "confidence": result.confidence}

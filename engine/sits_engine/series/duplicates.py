@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import RasterioError
-from rasterio.warp import Resampling, reproject
 
 from sits_engine.series.bands import is_spectral
 from sits_engine.series.gridding import intersects, snap, union
-from sits_engine.series.probe import unreadable
-from sits_engine.series.reader import footprint
-from sits_engine.series.scenes import Band, Scene, gdal_path, is_remote
+from sits_engine.series.pool import DatasetPool
+from sits_engine.series.reader import footprint, read_bands
+from sits_engine.series.scenes import Band, Scene, is_remote
 from sits_engine.series.types import Grid
 
 #: Two scenes are versions of one picture if the smaller shares this much of its data area with the other.
@@ -87,20 +84,9 @@ def _geometry_share(one: Scene, other: Scene) -> float:
 def _data_area(scene: Scene, grid: Grid) -> npt.NDArray[np.bool_]:
     """Coarse map of where the scene has data."""
     band = _reference(scene)
-    if band.nodata is None:
-        return np.ones((grid.height, grid.width), dtype=bool)
-    out = np.full((grid.height, grid.width), band.nodata, dtype=band.dtype)
+    out = np.zeros((1, grid.height, grid.width), dtype=band.dtype)
+    pool = DatasetPool()
     try:
-        with rasterio.open(gdal_path(band.href)) as source:
-            reproject(
-                rasterio.band(source, band.index),
-                out,
-                src_nodata=band.nodata,
-                dst_transform=grid.transform,
-                dst_crs=grid.crs,
-                resampling=Resampling.nearest,
-            )
-    except RasterioError as error:
-        raise unreadable(band.href, error) from error
-    there: npt.NDArray[np.bool_] = out != band.nodata
-    return there & np.isfinite(out) if out.dtype.kind == "f" else there
+        return read_bands(pool, [band], grid, grid.whole, out, nearest=True)
+    finally:
+        pool.close()

@@ -1,7 +1,9 @@
 """Reading a window of one scene on the grid of the series.
 
-Three ways, the fastest that fits the file: a direct read where the file is on the grid, a read with repeated
-pixels where a mask has a whole multiple of the grid's pixel size, and GDAL's warper for everything else.
+Four ways, the fastest that fits the file: a direct read where the file is on the grid, one with repeated
+pixels where a mask has a whole multiple of the grid's pixel size, a reduced read (overviews, resolution
+levels of JPEG 2000) for nearest neighbours on a much coarser grid, and GDAL's warper for everything
+else.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from affine import Affine
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from rasterio.windows import Window as RasterWindow
@@ -119,10 +122,18 @@ def read_bands(
     dtype = np.dtype(first.dtype)
     fill = outside_value(dtype, first.nodata)
     warped = np.full(out.shape, fill, dtype=dtype)
+    reduced = _reduced(first.grid, grid, window) if nearest else None
     with pool.use(first.href) as source:
+        if reduced is None:
+            pixels, placed = rasterio.band(source, indexes), {}
+        else:
+            part, shape, corner = reduced
+            pixels = source.read(indexes, window=part, out_shape=(len(indexes), *shape))
+            placed = {"src_transform": corner, "src_crs": source.crs}
         reproject(
-            rasterio.band(source, indexes),
+            pixels,
             warped,
+            **placed,
             src_nodata=first.nodata,
             dst_nodata=first.nodata,
             dst_transform=grid.window_transform(window),
@@ -132,6 +143,26 @@ def read_bands(
         )
     out[:] = warped
     return present(warped, fill)
+
+
+def _reduced(file: Grid, grid: Grid, window: Window) -> tuple[RasterWindow, tuple[int, int], Affine] | None:
+    """Part of the file under a window, (height, width) to reduce it to, and the transform of that.
+
+    None where the file lies elsewhere or hasn't at least twice as many pixels as are wanted.
+    """
+    box = reproject_bounds(window_bounds(grid, window), grid.crs, file.crs)
+    x_size, y_size = file.resolution
+    left, top = file.bounds[0], file.bounds[3]
+    col0, col1 = max(0, int((box[0] - left) / x_size)), min(file.width, int((box[2] - left) / x_size) + 1)
+    row0, row1 = max(0, int((top - box[3]) / y_size)), min(file.height, int((top - box[1]) / y_size) + 1)
+    per_cell = min((box[2] - box[0]) / x_size / window.width, (box[3] - box[1]) / y_size / window.height)
+    if file.transform.e > 0 or col0 >= col1 or row0 >= row1 or per_cell < 2:
+        return None
+    # Two pixels a cell, so that the neighbour that is taken lies well inside the cell.
+    height, width = (max(1, round(2 * n / per_cell)) for n in (row1 - row0, col1 - col0))
+    corner = file.transform * Affine.translation(col0, row0)
+    scaled = corner * Affine.scale((col1 - col0) / width, (row1 - row0) / height)
+    return RasterWindow(col0, row0, col1 - col0, row1 - row0), (height, width), scaled
 
 
 def _read_direct(
@@ -172,8 +203,13 @@ def read_scene(
     grid: Grid,
     window: Window,
     out: Array,
+    *,
+    nearest: bool = False,
 ) -> tuple[Mask, Mask, Array | None] | None:
     """Read a window of a scene into `out` (C, H, W), which must be zeros.
+
+    Args:
+        nearest: nearest neighbour instead of bilinear for bands that aren't on the grid (masks always).
 
     Returns:
         (observed, clear, values of the mask band if the scene has it), each (H, W); None if the scene lies
@@ -186,7 +222,7 @@ def read_scene(
         return None
     observed = np.ones(out.shape[1:], dtype=bool)
     for start, stop in _runs(bands):
-        observed &= read_bands(pool, bands[start:stop], grid, window, out[start:stop], nearest=False)
+        observed &= read_bands(pool, bands[start:stop], grid, window, out[start:stop], nearest=nearest)
     if rule is None or rule.band not in by_name:
         return observed, observed, None
     mask_band = by_name[rule.band]

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from sits_engine.errors import InputError
 from sits_engine.series import gridding
+from sits_engine.series.probe import in_threads
 from sits_engine.series.time_series import TimeSeries
-from sits_engine.series.types import Grid, Window
+from sits_engine.series.types import Window
 
 #: Longest side of the map of clear observations, in cells.
 MAP_SIZE = 256
@@ -63,17 +64,6 @@ class SeriesReportData:
         return float(np.median(seen)) if seen.size else 0.0
 
 
-def coarse_grid(grid: Grid, size: int = MAP_SIZE) -> tuple[Grid, int]:
-    """(a grid of about `size` cells on its longer side, cells of how many pixels)."""
-    from affine import Affine
-
-    step = max(1, -(-max(grid.height, grid.width) // size))
-    if step == 1:
-        return grid, 1
-    height, width = -(-grid.height // step), -(-grid.width // step)
-    return Grid(grid.crs, grid.transform * Affine.scale(step), height, width), step
-
-
 def summarise(
     series: TimeSeries,
     *,
@@ -90,30 +80,24 @@ def summarise(
         tick: gets the finished share; may raise to cancel.
 
     Returns:
-        Numbers of every pixel up to `MAP_SIZE` pixels a side; of larger series those of sampled rows and
-        columns, a pixel a cell.
+        Numbers of every pixel up to `MAP_SIZE` pixels a side; of larger series those of one pixel a cell.
     """
-    grid, step = coarse_grid(series.grid)
-    clear = np.zeros((grid.height, grid.width), dtype=np.int32)
+    coarse, step = series.overview(MAP_SIZE)
+    window = coarse.grid.whole
+    first = coarse.bands[:1]
+
+    def one_date(t: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        shape = (window.height, window.width)
+        values = np.zeros((1, *shape), dtype=coarse.number_type(first))
+        valid, observed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        coarse.read_date(t, window, first, values, valid, observed)
+        return valid, observed
+
+    clear = np.zeros((window.height, window.width), dtype=np.int32)
     shares = np.zeros((len(series.dates), 2), dtype=np.int64)
-    first = series.bands[:1]
-    # A strip of whole cells at a time; only one pixel of each cell is kept.
-    rows = max(1, 512 // step)
-    cols = max(1, 4096 // step)
-    strips = [(r, c) for r in range(0, grid.height, rows) for c in range(0, grid.width, cols)]
-    for number, (r, c) in enumerate(strips, 1):
-        height, width = min(rows, grid.height - r), min(cols, grid.width - c)
-        window = _clipped(series.grid, r * step, c * step, height * step, width * step)
-        cube = series.read(window, first)
-        middle = min(step // 2, window.height - 1), min(step // 2, window.width - 1)
-        valid = cube.valid[:, middle[0] :: step, middle[1] :: step]
-        observed = cube.observed[:, middle[0] :: step, middle[1] :: step]
-        counted = valid.sum(axis=0, dtype=np.int32)
-        clear[r : r + counted.shape[0], c : c + counted.shape[1]] = counted
-        shares[:, 0] += valid.sum(axis=(1, 2))
-        shares[:, 1] += observed.sum(axis=(1, 2))
-        if tick is not None:
-            tick(number / len(strips))
+    for t, (valid, observed) in enumerate(in_threads(one_date, range(len(series.dates)), tick)):
+        clear += valid
+        shares[t] = valid.sum(), observed.sum()
     area = max(1, clear.size)
     scene_rows = [
         {
@@ -139,10 +123,6 @@ def summarise(
         facts=_facts(series, step),
         warnings=list(warnings),
     )
-
-
-def _clipped(grid: Grid, row: int, col: int, height: int, width: int) -> Window:
-    return Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
 
 
 def profiles(series: TimeSeries, points: Sequence[tuple[str, float, float]]) -> list[Profile]:

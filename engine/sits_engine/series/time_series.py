@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 
 from sits_engine.errors import InputError
 from sits_engine.series import dates as dating
@@ -43,6 +44,7 @@ class TimeSeries:
         positions: (T,) int32, days since 1 January of the season year.
         scenes: scenes of each date, the preferred one first.
         mask: which pixels are clear, or None (all that have data).
+        nearest: read nearest neighbours, on a coarser grid from overviews (see `overview`).
     """
 
     path: Path
@@ -54,6 +56,7 @@ class TimeSeries:
     positions: npt.NDArray[np.int32]
     scenes: tuple[tuple[Scene, ...], ...]
     mask: MaskRule | None
+    nearest: bool = False
     _pool: DatasetPool = field(default_factory=DatasetPool, repr=False, compare=False)
 
     @classmethod
@@ -129,6 +132,18 @@ class TimeSeries:
     def with_grid(self, grid: Grid) -> TimeSeries:
         """The same series read on another grid; open files are shared."""
         return dataclasses.replace(self, grid=grid)
+
+    def overview(self, size: int) -> tuple[TimeSeries, int]:
+        """(the series on a grid of at most about `size` cells a side, pixels a cell); for pictures.
+
+        A cell shows one of its pixels. Overviews and resolution levels of the files are used.
+        """
+        step = max(1, -(-max(self.grid.height, self.grid.width) // size))
+        if step == 1:
+            return self, 1
+        height, width = max(1, self.grid.height // step), max(1, self.grid.width // step)
+        grid = Grid(self.grid.crs, self.grid.transform * Affine.scale(step), height, width)
+        return dataclasses.replace(self, grid=grid, nearest=True), step
 
     def close(self) -> None:
         """Close open files; the series stays usable."""
@@ -253,7 +268,9 @@ class TimeSeries:
         untouched = True
         for scene in self.scenes[t]:
             part = values if untouched else np.zeros_like(values)
-            got = read_scene(self._pool, scene, bands, self.mask, self.grid, window, part)
+            got = read_scene(
+                self._pool, scene, bands, self.mask, self.grid, window, part, nearest=self.nearest
+            )
             if got is None:
                 continue
             seen, clear, classes = got

@@ -15,8 +15,10 @@ from stac_server import serve
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
 from sits_engine.series import gridding
+from sits_engine.series.item_collection import Document, write_document
 from sits_engine.series.probe import probe
 from sits_engine.series.stac import Query, scenes_of_stac, split_header
+from sits_engine.series.time_series import TimeSeries
 
 EXTENT = ((600000.0, 5599900.0, 600100.0, 5600000.0), gridding.parse_crs(UTM31))
 
@@ -208,6 +210,11 @@ def test_item_collection_file_and_url(tmp_path):
         scenes = ask(f"{url}files/items.json")
         assert scenes[0].bands[0].href == f"{url}files/S2_20190305_0_red.tif"
         assert scenes[0].bands[0].grid.width == 10
+        write_document(tmp_path / "remote.json", Document(tuple(scenes)))
+        series = TimeSeries.open(tmp_path / "remote.json")
+        cube = series.read(series.grid.whole, ["B04"])
+        assert cube.values[:, 0, 5, 5].tolist() == [2000, 2001, 2002, 2003, 2004]
+        assert cube.valid.all()
         with pytest.raises(EngineError, match="Can't read http") as error:
             probe(f"{url}files/missing.tif")
     assert error.value.code == "NETWORK"

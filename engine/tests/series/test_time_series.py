@@ -348,3 +348,23 @@ def test_a_moved_folder_still_opens(tmp_path):
     moved = TimeSeries.open(tmp_path / "thére" / "series.json")
     np.testing.assert_array_equal(moved.read(moved.grid.whole, BANDS).values, values)
     assert datetime.date(2019, 3, 5) in moved.dates
+
+
+def test_an_overview_shows_a_pixel_of_each_cell_and_its_own_mask(tmp_path):
+    for date in DATES:
+        values = ramp(2, 64, 96)
+        values[1] = 4
+        values[1, 32:, :48] = 9
+        write_image(tmp_path / f"{date}.tif", values, ["B04", "SCL"])
+    series = series_of(tmp_path)
+    coarse, step = series.overview(12)
+    assert (step, coarse.grid.height, coarse.grid.width) == (8, 8, 12)
+    cube = coarse.read(coarse.grid.whole, ["B04"], keep_clouds=True)
+    rows, cols = np.divmod(cube.values[0, 0].astype(int) - 1000, 96)
+    assert (rows // 8 == np.arange(8)[:, None]).all()
+    assert (cols // 8 == np.arange(12)).all()
+    clear = coarse.read(coarse.grid.whole, ["B04"]).valid[0]
+    assert not clear[4:, :6].any()
+    assert clear[:4].all()
+    assert clear[4:, 6:].all()
+    assert series.overview(96) == (series, 1)

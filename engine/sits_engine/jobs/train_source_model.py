@@ -70,8 +70,8 @@ class TrainSourceModel(Job):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam; falls along a cosine")
     weight_decay: float | None = Field(None, ge=0, le=1, description="L2; default: by the size of the data")
     pixels_per_set: int | None = Field(None, ge=1, le=1024, description="drawn of a parcel in each step")
-    dates_per_sample: int | None = Field(
-        None, ge=3, le=1000, description="dates drawn in each step; default: 70 % of them, at most 30"
+    dates_per_sample: int = Field(
+        30, ge=3, le=1000, description="most dates drawn in each step; never more than 70 % of the series"
     )
     mask_clouds: bool = Field(True, description="clouded dates don't count; off: every date does (published)")
     normalisation: Literal["standard", "published"] = Field(

@@ -51,7 +51,7 @@ class RunOptions:
     learning_rate: float = 1e-3
     weight_decay: float | None = None
     pixels_per_set: int | None = None
-    dates_per_sample: int | None = None
+    dates_per_sample: int = 30
     mask_clouds: bool = True
     normalisation: Literal["standard", "published"] = "standard"
     width: Literal["standard", "small"] | None = None

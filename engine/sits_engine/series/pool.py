@@ -20,9 +20,12 @@ from sits_engine.series.scenes import gdal_path, is_remote
 # GDAL reads these once, at first use, from the environment; a user's own setting wins. Without a limit its
 # block cache takes 5 % of the memory; windows in line with the blocks hardly need one (MB).
 os.environ.setdefault("GDAL_CACHEMAX", "192")
-os.environ.setdefault("GDAL_HTTP_MAX_RETRY", "4")
+# Opening a remote file holds Python's lock, so a server that is silent must not block a cancelled job for long.
+os.environ.setdefault("GDAL_HTTP_MAX_RETRY", "3")
 os.environ.setdefault("GDAL_HTTP_RETRY_DELAY", "1")
-os.environ.setdefault("GDAL_HTTP_CONNECTTIMEOUT", "20")
+os.environ.setdefault("GDAL_HTTP_CONNECTTIMEOUT", "10")
+os.environ.setdefault("GDAL_HTTP_LOW_SPEED_TIME", "10")
+os.environ.setdefault("GDAL_HTTP_LOW_SPEED_LIMIT", "1000")
 os.environ.setdefault("GDAL_HTTP_TIMEOUT", "120")
 
 #: Looking for side-car files of a remote file costs requests and finds nothing in a cloud store.

@@ -8,6 +8,7 @@ else.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import reproject
 from rasterio.windows import Window as RasterWindow
 
@@ -26,6 +28,9 @@ from sits_engine.series.gridding import intersects, reproject_bounds, same_crs
 from sits_engine.series.pool import DatasetPool
 from sits_engine.series.scenes import Band, Scene
 from sits_engine.series.types import Grid, Window
+
+# rasterio warns of every array that it warps, though its transform is given.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.warp")
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -119,23 +124,40 @@ def read_bands(
     place = placement(first.grid, grid)
     if place is not None and (place.step == 1 or nearest):
         return _read_direct(pool, first, indexes, place, window, out)
+    return _read_warped(pool, first, indexes, grid, window, out, nearest)
+
+
+def _read_warped(
+    pool: DatasetPool,
+    first: Band,
+    indexes: list[int],
+    grid: Grid,
+    window: Window,
+    out: Array,
+    nearest: bool,
+) -> Mask:
+    """Read through GDAL's warper."""
     dtype = np.dtype(first.dtype)
     fill = outside_value(dtype, first.nodata)
     warped = np.full(out.shape, fill, dtype=dtype)
-    reduced = _reduced(first.grid, grid, window) if nearest else None
+    nodata = first.nodata
+    part = _reduced(first.grid, grid, window) if nearest else None
+    part = part or _beneath(first.grid, grid, window)
+    placed: dict[str, Any] = {}
     with pool.use(first.href) as source:
-        if reduced is None:
-            pixels, placed = rasterio.band(source, indexes), {}
+        if part is None:
+            pixels: Any = rasterio.band(source, indexes)
         else:
-            part, shape, corner = reduced
-            pixels = source.read(indexes, window=part, out_shape=(len(indexes), *shape))
-            placed = {"src_transform": corner, "src_crs": source.crs}
+            pixels = source.read(indexes, window=part.window, out_shape=(len(indexes), *part.shape))
+            placed = {"src_transform": part.transform, "src_crs": source.crs}
+            if present(pixels, nodata).all():
+                nodata = None  # the same result, more than twice as fast
         reproject(
             pixels,
             warped,
             **placed,
-            src_nodata=first.nodata,
-            dst_nodata=first.nodata,
+            src_nodata=nodata,
+            dst_nodata=nodata,
             dst_transform=grid.window_transform(window),
             dst_crs=grid.crs,
             resampling=Resampling.nearest if nearest else Resampling.bilinear,
@@ -145,24 +167,64 @@ def read_bands(
     return present(warped, fill)
 
 
-def _reduced(file: Grid, grid: Grid, window: Window) -> tuple[RasterWindow, tuple[int, int], Affine] | None:
-    """Part of the file under a window, (height, width) to reduce it to, and the transform of that.
+@dataclass(frozen=True)
+class _Part:
+    """A part of a file, the (height, width) it is read as, and the transform of that."""
 
-    None where the file lies elsewhere or hasn't at least twice as many pixels as are wanted.
-    """
+    window: RasterWindow
+    shape: tuple[int, int]
+    transform: Affine
+
+
+def _rectangle(file: Grid, grid: Grid, window: Window, margin: float) -> tuple[int, int, int, int] | None:
+    """(first row, end row, first column, end column) of a file under a window; None if there is nothing."""
     box = reproject_bounds(window_bounds(grid, window), grid.crs, file.crs)
     x_size, y_size = file.resolution
     left, top = file.bounds[0], file.bounds[3]
-    col0, col1 = max(0, int((box[0] - left) / x_size)), min(file.width, int((box[2] - left) / x_size) + 1)
-    row0, row1 = max(0, int((top - box[3]) / y_size)), min(file.height, int((top - box[1]) / y_size) + 1)
-    per_cell = min((box[2] - box[0]) / x_size / window.width, (box[3] - box[1]) / y_size / window.height)
-    if file.transform.e > 0 or col0 >= col1 or row0 >= row1 or per_cell < 2:
+    col0, col1 = int((box[0] - left) / x_size - margin), int((box[2] - left) / x_size + margin) + 1
+    row0, row1 = int((top - box[3]) / y_size - margin), int((top - box[1]) / y_size + margin) + 1
+    col0, col1, row0, row1 = max(0, col0), min(file.width, col1), max(0, row0), min(file.height, row1)
+    if file.transform.e > 0 or col0 >= col1 or row0 >= row1:
         return None
+    return row0, row1, col0, col1
+
+
+def _beneath(file: Grid, grid: Grid, window: Window) -> _Part | None:
+    """The part of a file that bilinear resampling of a window needs.
+
+    None where there is none, or where it is so large (a much coarser grid) that the warper should read it
+    piece by piece.
+    """
+    ratio = max(1.0, _pixels_per_cell(file, grid, window))
+    found = _rectangle(file, grid, window, 2 * ratio + 2)
+    if found is None or ratio > 3:
+        return None
+    row0, row1, col0, col1 = found
+    shape = row1 - row0, col1 - col0
+    return _Part(
+        RasterWindow(col0, row0, shape[1], shape[0]), shape, file.transform * Affine.translation(col0, row0)
+    )
+
+
+def _pixels_per_cell(file: Grid, grid: Grid, window: Window) -> float:
+    """Pixels of a file along one side of a cell of the grid."""
+    box = reproject_bounds(window_bounds(grid, window), grid.crs, file.crs)
+    x_size, y_size = file.resolution
+    return min((box[2] - box[0]) / x_size / window.width, (box[3] - box[1]) / y_size / window.height)
+
+
+def _reduced(file: Grid, grid: Grid, window: Window) -> _Part | None:
+    """The part of a file under a window, reduced to two pixels a cell; None if it hasn't as many."""
+    per_cell = _pixels_per_cell(file, grid, window)
+    found = _rectangle(file, grid, window, 0)
+    if found is None or per_cell < 2:
+        return None
+    row0, row1, col0, col1 = found
     # Two pixels a cell, so that the neighbour that is taken lies well inside the cell.
     height, width = (max(1, round(2 * n / per_cell)) for n in (row1 - row0, col1 - col0))
     corner = file.transform * Affine.translation(col0, row0)
     scaled = corner * Affine.scale((col1 - col0) / width, (row1 - row0) / height)
-    return RasterWindow(col0, row0, col1 - col0, row1 - row0), (height, width), scaled
+    return _Part(RasterWindow(col0, row0, col1 - col0, row1 - row0), (height, width), scaled)
 
 
 def _read_direct(

@@ -20,7 +20,7 @@ from sits_engine.series.scenes import gdal_path, is_remote
 # GDAL reads these once, at first use, from the environment; a user's own setting wins. Without a limit its
 # block cache takes 5 % of the memory; windows in line with the blocks hardly need one (MB).
 os.environ.setdefault("GDAL_CACHEMAX", "192")
-# Opening a remote file holds Python's lock, so a server that is silent must not block a cancelled job for long.
+# Opening a remote file holds Python's lock: a silent server must not block a cancelled job for long.
 os.environ.setdefault("GDAL_HTTP_MAX_RETRY", "3")
 os.environ.setdefault("GDAL_HTTP_RETRY_DELAY", "1")
 os.environ.setdefault("GDAL_HTTP_CONNECTTIMEOUT", "10")

@@ -97,6 +97,8 @@ def fit(
     if len(train) == 0:
         raise InputError("No parcel is left for training.", "Add parcels, or choose SPLIT = parcels.")
     torch.manual_seed(options.seed)
+    if not device.is_cpu:
+        torch.set_float32_matmul_precision("high")  # TF32: the sums of batch norm stay in float32
     module = make().to(device.torch)
     run = _Run(module, train, bands, options, device, ctx)
     watcher = Validation(validation, bands, options, device)

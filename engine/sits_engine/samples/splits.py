@@ -104,6 +104,7 @@ def assign_groups(counts: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.in
 
     Iterative stratification (Sechidis et al. 2011) over groups: the class with the fewest samples left
     goes first, its largest group to the side that misses that class most. Best of up to `TRIES` orders.
+    Classes with fewer than three groups are trained only.
 
     Args:
         counts: (G, K) samples of each class in each group.
@@ -126,8 +127,12 @@ def _greedy(counts: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDAr
     shares = np.array(SHARES)
     missing = shares[:, None] * counts.sum(axis=0)  # (3, K) still wanted
     side = np.where(counts.any(axis=1), -1, 0).astype(np.int64)
+    # one group of a class says nothing about it in validation or test: all of them go to training
+    few = (counts > 0).sum(axis=0) < 3
+    side[(counts[:, few] > 0).any(axis=1)] = 0
+    missing[0] -= counts[side == 0].sum(axis=0)
     order = rng.permutation(len(counts))
-    left = counts.sum(axis=0).astype(np.float64)
+    left = counts[side < 0].sum(axis=0).astype(np.float64)
     while (side < 0).any():
         present = np.flatnonzero(left > 0)
         rarest = present[np.argmin(left[present])]

@@ -17,8 +17,8 @@ from sits_engine.samples.vectors import read_labelled
 from sits_engine.series.time_series import TimeSeries
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-#: Parcels that training doesn't see, at least one of each class that has three.
-HELD = (3, 5, 14, 17)
+#: Parcels that training doesn't see, one of each class that has three of more than a few pixels.
+HELD = (3, 5, 17)
 
 
 def test_train_on_part_and_recognise_the_others(real_data, tmp_path) -> None:

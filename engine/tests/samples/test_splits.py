@@ -88,3 +88,13 @@ def test_groups_of_many_sizes_come_close_to_the_shares() -> None:
     side = assign_groups(counts, 0)
     got = np.stack([counts[side == s].sum(axis=0) for s in range(3)]) / counts.sum(axis=0)
     np.testing.assert_allclose(got, np.array(SHARES)[:, None] * np.ones(3), atol=0.06)
+
+
+def test_classes_with_fewer_than_three_groups_are_trained_only() -> None:
+    counts = np.zeros((30, 3), dtype=np.int64)
+    counts[:28, 0] = 2
+    counts[28:, 1] = 1
+    counts[::4, 2] = 1
+    side = assign_groups(counts, 0)
+    assert side[28:].tolist() == [0, 0]
+    assert set(side[::4]) == {0, 1, 2}

@@ -9,6 +9,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
+from . import styling
 from .definitions import choice, described, number
 from .documented import InSeries
 from .values import engine_values
@@ -104,3 +105,10 @@ class CreateDemoData(InSeries, EngineAlgorithm):
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""
         return engine_values(self, parameters, context)
+
+    def afterJob(self, result, outputs, context, feedback):
+        """Parcels of both regions come into the project, one colour a crop."""
+        for region in ("A", "B"):
+            path = outputs[f"PARCELS_{region}"]
+            styling.style_parcels(path, styling.crop_classes(path, "crop"), "crop", feedback)
+            styling.load(context, path, tr("Parcels of region {}").format(region))

@@ -102,7 +102,11 @@ def _read_series(path):
     stem = os.path.splitext(os.path.basename(path))[0]
     title = (own or {}).get("title") or stem
     year = (own or {}).get("season_year") or (int(dates[len(dates) // 2][:4]) if dates else None)
-    return SeriesFacts(str(title), dates, _bands(items) if own else None, year)
+    bands = None
+    if own:
+        mask = (own.get("mask") or {}).get("band")
+        bands = [name for name in _bands(items) if name != mask]
+    return SeriesFacts(str(title), dates, bands, year)
 
 
 def _bands(items):

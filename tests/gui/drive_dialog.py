@@ -130,9 +130,10 @@ class Drive:
             for node in QgsProject.instance().layerTreeRoot().findLayers():
                 node.setExpanded(node.layer() in layers)
                 node.setItemVisibilityChecked(node.layer() in chosen or not run.get("show"))
-            extent = canvas.mapSettings().layerExtentToOutputExtent(layers[0], layers[0].extent())
-            extent.scale(1.05)
-            canvas.setExtent(extent)
+            if layers:
+                extent = canvas.mapSettings().layerExtentToOutputExtent(layers[0], layers[0].extent())
+                extent.scale(1.05)
+                canvas.setExtent(extent)
             canvas.refresh()
             return True
         if canvas.isDrawing() or time.monotonic() - self.zoomed < 2:

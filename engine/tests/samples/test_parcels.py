@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 from shapely.geometry import MultiPolygon, Point, Polygon, box
+from support.memory_series import CRS31, series
 
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError
@@ -17,43 +16,9 @@ from sits_engine.samples import parcels
 from sits_engine.samples.footprints import default_buffer, eroded, find_footprints, inside_pixels
 from sits_engine.samples.parcels import ParcelOptions, collect, read_pixels
 from sits_engine.samples.vectors import Labelled
-from sits_engine.series.types import Cube, Grid, Window
+from sits_engine.series.types import Grid
 
-CRS31 = CRS.from_epsg(32631)
 WHOLE = ParcelOptions(buffer=0, min_pixels=1, max_pixels=10_000)
-
-
-@dataclass
-class MemorySeries:
-    """A series held in memory; counts how often each pixel is read."""
-
-    values: np.ndarray
-    clear: np.ndarray
-    title: str = "a.json"
-    reads: list[Window] = field(default_factory=list)
-
-    @property
-    def grid(self) -> Grid:
-        height, width = self.values.shape[2:]
-        return Grid(CRS31.to_wkt(), Affine(10, 0, 500000, 0, -10, 5600000), height, width)
-
-    @property
-    def positions(self) -> np.ndarray:
-        return np.arange(len(self.values), dtype=np.int32) * 10 - 20
-
-    def read(self, window: Window, bands, *, keep_clouds: bool = False) -> Cube:
-        self.reads.append(window)
-        part = np.s_[window.row : window.row + window.height, window.col : window.col + window.width]
-        values, clear = self.values[(slice(None), slice(None), *part)], self.clear[(slice(None), *part)]
-        valid = np.ones_like(clear) if keep_clouds else clear
-        scale = np.full(values.shape[:2], 1e-4, np.float32)
-        return Cube(np.where(valid[:, None], values, 0), valid, np.ones_like(clear), scale, scale * 0 - 0.1)
-
-
-def series(height=80, width=90, dates=5, bands=2, seed=0) -> MemorySeries:
-    rng = np.random.default_rng(seed)
-    values = rng.integers(1000, 9000, (dates, bands, height, width)).astype(np.uint16)
-    return MemorySeries(values, rng.random((dates, height, width)) < 0.8)
 
 
 def pixels_box(row, col, height, width):

@@ -1,10 +1,14 @@
 """Create demo data: two simulated regions with images, parcels and the truth."""
 
+import json
+from pathlib import Path
+
 from qgis.core import (
     QgsProcessingOutputFolder,
     QgsProcessingOutputRasterLayer,
     QgsProcessingOutputVectorLayer,
     QgsProcessingParameterFolderDestination,
+    QgsVectorLayer,
 )
 
 from ..algorithm import EngineAlgorithm
@@ -12,6 +16,7 @@ from ..i18n import tr
 from . import styling
 from .definitions import choice, described, number
 from .documented import InSeries
+from .facts import ClassFacts
 from .values import engine_values
 
 
@@ -107,8 +112,13 @@ class CreateDemoData(InSeries, EngineAlgorithm):
         return engine_values(self, parameters, context)
 
     def afterJob(self, result, outputs, context, feedback):
-        """Parcels of both regions come into the project, one colour a crop."""
+        """Parcels of both regions come into the project in the colours of the truth."""
+        truth = json.loads((Path(outputs["OUTPUT_FOLDER"]) / "truth.json").read_text(encoding="utf-8"))
+        colours = {item["name"]: item["color"] for item in truth["classes"]}
         for region in ("A", "B"):
             path = outputs[f"PARCELS_{region}"]
-            styling.style_parcels(path, styling.crop_classes(path, "crop"), "crop", feedback)
+            layer = QgsVectorLayer(path, "parcels", "ogr")
+            crops = sorted(layer.uniqueValues(layer.fields().indexFromName("crop")))
+            classes = [ClassFacts(crop, colours[crop]) for crop in crops if crop in colours]
+            styling.style_parcels(path, classes, "crop", feedback)
             styling.load(context, path, tr("Parcels of region {}").format(region))

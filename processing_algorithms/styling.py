@@ -123,16 +123,6 @@ def raster_classes(path):
     return classes
 
 
-def crop_classes(path, field):
-    """`ClassFacts` of the values of a field, sorted, each with a colour of its own."""
-    layer = QgsVectorLayer(path, "parcels", "ogr")
-    index = layer.fields().indexFromName(field)
-    names = sorted(str(value) for value in layer.uniqueValues(index)) if index >= 0 else []
-    # Steps of the golden ratio keep neighbours in the legend apart, however many there are.
-    hues = [(0.12 + 0.618034 * number) % 1 for number in range(len(names))]
-    return [ClassFacts(name, QColor.fromHsvF(hue, 0.6, 0.85).name()) for name, hue in zip(names, hues)]
-
-
 def side_car(path):
     """Path of the style file that QGIS looks for beside `path`."""
     return os.path.splitext(path)[0] + ".qml"

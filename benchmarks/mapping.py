@@ -1,7 +1,7 @@
 """Pixels a second of `mapcrops`, from files to file, and the memory it needs.
 
     python benchmarks/mapping.py [--size 768] [--dates 24] [--rounds 3] [--width standard] [--folder DIR]
-    python benchmarks/mapping.py --memory [--small 512] [--large 2048]
+    python benchmarks/mapping.py --memory [--small 768] [--large 3072]
 
 Speed: in each round `mapcrops` (the whole job: open, read, classify, journal, cloud-optimised GeoTIFF), the
 same network as published in eager float32, and a random forest of scikit-learn map the same files, one after
@@ -10,7 +10,8 @@ number of threads that suit it best (tried first), and the same reader; the fore
 tiled GeoTIFF and need no resuming, so they have less to do. The eager form maps a part of the area if it
 would take too long.
 
-Memory: the peak of a child process that maps the area once, at two areas; the network is the real one.
+Memory: the peak of a child process that maps the area once, at two areas; the network is the real one. The
+smaller area must hold more tiles of 256 pixels than are alive at a time (six), or it is no steady state.
 """
 
 from __future__ import annotations
@@ -359,8 +360,8 @@ def main() -> int:
     parser.add_argument("--width", choices=("standard", "small"), default="standard")
     parser.add_argument("--folder", type=Path, help="keeps the images for the next run")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--small", type=int, default=512)
-    parser.add_argument("--large", type=int, default=2048)
+    parser.add_argument("--small", type=int, default=768)
+    parser.add_argument("--large", type=int, default=3072)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sits_engine.models.card import ModelCard
     from sits_engine.models.inference import Predictor
     from sits_engine.series.time_series import TimeSeries
+
+#: GDAL's block cache (MB) while maps are made.
+CACHE_MB = "64"
 
 
 class MapCrops(Job):
@@ -57,6 +61,9 @@ class MapCrops(Job):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Make the pixel map, the parcel map, or both."""
+        # GDAL reads it at first use. Tiles follow the blocks of the files, so that blocks are hardly ever
+        # wanted twice: a larger cache would only fill up with the area. A user's own setting wins.
+        os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)
         # Heavy imports come with the job, not with the list of jobs.
         from sits_engine.device import select, threads
         from sits_engine.mapping.compat import date_warnings, match_bands

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 #: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
-PIXELS_CPU, PIXELS_GPU = 192, 2**16
+PIXELS_CPU, PIXELS_GPU = 128, 2**16
 ROWS_CPU, ROWS_GPU = 2**14, 2**22
 
 
@@ -33,14 +33,14 @@ class Predictor:
 
     PSE+LTAE is multiplied out once (`folded`) and runs in small batches on several threads; another
     network runs as it is. On a graphics card numbers are moved as they were read and scaled there;
-    when its memory is full the batch is halved, for good.
+    when its memory is full the batch is halved, for good. Nothing is compiled: on top of this form
+    `torch.compile` was tried and gained nothing (docs of `dense`).
 
     Args:
         module: the network; it is put in eval mode and not changed otherwise. Later changes of its
             weights are not seen: make a new predictor (cheap).
         card: its card.
         device: where to compute.
-        compile: compile the network with a C++ compiler; None: where it pays (`compiled`).
         notice: receives a sentence when the batch had to be made smaller.
     """
 
@@ -50,7 +50,6 @@ class Predictor:
         card: ModelCard,
         device: Device,
         *,
-        compile: bool | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
         self.card = card

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from sits_engine import outputs
@@ -49,7 +49,8 @@ def save_model(path: Path, module: nn.Module, card: ModelCard) -> ModelCard:
     text = written.model_dump_json()
     metadata = {"format": "pt", CARD_KEY: text, CARD_SHA_KEY: hashlib.sha256(text.encode()).hexdigest()}
     with outputs.atomic(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        # Not save_file, which makes a file that only its owner can read.
+        temporary.write_bytes(save(tensors, metadata=metadata))
     return written
 
 

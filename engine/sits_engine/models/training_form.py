@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -27,14 +25,10 @@ class TrainingForm:
 
     Args:
         module: the network.
-        compile: compile the part after the pooling; None: never on a CPU, where it doesn't pay.
     """
 
-    def __init__(self, module: nn.Module, *, compile: bool | None = None) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self._after: Any = _after_pooling
-        if compile:
-            self._after = torch.compile(_after_pooling, dynamic=True)
 
     def __call__(
         self,
@@ -56,8 +50,7 @@ class TrainingForm:
             date_mask = pixel_mask.any(-1)
         groups = pixel_stage.plan(pixels, pixel_mask, date_mask, padded_statistics=module.reference)
         pooled = pixel_stage.pooled_features(list(module.spatial_encoder.mlp1), groups)  # type: ignore[arg-type]
-        logits: Tensor = self._after(module, pooled, groups.order, positions, date_mask)
-        return logits
+        return _after_pooling(module, pooled, groups.order, positions, date_mask)
 
 
 def _after_pooling(

@@ -73,7 +73,7 @@ def test_eval_mode(golden):
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_train_mode(golden, form):
     module = make(golden).train()
-    run = module if form == "plain" else TrainingForm(module, compile=False)
+    run = module if form == "plain" else TrainingForm(module)
     expected = golden["train"]
     logits = run(*inputs(golden))
     loss = focal_loss(logits, expected["labels"], gamma=1)

@@ -119,7 +119,10 @@ def test_another_network_runs_as_it_is():
     class Other(torch.nn.Module):
         def forward(self, x, mask, positions):
             count = mask.sum((1, 2)).float()
-            return torch.stack([count, (x * mask.unsqueeze(2)).sum((1, 2, 3)), positions.sum(1), count * 0], -1) * 0.01
+            return (
+                torch.stack([count, (x * mask.unsqueeze(2)).sum((1, 2, 3)), positions.sum(1), count * 0], -1)
+                * 0.01
+            )
 
     predictor = Predictor(Other(), card(), CPU)
     sets = pixel_sets([3, 1, 2])

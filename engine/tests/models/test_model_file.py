@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,15 +118,22 @@ def test_a_card_that_is_no_json(path):
 def test_an_existing_model_survives_a_failed_save(path, monkeypatch):
     before = path.read_bytes()
 
-    def full(tensors, target, metadata):
-        target.write_bytes(b"half")
+    def full(target, content):
+        with open(target, "wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sits_engine.models.model_file.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         save_model(path, network(), card())
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_colleagues_can_read_it(path):
+    beside = path.with_name("beside")
+    beside.write_bytes(b"")
+    assert path.stat().st_mode == beside.stat().st_mode
 
 
 def test_a_folder_that_can_t_be_written(tmp_path):

@@ -36,11 +36,11 @@ def demo(tmp_path_factory):
 def test_everything_promised_is_there(demo):
     names = set(digests(demo.folder))
     for region in ("region_a", "region_b"):
-        files = {"parcels.gpkg", "truth.tif", "truth_5m.tif"}
+        files = {"parcels.gpkg", "truth.tif", "truth.tif.aux.xml", "truth_5m.tif", "truth_5m.tif.aux.xml"}
         assert {f"{region}/{name}" for name in files} <= names
         assert sum(name.startswith(f"{region}/images/S2_") for name in names) == 4
     assert {"truth.json", "README.txt"} <= names
-    assert len(names) == 2 * 7 + 2
+    assert len(names) == 2 * 9 + 2
     assert "SIMULATED" in (demo.folder / "README.txt").read_text(encoding="utf-8")
 
 
@@ -133,7 +133,7 @@ def test_folders_of_others_are_left_alone(tmp_path):
 
 def test_cancelling_leaves_nothing(tmp_path):
     folder = tmp_path / "demo"
-    ctx = JobContext(lambda kind, fields: ctx.cancel() if fields.get("percent", 0) > 55 else None)
+    ctx = JobContext(lambda kind, fields: ctx.cancel() if fields.get("percent", 0) >= 50 else None)
     with pytest.raises(Cancelled):
         make(folder, ctx=ctx)
     assert list(folder.iterdir()) == []

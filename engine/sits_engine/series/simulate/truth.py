@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,11 @@ def _write(
         file.write(values)
         file.descriptions = bands
         file.update_tags(1, **{f"class_{i}": name for i, name in enumerate(class_names(), start=1)})
+    # Category names have no place in a GeoTIFF, and rasterio no call for them: GDAL's side-car file.
+    names = "".join(f"<Category>{escape(name)}</Category>" for name in ("", *class_names()))
+    band = f'<PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand>'
+    side_car = path.with_name(path.name + ".aux.xml")
+    side_car.write_text(f"<PAMDataset>{band}</PAMDataset>\n", encoding="utf-8")
 
 
 def region_facts(region: Region, covers: list[float]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -24,6 +25,8 @@ def check_writable(final: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # a full disk has its own code and advice
         raise EngineError(
             "OUTPUT_NOT_WRITABLE",
             f"Can't write to {final}: {error.strerror or error}.",

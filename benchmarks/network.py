@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sits_engine  # first: it sets how the threads of torch wait
 import torch
 from sits_engine.device import Device, threads
 from sits_engine.learning.focal import focal_loss
@@ -39,7 +40,7 @@ from torch import Tensor
 BANDS, CLASSES, DATES = 10, 8, 24
 TRAINING_DATES, SET, BATCH = 30, 64, 128
 CLEAR_OF_CLOUDS = 0.6
-CPU = Device(torch.device("cpu"), "CPU")
+CPU = Device(torch.device("cpu"), f"CPU, engine {sits_engine.__version__}")
 BASELINE = "published form, eager"
 
 #: What is measured: does a piece of work, knows how many things it did.

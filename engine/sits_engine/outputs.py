@@ -12,6 +12,9 @@ from pathlib import Path
 
 from sits_engine.errors import EngineError
 
+#: A disk counts as full with less than this free (bytes): writers stop before the last one is used.
+SCRAPS = 2**16
+
 _lock = threading.Lock()
 _unfinished: set[Path] = set()
 
@@ -56,12 +59,33 @@ def publish(pairs: Mapping[Path, Path]) -> None:
 
 
 @contextmanager
+def naming_full_disk(folder: Path) -> Iterator[None]:
+    """Turn errors of the block into DISK_FULL where hardly anything is free on the disk of `folder`.
+
+    GDAL and SQLite hide the system's reason: on a full disk they speak of missing tables and bad offsets.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = isinstance(error, EngineError) and error.code not in ("INTERNAL", "INPUT_INVALID")
+        if told or shutil.disk_usage(folder).free >= SCRAPS:
+            raise
+        raise EngineError(
+            "DISK_FULL",
+            f"The disk of {folder} is full.",
+            "Free some space, or choose a folder on another disk; then run it again.",
+            exception=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+@contextmanager
 def atomic(final: Path) -> Iterator[Path]:
     """Yield a temporary neighbour of `final`; rename it when the block ends well, else remove it."""
     check_writable(final)
     temporary = partial(final)
     try:
-        yield temporary
+        with naming_full_disk(final.parent):
+            yield temporary
         publish({temporary: final})
     except BaseException:
         discard(temporary)

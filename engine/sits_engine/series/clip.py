@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,8 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from sits_engine.errors import EngineError
-from sits_engine.outputs import atomic, check_writable
+from sits_engine.errors import EngineError, InputError
+from sits_engine.outputs import SCRAPS, atomic, check_writable
 from sits_engine.series.probe import first_line, probe
 from sits_engine.series.scenes import Band, Scene
 from sits_engine.series.time_series import TimeSeries
@@ -117,11 +118,15 @@ def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[
                     values = _window(series, t, Window(row, col, height, width), len(names), dtype, nodata)
                     out.write(values, window=RasterWindow(col, row, width, height))
                     tick(number / len(chunks))
-        except RasterioError as error:
+            # A full disk may show only now: GDAL doesn't check what it writes when it closes a file.
+            probe(str(temporary))
+        except (RasterioError, InputError) as error:
+            if shutil.disk_usage(target.parent).free < SCRAPS:
+                raise  # `atomic` names it
             raise EngineError(
-                "DISK_FULL" if "space" in str(error).lower() else "OUTPUT_NOT_WRITABLE",
+                "OUTPUT_NOT_WRITABLE",
                 f"The copy {target} can't be written: {first_line(error)}.",
-                "Free some space, or choose another CLIP_FOLDER; then run it again.",
+                "Choose another CLIP_FOLDER, then run it again.",
             ) from error
 
 

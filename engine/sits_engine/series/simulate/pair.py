@@ -9,7 +9,7 @@ from typing import Any
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
-from sits_engine.outputs import check_writable, discard, partial, publish
+from sits_engine.outputs import check_writable, discard, naming_full_disk, partial, publish
 from sits_engine.series.simulate import truth
 from sits_engine.series.simulate.crops import CROPS
 from sits_engine.series.simulate.landscape import OTHER
@@ -138,7 +138,8 @@ def simulate_pair(
             region = make_region(
                 setting, DIFFICULTIES[difficulty], seed, size, dates, shift_days if number else 0.0
             )
-            covers = _write_region(region, work, ctx, share, letter)
+            with naming_full_disk(folder):
+                covers = _write_region(region, work, ctx, share, letter)
             facts["regions"][setting.name] = truth.region_facts(region, covers)
         for path in (readme, paths.truth):
             unfinished[partial(path)] = path

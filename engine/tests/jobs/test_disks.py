@@ -1,0 +1,110 @@
+"""Real disks that are full or read-only: the error names it, nothing half-written stays.
+
+Tests run as root, for whom permissions don't count, so they mount small file systems of their own.
+"""
+
+import os
+import subprocess
+
+import pytest
+from support.maps import write_model, write_series
+
+from sits_engine.context import JobContext
+from sits_engine.errors import from_exception
+from sits_engine.jobs import job_class
+
+
+def mounted(folder, options):
+    """A file system in memory at `folder`, or a visible skip where mounting isn't allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 KiB."""
+    folder = tmp_path / "small disk"
+    mounted(folder, "size=64k")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path):
+    """A disk that can't be written."""
+    folder = tmp_path / "read-only disk"
+    mounted(folder, "size=1m,ro")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fails(job, **params):
+    """The error of a job as the user sees it."""
+    with pytest.raises(Exception) as raised:
+        job_class(job).parse(params).run(JobContext())
+    return from_exception(raised.value)
+
+
+def left(folder):
+    """Files that a failed job left."""
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A series and a model that fits it."""
+    return write_series(tmp_path / "series", height=400, width=400), write_model(
+        tmp_path / "model.safetensors"
+    )
+
+
+def test_demo_data_on_a_full_disk(small_disk):
+    error = fails("createdemodata", output_folder=str(small_disk / "demo"), size=96, dates=4)
+    assert error.code == "DISK_FULL"
+    assert error.advice
+    assert left(small_disk) == []
+
+
+def test_map_on_a_full_disk(small_disk, inputs):
+    series, model = inputs
+    error = fails(
+        "mapcrops", series=str(series), model=str(model), output=str(small_disk / "map.tif"), device="cpu"
+    )
+    assert error.code == "DISK_FULL"
+    assert not (small_disk / "map.tif").exists()
+
+
+def test_clipped_copy_on_a_full_disk(small_disk, inputs):
+    images = str(inputs[0].parent / "images")
+    error = fails(
+        "buildtimeseries",
+        input_folder=images,
+        clip_folder=str(small_disk / "copy"),
+        output=str(inputs[0].parent / "clipped.json"),
+    )
+    assert error.code == "DISK_FULL"
+    assert not (inputs[0].parent / "clipped.json").exists()
+
+
+@pytest.mark.parametrize("job", ["createdemodata", "buildtimeseries", "mapcrops"])
+def test_read_only_disk(read_only_disk, inputs, job):
+    series, model = inputs
+    params = {
+        "createdemodata": {"output_folder": str(read_only_disk / "demo"), "size": 96, "dates": 4},
+        "buildtimeseries": {
+            "input_folder": str(series.parent / "images"),
+            "output": str(read_only_disk / "series.json"),
+        },
+        "mapcrops": {
+            "series": str(series),
+            "model": str(model),
+            "output": str(read_only_disk / "map.tif"),
+            "device": "cpu",
+        },
+    }
+    error = fails(job, **params[job])
+    assert error.code == "OUTPUT_NOT_WRITABLE"
+    assert "read-only disk" in error.message
+    assert error.advice

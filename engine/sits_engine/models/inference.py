@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 #: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
 PIXELS_CPU, PIXELS_GPU = 128, 2**16
-ROWS_CPU, ROWS_GPU = 2**14, 2**22
+ROWS_CPU, ROWS_GPU = 2**16, 2**22
 
 
 class Predictor:
@@ -189,7 +189,7 @@ class Predictor:
 
     def _padded(self, sets: PixelSets, part: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """Physical pixels (B, T, C, S) stored channels last, mask (B, T, S), positions (B, T)."""
-        sizes = np.diff(sets.offsets)[part]
+        sizes = sets.offsets[part + 1] - sets.offsets[part]
         column = np.arange(sizes.max())
         counts = column < sizes[:, None]
         rows = sets.offsets[part][:, None] + np.where(counts, column, 0)

@@ -45,6 +45,7 @@ class Groups:
         order: (G,) pairs that are computed, fewest pixels first.
         chunks: (start, end, pixels) ranges of `order` and the number of pixels to take of each pair.
         padded_statistics: published behaviour: pixels that don't count enter the statistics.
+        in_order: `order` is 0, 1, 2, ...: nothing needs to be gathered.
     """
 
     pixels: Tensor
@@ -52,11 +53,13 @@ class Groups:
     order: Tensor
     chunks: tuple[Chunk, ...]
     padded_statistics: bool = False
+    in_order: bool = False
 
     def take(self, chunk: Chunk) -> tuple[Tensor, Tensor | None]:
         """Pixels (n, s, C) and mask (n, s) of a chunk."""
         start, end, s = chunk
-        index = self.order[start:end]
+        # All pairs in their own order: a view will do. Otherwise their pixels are gathered.
+        index = slice(start, end) if self.in_order else self.order[start:end]
         mask = None if self.mask is None else self.mask[index, :s]
         return self.pixels[index, :s], mask
 
@@ -81,23 +84,29 @@ def plan(
     mask = pixel_mask.flatten(0, 1)
     n, s = mask.shape
     full = bool(mask.all())
-    order = (
-        torch.arange(n, device=x.device) if date_mask is None else date_mask.flatten().nonzero().squeeze(1)
-    )
+    in_order = date_mask is None or bool(date_mask.all())
+    if date_mask is None or in_order:
+        order = torch.arange(n, device=x.device)
+    else:
+        order = date_mask.flatten().nonzero().squeeze(1)
     rows = ROWS_CPU if x.device.type == "cpu" else ROWS_GPU
     if full or padded_statistics:
-        extent = torch.full((len(order),), s)
+        extent = [s] * len(order)
     else:
         last = torch.arange(1, s + 1, device=x.device)
-        extent = (mask[order].to(torch.bool) * last).amax(1).clamp(min=1)
-        extent, rank = extent.sort(stable=True)
-        order, extent = order[rank], extent.cpu()
+        widths = (mask[order].to(torch.bool) * last).amax(1).clamp(min=1)
+        in_order = in_order and bool((widths == s).all())
+        if not in_order:
+            widths, rank = widths.sort(stable=True)
+            order = order[rank]
+        extent = widths.tolist()
     return Groups(
         x,
         None if full else mask.to(x.dtype),
         order,
-        tuple(_chunks(extent.tolist(), rows)),
+        tuple(_chunks(extent, rows)),
         padded_statistics,
+        in_order,
     )
 
 

@@ -102,6 +102,17 @@ def test_without_onednn_the_plain_operators_work(monkeypatch):
     torch.testing.assert_close(found[0], wanted[0], atol=1e-5, rtol=1e-5)
 
 
+def test_dates_that_are_hidden_though_all_pixels_are_clear():
+    plain = network(attention_dropout=0.0, dropout=0.0).double().train()
+    fast = copy.deepcopy(plain)
+    values, mask, positions = batch("full")
+    date_mask = torch.rand(positions.shape) < 0.5
+    given = values.double(), mask, positions, date_mask
+    # The plain form takes hidden dates out of the pixels' statistics by their mask.
+    expected = plain(values.double(), mask & date_mask.unsqueeze(2), positions, date_mask)
+    torch.testing.assert_close(TrainingForm(fast)(*given), expected, atol=1e-9, rtol=1e-9)
+
+
 def test_eval_mode_and_other_networks_run_as_they_are():
     module = network()
     given = batch("padded")

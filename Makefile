@@ -21,8 +21,9 @@ help: ## this list
 demo: stage $(UV) ## simulated region -> model -> crop map -> report, through real qgis_process
 	$(SYSTEM_PYTHON) tools/demo.py
 
-test: dev stage lint ## everything: engine, plugin, headless, package, GUI
-	$(SYSTEM_PYTHON) tools/run_tests.py
+test: dev stage ## everything: lint, engine, plugin, headless, package, GUI
+	@status=0; $(MAKE) lint || status=1; $(SYSTEM_PYTHON) tools/run_tests.py || status=1; \
+	  [ $$status -eq 0 ] || echo "make test: something failed, see above"; exit $$status
 
 build/.system: tools/system_packages.sh
 	tools/system_packages.sh

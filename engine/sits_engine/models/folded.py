@@ -1,8 +1,8 @@
 """PSE+LTAE for prediction: everything that doesn't depend on the input is multiplied out once.
 
 Batch norms are folded into the linear layers before them, the normalisation of the bands into the
-first, the learned query into the key projection (256 -> 16 instead of 256 -> 128 and a product), its
-positional part into a table of date by head, the temperature into the last. A pixel alone has the
+first, the learned query into the key projection (256 -> 16 instead of 256 -> 128 and a product), the
+temperature into the last. A pixel alone has the
 standard deviation sqrt(1e-31), so half of the input of mlp2 is a constant.
 
 All functions work on rows: a batch of n sets on T dates is (T, n, width).
@@ -108,25 +108,25 @@ def _fold64(block: nn.Module) -> Affine:
     return weight.double().cpu(), bias.double().cpu()
 
 
-@dataclass(frozen=True)
-class Calendar:
-    """What the dates of a batch add: scores (T, 1 or n, H) and values (T, 1 or n, d_model)."""
-
-    scores: Tensor
-    values: Tensor
-
-    def of(self, index: Tensor) -> Calendar:
-        """The dates of sets (n, T) as numbers of this calendar's dates; short where all sets agree."""
-        index = index.to(self.values.device)
-        if bool((index == index[:1]).all()):
-            return Calendar(self.scores[index[0]], self.values[index[0]])
-        return Calendar(self.scores[index.T].squeeze(2), self.values[index.T].squeeze(2))
+def calendar(folded: Folded, positions: Tensor) -> Tensor:
+    """What each date adds to the sequence of any set: positions (T,) -> (T, 1, d_model)."""
+    return encode_positions(positions, folded.inconv[0].shape[0]).unsqueeze(1)
 
 
-def calendar(folded: Folded, positions: Tensor) -> Calendar:
-    """Encode the dates (T,) that all sets share."""
-    values = encode_positions(positions, folded.inconv[0].shape[0]).unsqueeze(1)
-    return Calendar(torch.nn.functional.linear(values, *folded.score), values)
+def days_of(table: Tensor, index: Tensor) -> Tensor:
+    """Dates of n sets from a calendar of D dates.
+
+    Args:
+        table: (D, 1, d_model) as `calendar` gives it.
+        index: (n, T) numbers of the sets' dates in the calendar.
+
+    Returns:
+        (T, 1, d_model) where all sets agree, else (T, n, d_model).
+    """
+    index = index.to(table.device)
+    if bool((index == index[:1]).all()):
+        return table[index[0]]
+    return table[index.T].squeeze(2)
 
 
 def _layers(x: Tensor, layers: Sequence[Affine]) -> Tensor:
@@ -154,26 +154,22 @@ def sequence_of_sets(folded: Folded, groups: pixel_stage.Groups) -> Tensor:
     return affine(_layers(pooled, folded.mlp2), *folded.inconv, relu=True)
 
 
-def logits(folded: Folded, x: Tensor, dates: Calendar, valid: Tensor | None) -> Tensor:
+def logits(folded: Folded, x: Tensor, dates: Tensor, valid: Tensor | None) -> Tensor:
     """Attention over dates and decoder.
 
     Args:
-        x: (T, n, d_model), zero or anything finite where not valid.
-        dates: of the same T (and n).
+        x: (T, n, d_model), anything finite where not valid; it is changed.
+        dates: (T, 1 or n, d_model), what the dates add.
         valid: (T, n) bool; None where every date of every set counts.
 
     Returns:
         (n, K) logits divided by the temperature; of no meaning for a set without any valid date.
     """
-    # The positional part of the scores already holds the bias.
-    scores = affine(x, folded.score[0]) + dates.scores
+    x = x.add_(dates)
+    scores = affine(x, *folded.score)
     if valid is not None:
         scores.masked_fill_(~valid.unsqueeze(2), torch.finfo(scores.dtype).min)
     attention = torch.softmax(scores, 0)
-    if dates.values.shape[1] == 1:
-        by_date = torch.einsum("tnh,thc->nhc", attention, dates.values.view(len(x), attention.shape[2], -1))
-        weighted = affine(attention, folded.expand).mul_(x).sum(0) + by_date.flatten(1)
-    else:
-        weighted = affine(attention, folded.expand).mul_(x + dates.values).sum(0)
+    weighted = affine(attention, folded.expand).mul_(x).sum(0)
     x = _layers(weighted, [*folded.mlp3, *folded.decoder])
     return affine(x, *folded.last)

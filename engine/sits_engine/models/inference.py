@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 #: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
 PIXELS_CPU, PIXELS_GPU = 128, 2**16
-ROWS_CPU, ROWS_GPU = 2**16, 2**22
+ROWS_CPU, ROWS_GPU = 2**17, 2**22
 
 
 class Predictor:
@@ -141,7 +141,7 @@ class Predictor:
             def classify(part: npt.NDArray[np.int64]) -> None:
                 pixels, mask, positions = self._padded(sets, part)
                 seen[part] = mask.any(2).any(1).cpu().numpy()
-                days = None if table is None else table.of(torch.from_numpy(place[part]))
+                days = None if table is None else form.days_of(table, torch.from_numpy(place[part]))
                 out[part] = self._set_logits(pixels, mask, positions, days).cpu().numpy()
 
             start = 0
@@ -160,7 +160,7 @@ class Predictor:
         scale: Tensor,
         offset: Tensor,
         dates: Tensor,
-        calendar: form.Calendar | None,
+        calendar: Tensor | None,
     ) -> Tensor:
         """(T, C, n) as read, (T, n) -> (n, K)."""
         hidden = self.mask_dates
@@ -172,7 +172,7 @@ class Predictor:
                 if len(keep) == 0:
                     return scale.new_zeros(numbers.shape[2], len(self.card.classes))
                 numbers, ok, scale, offset = numbers[keep], ok[keep], scale[keep], offset[keep]
-                calendar = form.Calendar(calendar.scores[keep], calendar.values[keep])
+                calendar = calendar[keep]
         physical = numbers.transpose(1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         physical = torch.addcmul(offset.unsqueeze(1), physical, scale.unsqueeze(1))
         if numbers.dtype.is_floating_point:
@@ -203,9 +203,7 @@ class Predictor:
         dates = torch.from_numpy(sets.positions[part].astype(np.float32)).to(device)
         return pixels, mask.transpose(1, 2).to(device), dates
 
-    def _set_logits(
-        self, pixels: Tensor, mask: Tensor, dates: Tensor, calendar: form.Calendar | None
-    ) -> Tensor:
+    def _set_logits(self, pixels: Tensor, mask: Tensor, dates: Tensor, calendar: Tensor | None) -> Tensor:
         """(B, T, C, S) physical, (B, T, S), (B, T) -> (B, K)."""
         if not self.mask_dates:
             mask = _present(mask, dates)

@@ -26,7 +26,7 @@ from sits_engine.models.layers import LinearNorm, update_running
 from sits_engine.models.pixel_set import VARIANCE_FLOOR
 
 #: Rows (pixels) of a chunk: on a CPU its activations fit in the cache of a core, on a GPU in its memory.
-ROWS_CPU, ROWS_GPU = 8192, 2**21
+ROWS_CPU, ROWS_GPU = 16384, 2**21
 
 Out = TypeVar("Out")
 #: Start and end in `Groups.order`, and the number of pixels to take of each pair.

@@ -266,8 +266,6 @@ class MapCrops(Job):
             "positions": series.positions.tolist(),
             "device": predictor.device.torch.type,
             "batch": predictor.batch_pixels,
-            # compiled and plain code differ in the last digits
-            "compiled": bool(getattr(predictor, "compiled", False)),
         }
 
     def _tags(self, series: TimeSeries, card: ModelCard) -> dict[str, str]:

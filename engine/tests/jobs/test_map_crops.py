@@ -54,7 +54,7 @@ def expected(world):
     series = TimeSeries.open(world[0])
     cube = series.read(series.grid.whole, BANDS)
     t, c, h, w = cube.values.shape
-    predictor = Predictor.open(world[1], select("cpu"), compile=False)
+    predictor = Predictor.open(world[1], select("cpu"))
     p = predictor.predict_pixels(
         cube.values.reshape(t, c, -1), cube.valid.reshape(t, -1), cube.scale, cube.offset, series.positions
     )

@@ -2,8 +2,8 @@
 
 Batch norms are folded into the linear layers before them, the normalisation of the bands into the
 first, the learned query into the key projection (256 -> 16 instead of 256 -> 128 and a product), the
-temperature into the last. A pixel alone has the
-standard deviation sqrt(1e-31), so half of the input of mlp2 is a constant.
+temperature into the last. A pixel alone has the standard deviation sqrt(1e-31), so half of the input
+of mlp2 is a constant.
 
 All functions work on rows: a batch of n sets on T dates is (T, n, width).
 """

@@ -311,7 +311,7 @@ def _assemble(
     finite = np.asarray(np.isfinite(values).all(axis=1))
     cube[number, place_in_row] = np.where(finite[:, None], values, 0)
     valid[number, place_in_row] = finite
-    year = days[start + (counts - 1) // 2].astype("datetime64[Y]").astype("datetime64[D]")
+    year = days[start + counts // 2].astype("datetime64[Y]").astype("datetime64[D]")
     positions = np.zeros((n, dates), dtype=np.int32)
     positions[number, place_in_row] = (days - year[number]).astype(np.int32)
     last = positions[np.arange(n), counts - 1]

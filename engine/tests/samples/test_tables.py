@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import datetime
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 
 from sits_engine.errors import InputError
-from sits_engine.samples.tables import TableOptions, read_labelled_series
+from sits_engine.samples.tables import TableOptions, read_labelled_series, season_year_of
+from sits_engine.series.dates import positions
+from sits_engine.series.dates import season_year_of as season_year_of_dates
 
 FIELD = TableOptions(field="crop")
 
@@ -40,6 +44,16 @@ def test_long_table(tmp_path) -> None:
     np.testing.assert_allclose(sets.values[0, :, 1], [0.9, 0.8, 0.7, 0.0], atol=1e-6)
     assert np.isnan(sets.xy).all()
     assert notes == []
+
+
+def test_season_year_is_that_of_a_series_of_images(tmp_path) -> None:
+    days = ["2018-08-01", "2018-12-15", "2019-01-15", "2019-06-01"]
+    rows = pd.DataFrame({"id": 1, "date": days, "crop": "soy", "ndvi": 0.5})
+    path = write(tmp_path, rows)
+    sets, _ = read_labelled_series(path, FIELD)
+    dates = [datetime.date.fromisoformat(day) for day in days]
+    assert season_year_of(path) == season_year_of_dates(dates) == 2019
+    assert sets.positions[0].tolist() == positions(dates, 2019).tolist()
 
 
 def test_gzip_parquet_semicolon_and_order_of_rows(tmp_path) -> None:

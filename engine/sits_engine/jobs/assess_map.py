@@ -11,7 +11,7 @@ from pydantic import Field
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing
+from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 #: Files that are read as a reference raster rather than as a vector layer.
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".asc")
@@ -51,6 +51,7 @@ class AssessMap(Job):
             )
         numbers = numbers_beside(self.report)
         confusion = self.report.with_name(f"{self.report.stem}_confusion.csv")
+        keep_inputs((self.report, numbers, confusion), (self.map, self.reference, self.class_table))
         for path in (self.report, numbers, confusion):
             check_writable(path)
         table = None if self.class_table is None else ClassTable.read(self.class_table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -58,3 +59,14 @@ def existing(path: Path, what: str) -> Path:
     if not path.exists():
         raise InputError(f"{what} not found: {path}.", "Check the path.")
     return path
+
+
+def keep_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse to write over an input; an input may be a vector string (path|layername=NAME)."""
+    kept = {Path(str(one).split("|")[0]).resolve() for one in inputs if one}
+    for output in outputs:
+        if output is not None and output.resolve() in kept:
+            raise InputError(
+                f"{output} is an input of this run and would be overwritten.",
+                "Choose another name for the output.",
+            )

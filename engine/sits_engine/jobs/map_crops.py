@@ -13,7 +13,7 @@ from pydantic import Field
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing
+from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 if TYPE_CHECKING:
     from sits_engine.mapping.pipeline import Plan
@@ -74,21 +74,26 @@ class MapCrops(Job):
         from sits_engine.series.time_series import TimeSeries
 
         self._check_outputs()
+        outputs = (self.output, self.output_parcels, self.probabilities)
+        keep_inputs(outputs, (self.series, self.model, self.region, self.parcels))
         existing(self.series, "Time series")
         existing(self.model, "Model")
-        for path in (self.output, self.output_parcels, self.probabilities):
+        for path in outputs:
             if path is not None:
                 check_writable(path)
         ctx.progress(0.0, "Opening series and model")
         device = select(self.device)
         ctx.device = device.label
         series = TimeSeries.open(self.series, season_year=self.season_year)
+        keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)
         predictor = Predictor.open(self.model, device, notice=ctx.warn)
         card = predictor.card
         if self.batch_size:
             predictor.batch_pixels = self.batch_size
+        if not predictor.mask_dates:
+            series = series.with_clouds()  # as the model was trained
         bands = match_bands(series, card)
         for sentence in date_warnings(series, card):
             ctx.warn(sentence)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing
+from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 from sits_engine.outputs import atomic, check_writable, numbers_beside
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TrainSourceModel(Job):
     steps_per_epoch: int | None = Field(None, ge=1, le=100_000, description="default: by effort and data")
     batch_size: int = Field(128, ge=8, le=8192, description="samples a step")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam; falls along a cosine")
-    weight_decay: float | None = Field(None, ge=0, le=1, description="L2; default: by the size of the data")
+    weight_decay: float | None = Field(None, ge=0, le=1, description="L2; default: 0.0001")
     pixels_per_set: int | None = Field(None, ge=1, le=1024, description="drawn of a parcel in each step")
     dates_per_sample: int = Field(
         30, ge=3, le=1000, description="most dates drawn in each step; never more than 70 % of the series"
@@ -78,7 +78,7 @@ class TrainSourceModel(Job):
         "standard", description="mean and deviation of each band, or digital numbers / 65535 (published)"
     )
     width: Literal["standard", "small"] | None = Field(
-        None, description="published network, or one that is 5 times as fast; default: by the data"
+        None, description="published network (default), or one that is 5 times as fast"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -105,9 +105,10 @@ class TrainSourceModel(Job):
     def run(self, ctx: JobContext) -> JobResult:
         """Read, split, train, calibrate, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
+        inputs = [*self.series, *self.parcels, self.labels_table, self.labelled_series, self.class_table]
+        keep_inputs((self.output, self.report, numbers), inputs)
         for path in (self.output, self.report, numbers):
             if path is not None:
-                self._keep_inputs(path)
                 check_writable(path)
 
         from sits_engine import device as devices
@@ -147,16 +148,6 @@ class TrainSourceModel(Job):
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
-
-    def _keep_inputs(self, output: Path) -> None:
-        """Refuse to write over an input."""
-        layers = [Path(text.split("|")[0]) for text in [*self.parcels, self.labels_table or ""] if text]
-        inputs = [*self.series, *layers, self.labelled_series, self.class_table]
-        if any(path is not None and path.resolve() == output.resolve() for path in inputs):
-            raise InputError(
-                f"{output} is an input of this run and would be overwritten.",
-                "Choose another name for OUTPUT, REPORT or NUMBERS.",
-            )
 
     def _sources(self) -> Sources:
         from sits_engine.samples.gather import Sources

@@ -104,8 +104,11 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         progress: receives the done share 0..1 and the phase; raises to cancel.
 
     Raises:
+        InputError: the minimum mapping unit is too large.
         EngineError: DISK_FULL and whatever series and predictor raise.
     """
+    if request.min_mapping_unit > 0:
+        _smallest(request)  # too large a unit is said before the work
     tiles = list(tiles_of(request.region.window, request.tile_size))
     done = journal.done
     left = [tile for tile in tiles if tile_name(tile) not in done]
@@ -173,12 +176,11 @@ def _write(
         classes, sieved = plain, 0
         if request.min_mapping_unit > 0:
             classes = journal.folder / "sieved.tif"
-            unit = pixels_of(request.min_mapping_unit, float(pixel_area_ha(grid).mean()))
             with rasterio.open(plain) as source, cog.create_plain(classes, grid, 1, 0) as target:
                 sieved = sieve_band(
                     source,
                     target,
-                    unit,
+                    _smallest(request),
                     lambda share: progress(TILES_END + 0.03 + 0.01 * share, "Removing small patches"),
                 )
         counts = _rows(classes, grid.height)
@@ -207,6 +209,11 @@ def _write(
             side_car(final).unlink(missing_ok=True)
     publish(ready)
     return counts, sieved
+
+
+def _smallest(request: MapRequest) -> int:
+    """Pixels of the minimum mapping unit."""
+    return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.region.map_grid).mean()))
 
 
 def side_car(path: Path) -> Path:

@@ -45,6 +45,7 @@ class TimeSeries:
         scenes: scenes of each date, the preferred one first.
         mask: which pixels are clear, or None (all that have data).
         nearest: read nearest neighbours, on a coarser grid from overviews (see `overview`).
+        clouds: clouded pixels keep their values and count as valid (see `with_clouds`).
     """
 
     path: Path
@@ -57,6 +58,7 @@ class TimeSeries:
     scenes: tuple[tuple[Scene, ...], ...]
     mask: MaskRule | None
     nearest: bool = False
+    clouds: bool = False
     _pool: DatasetPool = field(default_factory=DatasetPool, repr=False, compare=False)
 
     @classmethod
@@ -132,6 +134,10 @@ class TimeSeries:
     def with_grid(self, grid: Grid) -> TimeSeries:
         """The same series read on another grid; open files are shared."""
         return dataclasses.replace(self, grid=grid)
+
+    def with_clouds(self) -> TimeSeries:
+        """The same series read with clouded pixels, as models of the published form were trained."""
+        return dataclasses.replace(self, clouds=True)
 
     def overview(self, size: int) -> tuple[TimeSeries, int]:
         """(the series on a grid of at most about `size` cells a side, pixels a cell); for pictures.
@@ -227,6 +233,7 @@ class TimeSeries:
         values = np.zeros(shape, dtype=self.number_type(bands))
         valid = np.zeros((shape[0], *shape[2:]), dtype=bool)
         observed = np.zeros_like(valid)
+        keep_clouds = keep_clouds or self.clouds
         scale = np.ones(shape[:2], dtype=np.float32)
         offset = np.zeros(shape[:2], dtype=np.float32)
 

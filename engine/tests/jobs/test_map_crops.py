@@ -22,6 +22,7 @@ from sits_engine.errors import Cancelled, EngineError, InputError, ModelError, f
 from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.models.inference import Predictor
+from sits_engine.models.model_file import load_model, save_model
 from sits_engine.series.time_series import TimeSeries
 
 START = Path(__file__).parents[2] / "start.py"
@@ -294,6 +295,42 @@ def test_bad_input(world, tmp_path, monkeypatch, params, words):
     with pytest.raises(InputError, match=words):
         run(world, **params)
     assert not list(tmp_path.glob("*.tif"))
+
+
+def test_a_unit_that_is_too_large_is_said_before_the_work(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(TimeSeries, "read", None)
+    with pytest.raises(InputError, match="at most 1024"):
+        run(world, output=tmp_path / "m.tif", min_mapping_unit=1e6)
+
+
+def test_an_input_is_never_overwritten(world, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(world[0].parent, folder)
+    series, model = folder / world[0].name, folder / world[1].name
+    image = sorted((folder / "images").glob("*.tif"))[0]
+    parcels = parcels_file(folder / "parcels.gpkg")
+    before = {path: path.read_bytes() for path in (image, parcels)}
+    for given in ({"output": image}, {"parcels": parcels, "output_parcels": parcels}):
+        with pytest.raises(InputError, match="is an input of this run"):
+            run((series, model), **given)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(folder.rglob("*.work"))
+
+
+def test_a_model_that_learnt_with_clouds_maps_with_clouds(world, tmp_path):
+    module, card = load_model(world[1])
+    save_model(tmp_path / "published.safetensors", module, card.model_copy(update={"mask_dates": False}))
+    published = (world[0], tmp_path / "published.safetensors")
+    parcels = parcels_file(tmp_path / "parcels.gpkg")
+    run(published, output=tmp_path / "m.tif", parcels=parcels, output_parcels=tmp_path / "p.gpkg")
+    series = TimeSeries.open(world[0])
+    cube = series.read(series.grid.whole, BANDS, keep_clouds=True)
+    t, c, h, w = cube.values.shape
+    numbers = cube.values.reshape(t, c, -1), cube.valid.reshape(t, -1), cube.scale, cube.offset
+    p = Predictor.open(published[1], select("cpu")).predict_pixels(*numbers, series.positions)
+    np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], (p.argmax(axis=1) + 1).reshape(h, w))
+    frame = gpd.read_file(tmp_path / "p.gpkg")
+    assert frame.set_index("name").loc["d", "n_dates"] == len(DAYS)  # clouded at all dates
 
 
 def test_parcels_elsewhere_name_both_extents(world, tmp_path):

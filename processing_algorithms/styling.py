@@ -207,8 +207,9 @@ def style_sample(path, names, feedback):
     fields = layer.fields()
     widgets = {
         "fid": ("Hidden", {}),
-        # Who sees the class of the map judges with it in mind.
+        # Who sees the class of the map, or its area, judges with it in mind.
         "stratum": ("Hidden", {}),
+        "stratum_ha": ("Hidden", {}),
         # A raster without category names has nothing to choose from: then the form takes any text.
         **({"reference": ("ValueMap", {"map": [{name: name} for name in names]})} if names else {}),
     }
@@ -223,7 +224,7 @@ def style_sample(path, names, feedback):
     hidden.update(fields)
     columns = hidden.columns()
     for column in columns:
-        if column.name in ("stratum", "fid"):
+        if column.name in ("stratum", "stratum_ha", "fid"):
             column.hidden = True
     hidden.setColumns(columns)
     layer.setAttributeTableConfig(hidden)

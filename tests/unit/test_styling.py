@@ -1,0 +1,38 @@
+"""How results look: what the form of a validation sample shows, and what it must not."""
+
+import pytest
+from qgis.core import QgsFeature, QgsVectorFileWriter, QgsVectorLayer
+
+
+class Silent:
+    def pushWarning(self, text):
+        raise AssertionError(text)
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A layer as the engine writes it."""
+    fields = "field=id:integer&field=reference:string&field=stratum:integer&field=stratum_ha:double"
+    layer = QgsVectorLayer(f"Point?crs=EPSG:32631&{fields}", "sample", "memory")
+    feature = QgsFeature(layer.fields())
+    feature.setAttributes([1, None, 3, 12.5])
+    layer.dataProvider().addFeature(feature)
+    path = str(tmp_path / "échantillon.gpkg")
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "GPKG"
+    QgsVectorFileWriter.writeAsVectorFormatV3(layer, path, layer.transformContext(), options)
+    return path
+
+
+def test_the_form_of_a_sample_hides_what_the_map_says(sample):
+    from sits_qgis.processing_algorithms import styling
+
+    styling.style_sample(sample, ["wheat", "maïs"], Silent())
+    layer = QgsVectorLayer(sample, "sample", "ogr")
+    layer.loadNamedStyle(styling.side_car(sample))
+    kinds = {f.name(): layer.editorWidgetSetup(i).type() for i, f in enumerate(layer.fields())}
+    hidden = {name for name, kind in kinds.items() if kind == "Hidden"}
+    assert hidden == {"fid", "stratum", "stratum_ha"}
+    assert kinds["reference"] == "ValueMap"
+    columns = {c.name for c in layer.attributeTableConfig().columns() if c.hidden}
+    assert columns >= {"stratum", "stratum_ha"}

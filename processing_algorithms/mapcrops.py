@@ -132,9 +132,7 @@ class MapCrops(InMapping, EngineAlgorithm):
                 low=16,
                 high=4096,
             ),
-            number(
-                "WORKERS", tr("Reading threads"), tr("Without it: what suits the computer."), low=1, high=64
-            ),
+            number("WORKERS", tr("Threads that classify"), tr("Without it: all processors."), low=1, high=64),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))

@@ -21,8 +21,8 @@ from ..setup.plan import SIZES, Plan, links
 
 
 class SetUpEngine(QgsProcessingAlgorithm):
-    """Builds the engine's environment with uv from hashed lock files, or takes an interpreter of the "
-    "user's."""
+    """Builds the engine's environment with uv from hashed lock files, or takes an interpreter of the
+    user's."""
 
     def createInstance(self):
         """A fresh instance."""

@@ -30,7 +30,7 @@ def _classes_and_parcels():
         number(
             "BUFFER",
             tr("Inner margin of parcels left out (m)"),
-            tr("Pixels near the border are mixed with neighbours. Without it: half a pixel."),
+            tr("Pixels near the border are mixed with neighbours. Without it: 0.71 pixels."),
             low=0,
             high=1000,
             integer=False,
@@ -93,10 +93,7 @@ def _network():
         choice(
             "WIDTH",
             tr("Network"),
-            tr(
-                "Standard is the published network; small is about five times faster and suits few parcels. "
-                "Without it: by the data."
-            ),
+            tr("Standard is the published network; small is about five times faster. Without it: standard."),
             ["standard", "small"],
         ),
         number(
@@ -104,7 +101,7 @@ def _network():
             tr("Pixels drawn of a parcel in each step"),
             tr(
                 "A share of the steps draws fewer, so that the model serves single pixels as well. Without "
-                "it: by the data."
+                "it: by the effort."
             ),
             low=1,
             high=1024,
@@ -120,10 +117,7 @@ def _network():
         number(
             "SHIFT_AUGMENTATION",
             tr("Random shift of the season (days, 0 is off)"),
-            tr(
-                "Seasons are shifted by up to this many days in training. Without it: by the size of the "
-                "data."
-            ),
+            tr("Seasons are shifted by up to this many days in training (published: 60). Without it: off."),
             low=0,
             high=180,
         ),
@@ -185,7 +179,7 @@ def _optimiser():
         number(
             "WEIGHT_DECAY",
             tr("Weight decay"),
-            tr("Against overfitting. Without it: by the size of the data."),
+            tr("Against overfitting. Without it: 0.0001."),
             low=0,
             high=1,
             integer=False,

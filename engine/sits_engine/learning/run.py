@@ -93,7 +93,6 @@ def train(
     split = split_sets(
         sets.labels,
         sets.xy,
-        sets.region,
         sets.classes,
         kind=options.split,
         block_size=options.block_size,

@@ -42,7 +42,6 @@ class Split:
 def split_sets(
     labels: npt.NDArray[np.int64],
     xy: npt.NDArray[np.float64],
-    region: npt.NDArray[np.int16],
     classes: tuple[str, ...],
     *,
     kind: str = "blocks",
@@ -52,11 +51,12 @@ def split_sets(
     """Split sets so that each side gets its share of each class, as far as blocks allow.
 
     Sets without place, and all of them where a split by parcels is asked for, are blocks of their own.
+    A block is a place on the ground, whatever series a set comes from: the same field in two seasons never
+    is in training and test.
 
     Args:
         labels: (N,) class, none unknown.
         xy: (N, 2) longitude, latitude; NaN without place.
-        region: (N,) number of the region; blocks never reach from one region into another.
         classes: names, for messages.
         kind: 'blocks' or 'parcels'.
         block_size: metres; None chooses one.
@@ -74,8 +74,8 @@ def split_sets(
     blocks = np.full(n, -1, dtype=np.int64)
     size = None
     if kind == "blocks":
-        size = block_size or choose_block_size(labels, xy, region)
-        blocks[placed] = block_numbers(xy[placed], region[placed], size)
+        size = block_size or choose_block_size(labels, xy)
+        blocks[placed] = block_numbers(xy[placed], size)
         if not placed.all():
             notes.append(f"{int((~placed).sum())} samples without place were split at random.")
     groups = blocks.copy()
@@ -158,14 +158,11 @@ def _cost(counts: npt.NDArray[np.int64], side: npt.NDArray[np.int64]) -> float:
     return float(deviation + lacking)
 
 
-def block_numbers(
-    xy: npt.NDArray[np.float64], region: npt.NDArray[np.int16], size: float
-) -> npt.NDArray[np.int64]:
+def block_numbers(xy: npt.NDArray[np.float64], size: float) -> npt.NDArray[np.int64]:
     """(N,) number of the square block of `size` metres that holds each place."""
     metres = local_metres(xy)
     cells = np.floor((metres - metres.min(axis=0)) / size).astype(np.int64)
-    keys = np.column_stack([region.astype(np.int64), cells])
-    _, numbers = np.unique(keys, axis=0, return_inverse=True)
+    _, numbers = np.unique(cells, axis=0, return_inverse=True)
     return np.asarray(numbers.reshape(-1), dtype=np.int64)
 
 
@@ -175,9 +172,7 @@ def local_metres(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(xy * METRES_PER_DEGREE * np.array([np.cos(middle), 1.0]))
 
 
-def choose_block_size(
-    labels: npt.NDArray[np.int64], xy: npt.NDArray[np.float64], region: npt.NDArray[np.int16]
-) -> float:
+def choose_block_size(labels: npt.NDArray[np.int64], xy: npt.NDArray[np.float64]) -> float:
     """The largest block size (metres) that gives enough blocks and lets every class reach every side.
 
     Larger blocks keep neighbours together, which is honest; smaller ones spread each class over more of
@@ -185,14 +180,14 @@ def choose_block_size(
     possible for some classes (few parcels, or all in one spot), as many classes as possible with three.
     """
     placed = np.isfinite(xy).all(axis=1)
-    labels, xy, region = labels[placed], xy[placed], region[placed]
+    labels, xy = labels[placed], xy[placed]
     extent = float(np.ptp(local_metres(xy), axis=0).max())
     wanted = min(WANTED_BLOCKS, max(3, len(labels) // 3))
     present = np.bincount(labels) > 0
     best, best_rank = max(extent / 3, 1.0), (-1, -1)
     for step in range(SIZES):
         size = max(extent / 3 / SIZE_RATIO**step, 1.0)
-        blocks = block_numbers(xy, region, size)
+        blocks = block_numbers(xy, size)
         if blocks.max() + 1 < wanted:
             continue
         pairs = np.unique(np.column_stack([labels, blocks]), axis=0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sits_engine.errors import InputError
-from sits_engine.samples.splits import METRES_PER_DEGREE, SHARES, assign_groups, block_numbers, split_sets
+from sits_engine.samples.splits import METRES_PER_DEGREE, SHARES, assign_groups, split_sets
 
 CLASSES = ("a", "b", "c", "rare")
 
@@ -16,12 +16,12 @@ def landscape(n=600, seed=0, rare=12):
     xy = metres / METRES_PER_DEGREE / (np.cos(np.deg2rad(48)), 1.0) + (11, 48)
     labels = rng.integers(0, 3, n)
     labels[rng.choice(n, rare, replace=False)] = 3
-    return labels, xy, np.zeros(n, np.int16)
+    return labels, xy
 
 
 def test_blocks_stay_together_and_every_side_has_every_class() -> None:
-    labels, xy, region = landscape()
-    split = split_sets(labels, xy, region, CLASSES, seed=5)
+    labels, xy = landscape()
+    split = split_sets(labels, xy, CLASSES, seed=5)
     for block in np.unique(split.blocks):
         assert len(np.unique(split.side[split.blocks == block])) == 1
     for k in range(4):
@@ -35,32 +35,38 @@ def test_blocks_stay_together_and_every_side_has_every_class() -> None:
 
 
 def test_neighbours_across_sides_are_rarer_than_in_a_parcel_split() -> None:
-    labels, xy, region = landscape()
+    labels, xy = landscape()
     near = np.linalg.norm((xy[:, None] - xy[None]) * (0.67, 1) * METRES_PER_DEGREE, axis=-1)
     pairs = np.argwhere((near < 200) & (near > 0))
-    by_blocks = split_sets(labels, xy, region, CLASSES, seed=1).side
-    by_parcels = split_sets(labels, xy, region, CLASSES, kind="parcels", seed=1).side
+    by_blocks = split_sets(labels, xy, CLASSES, seed=1).side
+    by_parcels = split_sets(labels, xy, CLASSES, kind="parcels", seed=1).side
     apart = [(side[pairs[:, 0]] != side[pairs[:, 1]]).mean() for side in (by_blocks, by_parcels)]
     assert apart[0] < 0.65 * apart[1]
 
 
 def test_same_seed_same_split() -> None:
-    labels, xy, region = landscape()
-    first, again, other = (split_sets(labels, xy, region, CLASSES, seed=s).side for s in (1, 1, 2))
+    labels, xy = landscape()
+    first, again, other = (split_sets(labels, xy, CLASSES, seed=s).side for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-def test_blocks_do_not_cross_regions() -> None:
-    _, xy, region = landscape()
-    region[300:] = 1
-    blocks = block_numbers(xy, region, 2000)
-    assert not set(blocks[:300]) & set(blocks[300:])
+def test_a_field_in_two_seasons_is_on_one_side() -> None:
+    labels, xy = landscape(300)
+    split = split_sets(np.tile(labels, 2), np.tile(xy, (2, 1)), CLASSES, seed=2)
+    np.testing.assert_array_equal(split.side[:300], split.side[300:])
+
+
+def test_far_regions_have_blocks_of_their_own() -> None:
+    labels, xy = landscape(300)
+    split = split_sets(np.tile(labels, 2), np.vstack([xy, np.add(xy, (4, 3))]), CLASSES, seed=2)
+    assert not set(split.blocks[:300]) & set(split.blocks[300:])
+    assert split.block_size < 3000
 
 
 def test_without_place_each_class_is_stratified() -> None:
-    labels, xy, region = landscape(200, rare=9)
-    split = split_sets(labels, np.full_like(xy, np.nan), region, CLASSES, seed=3)
+    labels, xy = landscape(200, rare=9)
+    split = split_sets(labels, np.full_like(xy, np.nan), CLASSES, seed=3)
     assert split.kind == "parcels"
     assert (split.blocks == -1).all()
     assert "no place" in split.notes[0]
@@ -68,18 +74,18 @@ def test_without_place_each_class_is_stratified() -> None:
 
 
 def test_a_class_in_one_block_is_trained_and_the_lack_is_told() -> None:
-    labels, xy, region = landscape(rare=0)
+    labels, xy = landscape(rare=0)
     corner = np.linalg.norm(xy - xy.min(axis=0), axis=1) < 0.01
     labels[corner] = 3
-    split = split_sets(labels, xy, region, CLASSES, block_size=3000, seed=0)
+    split = split_sets(labels, xy, CLASSES, block_size=3000, seed=0)
     assert (split.side[labels == 3] == 0).all()
     assert any("The test side has no parcel of rare" in note for note in split.notes)
 
 
 def test_too_few_blocks() -> None:
-    labels, xy, region = landscape()
+    labels, xy = landscape()
     with pytest.raises(InputError, match="in 1 spatial blocks of 50000 m"):
-        split_sets(labels, xy, region, CLASSES, block_size=50_000)
+        split_sets(labels, xy, CLASSES, block_size=50_000)
 
 
 def test_groups_of_many_sizes_come_close_to_the_shares() -> None:

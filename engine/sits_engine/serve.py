@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -48,6 +49,8 @@ def stop_now(reason: str, code: int = EXIT_CANCELLED) -> None:
         log.exception("children could not be stopped")
     outputs.discard_unfinished()
     logging.shutdown()
+    with contextlib.suppress(OSError):
+        os.write(2, f"Stopped at once: {reason}\n".encode())
     os._exit(code)
 
 
@@ -60,16 +63,32 @@ def request_stop(ctx: JobContext, reason: str, grace: float = GRACE) -> None:
 
 
 def on_signals(ctx: JobContext) -> None:
-    """Ctrl-C and SIGTERM cancel the job; a second one ends it at once."""
+    """Ctrl-C and SIGTERM cancel the job; a second one ends it at once.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        if ctx.cancelled:
-            stop_now(f"second {name}")
-        request_stop(ctx, f"Stopped by {name}.")
+    Python runs handlers on the main thread, between two of its own steps: while that is inside GDAL (a map
+    being written, say) they would wait. So a thread of its own reads the numbers of the signals from a pipe.
+    """
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """The thread acts."""
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        signal.signal(number, ignore)
+
+    def act() -> None:
+        while got := os.read(reading, 1):
+            if got[0] not in numbers:
+                continue
+            name = signal.Signals(got[0]).name
+            if ctx.cancelled:
+                stop_now(f"second {name}")
+            request_stop(ctx, f"Stopped by {name}.")
+
+    threading.Thread(target=act, name="signals", daemon=True).start()
 
 
 def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:

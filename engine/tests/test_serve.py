@@ -112,7 +112,7 @@ def test_unknown_job_lists_the_known(start):
     assert "mapcrops" in messages(child, "error")[-1]["advice"]
 
 
-@pytest.mark.parametrize("job", ["slow", "deaf"])
+@pytest.mark.parametrize("job", ["slow", "deaf", "absent"])
 def test_cancel_within_two_seconds_and_nothing_half_written(start, tmp_path, job):
     target = tmp_path / "out" / "map.tif"
     child = start("serve-job")
@@ -138,9 +138,10 @@ def test_end_of_input_stops_at_once(start, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_on_the_command_line(start, tmp_path, number):
+@pytest.mark.parametrize("job", ["slow", "deaf", "absent"])
+def test_signals_on_the_command_line(start, tmp_path, number, job):
     target = tmp_path / "out" / "map.tif"
-    child = start("slow", "--output", str(target))
+    child = start(job, "--output", str(target))
     wait_for(".map.partial-*", target.parent if target.parent.exists() else make(target.parent))
     began = time.monotonic()
     child.send_signal(number)

@@ -1,5 +1,6 @@
 """Jobs that only tests start: one that checks for cancellation, one that is deaf, one that prints."""
 
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,19 @@ class Deaf(Job):
         return JobResult()
 
 
+class Absent(Job):
+    """Spends a long time in one call of a library on the main thread, as GDAL does when it writes a map."""
+
+    output: Path
+
+    def run(self, ctx):
+        with outputs.atomic(self.output) as temporary:
+            temporary.write_text("half")
+            ctx.progress(0.1, "Absent")
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
+        return JobResult()
+
+
 class Noisy(Job):
     """Prints to stdout in every way it can, and fails on wish."""
 
@@ -62,7 +76,7 @@ class Noisy(Job):
         return JobResult(scores={"number": 4.5})
 
 
-for name in ("Slow", "Deaf", "Noisy"):
+for name in ("Slow", "Deaf", "Absent", "Noisy"):
     jobs.JOBS[name.lower()] = ("slow_job", name)
 
 if __name__ == "__main__":

@@ -22,13 +22,12 @@ def machine() -> str:
     """One paragraph that says where the figures come from."""
     import torch
     from sits_engine import device
-    from sits_engine.jobs.status import compiler
 
     memory = next(entry["memory_gib"] for entry in device.available() if entry["device"] == "cpu")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return (
         f"{device.cpu_name()}, {device.threads()} threads, {memory} GiB; load {load:.1f} at the start; "
-        f"torch {torch.__version__}, compiler {compiler() or 'none'}; devices: "
+        f"torch {torch.__version__}, devices: "
         + ", ".join(str(entry["name"]) for entry in device.available())
     )
 

@@ -65,8 +65,6 @@ def engine_facts(feedback):
     for device in scores.get("devices", []):
         facts.append((tr("Device"), device_text(device)))
     facts.append((tr("Device 'auto'"), str(scores.get("auto"))))
-    compiler = tr("yes") if scores.get("compiler") else tr("no: the engine works without, a little slower")
-    facts.append((tr("C++ compiler"), compiler))
     return facts
 
 

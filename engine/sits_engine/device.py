@@ -12,8 +12,6 @@ from sits_engine.errors import EngineError
 if TYPE_CHECKING:
     import torch
 
-CHOICES = ("auto", "cpu", "cuda", "mps")
-
 
 @dataclass(frozen=True)
 class Device:

@@ -38,17 +38,8 @@ class Status(Job):
                 "packages": versions,
                 "devices": device.available(),
                 "auto": device.select("auto").label,
-                "compiler": bool(compiler()),
                 "home": str(home()),
                 "logs": str(logs()),
                 "pid": os.getpid(),
             }
         )
-
-
-def compiler() -> str | None:
-    """Path of a C++ compiler that torch.compile can use, or None."""
-    import shutil
-
-    named = os.environ.get("CXX")
-    return shutil.which(named) if named else shutil.which("g++") or shutil.which("clang++")

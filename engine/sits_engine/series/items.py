@@ -12,7 +12,7 @@ from affine import Affine
 
 from sits_engine.errors import InputError
 from sits_engine.series import sentinel2
-from sits_engine.series.bands import MASKS, NOT_SPECTRAL, canonical, default_scale, is_known, is_reflectance
+from sits_engine.series.bands import NOT_SPECTRAL, canonical, default_scale, is_known, is_reflectance
 from sits_engine.series.gridding import parse_crs
 from sits_engine.series.probe import RasterInfo, probe
 from sits_engine.series.scenes import Band, Scene, resolve
@@ -229,8 +229,3 @@ def _preferred(band: Band, kept: Band) -> bool:
 
 def _is_jp2(href: str) -> bool:
     return href.lower().split("?")[0].endswith(".jp2")
-
-
-def masks_of(scene: Scene) -> list[str]:
-    """Names of the categorical bands of a scene."""
-    return [band.name for band in scene.bands if band.name in MASKS]

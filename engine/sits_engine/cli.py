@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import types
 import typing
@@ -44,6 +45,17 @@ def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
         else:
             options["metavar"] = name.upper()
         parser.add_argument("--" + name.replace("_", "-"), required=False, **options)
+
+
+def _bound(arguments: list[str]) -> list[str]:
+    """Join values such as '-5.2,-5.1,40,41' (an extent in the west) to their option."""
+    out: list[str] = []
+    for one in arguments:
+        if re.match(r"-\.?\d", one) and out and out[-1].startswith("--") and "=" not in out[-1]:
+            out[-1] += f"={one}"
+        else:
+            out.append(one)
+    return out
 
 
 class Terminal:
@@ -109,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__)
     sub.add_argument("--config", type=Path, help="JSON file with fields of the job; options override it")
     add_fields(sub, job)
-    options = vars(sub.parse_args(arguments[1:] + rest))
+    options = vars(sub.parse_args(_bound(arguments[1:] + rest)))
     params: dict[str, Any] = {}
     config = options.pop("config")
     if config is not None:

@@ -1,5 +1,6 @@
 """The command line: options come from the job's fields."""
 
+import io
 import json
 
 import pytest
@@ -28,3 +29,17 @@ def test_unknown_job_lists_the_known(capsys):
         cli.main(["trane"])
     assert stopped.value.code == 2
     assert "trainsourcemodel" in capsys.readouterr().err
+
+
+def test_an_extent_in_the_west_is_no_option(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path / "home"))
+    seen = []
+    monkeypatch.setattr("sits_engine.serve.run_job", lambda name, params, *rest: seen.append(params) or 0)
+    monkeypatch.setattr("sits_engine.serve.on_signals", lambda ctx: None)
+    monkeypatch.setattr("sits_engine.protocol.take_stdout", lambda: io.StringIO())
+    extent = "-5.2,-5.1,40,41 [EPSG:4326]"
+    assert (
+        cli.main(["map", "--series", "s.json", "--model", "m", "--extent", extent, "--output", "o.tif"]) == 0
+    )
+    assert seen[0]["extent"] == extent
+    assert seen[0]["output"] == "o.tif"

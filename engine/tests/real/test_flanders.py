@@ -8,7 +8,9 @@ import pytest
 
 from sits_engine import device
 from sits_engine.context import JobContext
+from sits_engine.jobs.assess_map import AssessMap
 from sits_engine.jobs.build_time_series import BuildTimeSeries
+from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.jobs.train_source_model import TrainSourceModel
 from sits_engine.learning.run import predict
 from sits_engine.models.inference import Predictor
@@ -63,3 +65,12 @@ def test_train_on_part_and_recognise_the_others(real_data, tmp_path) -> None:
     right = names[of_pixels.argmax(1)] == truth[sets.owner()]
     print("pixels right", right.mean())
     assert right.mean() >= 0.75
+    job = {"series": str(output), "model": str(tmp_path / "model.safetensors"), "device": "cpu"}
+    MapCrops.parse({**job, "output": str(tmp_path / "map.tif")}).run(JobContext())
+    reference = {"reference": str(tmp_path / "held.gpkg"), "field": "ct_name"}
+    assessed = AssessMap.parse(
+        {**reference, "map": str(tmp_path / "map.tif"), "report": str(tmp_path / "assessment.html")}
+    ).run(JobContext())
+    print(assessed.scores)
+    assert assessed.scores["overall_accuracy"] >= 0.7
+    assert assessed.scores["parcel_n"] == len(HELD)

@@ -8,7 +8,8 @@ plain operators do the work.
 
 `torch.compile` was measured as an alternative: on top of the multiplied-out network with MKL it gained
 nothing (30.1 against 30.2 thousand pixels a second and core, 27.5 against 28.0 when limited to AVX2) after
-12 to 26 s of compiling; oneDNN without it gives 63 and 39 thousand. So no C++ compiler is needed.
+12 to 26 s of compiling; oneDNN without it gives 63 and 39 thousand. So no C++ compiler is needed
+(where there is one, pooling over the pixels of parcels gains by it: `compiled`).
 """
 
 from __future__ import annotations

@@ -14,10 +14,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sits_engine.models import pixel_stage
+from sits_engine.models import compiled, pixel_stage, set_pooling
 from sits_engine.models.dense import affine
 from sits_engine.models.layers import LinearNorm
 from sits_engine.models.ltae import encode_positions
@@ -152,6 +154,30 @@ def sequence_of_sets(folded: Folded, groups: pixel_stage.Groups) -> Tensor:
 
     groups.each(pool)
     return affine(_layers(pooled, folded.mlp2), *folded.inconv, relu=True)
+
+
+def sequence_of_whole_sets(
+    folded: Folded,
+    values: npt.NDArray[np.float32],
+    valid: npt.NDArray[np.bool_],
+    bounds: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    kernel: compiled.Kernel | None = None,
+) -> Tensor:
+    """(T, n, d_model), 0 where no pixel of the set counts; arguments as `set_pooling.pool`."""
+    mean, deviation = set_pooling.pool(folded.mlp1, values, valid, bounds, counts, kernel)
+    n, total = counts.shape
+    complete = len(mean) == n * total
+    if complete:
+        # The dates first, while there is little to move.
+        mean, deviation = (x.view(n, total, -1).transpose(0, 1) for x in (mean, deviation))
+    pooled = torch.cat([mean, deviation], -1)
+    x = affine(_layers(pooled.flatten(0, -2), folded.mlp2), *folded.inconv, relu=True)
+    if not complete:
+        sets, dates = counts.nonzero()
+        place = torch.from_numpy(dates * n + sets)
+        x = x.new_zeros(total * n, x.shape[1]).index_copy_(0, place, x)
+    return x.view(total, n, -1)
 
 
 def logits(folded: Folded, x: Tensor, dates: Tensor, valid: Tensor | None) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sits_engine.device import Device
+from sits_engine.models import compiled, pixel_stage, set_pooling, workers
 from sits_engine.models import folded as form
-from sits_engine.models import pixel_stage, workers
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
 from sits_engine.models.pseltae import PSELTAE
@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float32]
 #: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
 PIXELS_CPU, PIXELS_GPU = 128, 2**16
 ROWS_CPU, ROWS_GPU = 2**17, 2**22
+#: Pixels times dates of a set from which on it's worth operations of its own (CPU, nothing compiled).
+WHOLE_ROWS = 256
 
 
 class Predictor:
@@ -33,8 +35,9 @@ class Predictor:
 
     PSE+LTAE is multiplied out once (`folded`) and runs in small batches on several threads; another
     network runs as it is. On a graphics card numbers are moved as they were read and scaled there;
-    when its memory is full the batch is halved, for good. Nothing is compiled: on top of this form
-    `torch.compile` was tried and gained nothing (docs of `dense`).
+    when its memory is full the batch is halved, for good. On a processor whole sets are not padded
+    (`set_pooling`), and with a C++ compiler and enough of them their costly half is compiled
+    (`compiled`); `torch.compile` was tried and gained nothing (docs of `dense`).
 
     Args:
         module: the network; it is put in eval mode and not changed otherwise. Later changes of its
@@ -137,11 +140,27 @@ class Predictor:
         with self._precision():
             dates = torch.from_numpy(unique.astype(np.float32)).to(self.device.torch)
             table = None if self._folded is None else form.calendar(self._folded, dates)
+            whole = table is not None and self.device.is_cpu and self.mask_dates
+            counts = set_pooling.count(sets.valid, sets.offsets) if whole else None
+            kernel = self._kernel(sets) if whole else None
 
             def classify(part: npt.NDArray[np.int64]) -> None:
+                days = None if table is None else form.days_of(table, torch.from_numpy(place[part]))
+                if self._folded is not None and days is not None and counts is not None:
+                    number = counts[part]
+                    bounds = np.stack([sets.offsets[part], sets.offsets[part + 1]], 1)
+                    small = int(sizes[part].sum()) * number.shape[1] < WHOLE_ROWS * len(part)
+                    if kernel or not (small or set_pooling.mostly_partial(bounds, number)):
+                        x = form.sequence_of_whole_sets(
+                            self._folded, sets.values, sets.valid, bounds, number, kernel
+                        )
+                        used = number > 0
+                        valid = None if used.all() else torch.from_numpy(used).T
+                        seen[part] = used.any(1)
+                        out[part] = form.logits(self._folded, x, days, valid).numpy()
+                        return
                 pixels, mask, positions = self._padded(sets, part)
                 seen[part] = mask.any(2).any(1).cpu().numpy()
-                days = None if table is None else form.days_of(table, torch.from_numpy(place[part]))
                 out[part] = self._set_logits(pixels, mask, positions, days).cpu().numpy()
 
             start = 0
@@ -152,6 +171,13 @@ class Predictor:
                 if self._attempt(lambda todo=todo: self._run(classify, todo), "batch_rows"):  # type: ignore[misc]
                     start += sum(len(batch) for batch in todo)
         return out, seen
+
+    def _kernel(self, sets: PixelSets) -> compiled.Kernel | None:
+        """The compiled form of mlp1 and pooling, where it's there and pays."""
+        if self._folded is None or not compiled.suits(sets.values, sets.valid):
+            return None
+        widths = [len(bias) for _, bias in self._folded.mlp1]
+        return compiled.kernel(sets.valid.size, widths)
 
     def _pixel_logits(
         self,

@@ -6,6 +6,7 @@ import torch
 from networks import card, network, pixel_sets
 
 from sits_engine.device import Device
+from sits_engine.models import compiled, inference, set_pooling
 from sits_engine.models.inference import Predictor
 from sits_engine.models.model_file import save_model
 
@@ -84,7 +85,11 @@ def test_dates_on_which_a_whole_batch_is_clouded_are_skipped_without_a_trace():
 @pytest.mark.parametrize("regions", [1, 3])
 @pytest.mark.parametrize("clear", [0.3, 2.0])
 @pytest.mark.parametrize("mask_dates", [True, False])
-def test_sets(regions, clear, mask_dates):
+@pytest.mark.parametrize("form", ["padded", "whole", "compiled"])
+def test_sets(regions, clear, mask_dates, form, monkeypatch):
+    monkeypatch.setattr(inference, "WHOLE_ROWS", 10**9 if form == "padded" else 0)
+    monkeypatch.setattr(set_pooling, "mostly_partial", lambda *_: False)
+    monkeypatch.setattr(compiled, "ROWS", 0 if form == "compiled" else 10**12)
     module, description = network(width="standard"), card(width="standard", mask_dates=mask_dates)
     sets = pixel_sets([1, 40, 3, 0, 12, 5, 1, 7], clear=clear, regions=regions)
     sets.valid[sets.offsets[2] : sets.offsets[3]] = False

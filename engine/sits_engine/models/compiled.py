@@ -1,0 +1,161 @@
+"""`set_pooling.cpp`, compiled where a C++ compiler is at hand and there is enough to do.
+
+GCC or Clang take a third of a second, once a process. The library is made for the processor at hand and
+kept nowhere, so it can't be run on another. It is tried on a few numbers first; where anything fails the
+plain operators do the work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess  # nosec B404
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Pool = Callable[..., tuple[Floats, Floats]]
+
+SOURCE = Path(__file__).with_name("set_pooling.cpp")
+#: Pixels times dates after which compiling pays.
+ROWS = 2**22
+OPTIONS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
+
+_lock = Lock()
+_rows = 0
+
+
+def compiler() -> str | None:
+    """Path of a C++ compiler, or None: the one that CXX names, else GCC or Clang."""
+    named = os.environ.get("CXX")
+    return shutil.which(named) if named else shutil.which("g++") or shutil.which("clang++")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The compiled function.
+
+    Attributes:
+        block: the widths of all layers must be multiples of this.
+        function: `sits_pool`.
+    """
+
+    block: int
+    function: Any
+
+    def pool(
+        self,
+        layers: Sequence[tuple[Floats, Floats]],
+        values: Floats,
+        valid: npt.NDArray[np.bool_],
+        bounds: Ints,
+        counts: Ints,
+    ) -> tuple[Floats, Floats]:
+        """Means and sums of squared differences from them, (G, F) each, for the pairs of `counts.nonzero()`.
+
+        Args:
+            layers: weight (b, a) and bias (b,) of each.
+            values: (P, T, C) float32; valid: (P, T).
+            bounds: (n, 2) first pixel of each set and the one behind its last.
+            counts: (n, T) valid pixels of each set and date.
+        """
+        weights = np.concatenate([part for w, b in layers for part in (w.T.ravel(), b)], dtype=np.float32)
+        widths = np.array([values.shape[2], *(len(b) for _, b in layers)], np.int64)
+        if not suits(values, valid):
+            raise ValueError("the compiled function takes contiguous float32 and bool arrays")
+        bounds = np.ascontiguousarray(bounds, np.int64)
+        counts = np.ascontiguousarray(counts, np.int64)
+        mean = np.empty((np.count_nonzero(counts), int(widths[-1])), np.float32)
+        spread = np.empty_like(mean)
+        sizes = (*counts.shape, len(layers))
+        given = [values, valid, bounds, counts, *sizes[:2], widths, sizes[2], weights, mean, spread]
+        self.function(*(a.ctypes.data if isinstance(a, np.ndarray) else a for a in given))
+        return mean, spread
+
+
+def suits(values: npt.NDArray[np.generic], valid: npt.NDArray[np.generic]) -> bool:
+    """True where the compiled function can read the arrays as they are."""
+    kinds = values.dtype == np.float32 and valid.dtype == np.bool_
+    return kinds and values.flags.c_contiguous and valid.flags.c_contiguous
+
+
+def kernel(rows: int, widths: Sequence[int]) -> Kernel | None:
+    """The compiled function, once enough rows were asked for; None before, and where there is none.
+
+    Args:
+        rows: pixels times dates that are about to be computed.
+        widths: of the layers.
+    """
+    global _rows
+    with _lock:
+        _rows += rows
+        found = load() if _rows >= ROWS else None
+    return found if found and not any(width % found.block for width in widths) else None
+
+
+@cache
+def load() -> Kernel | None:
+    """Compile, load and try the function."""
+    command = compiler()
+    if command is None:
+        return None
+    try:
+        # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
+        with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
+            library = Path(folder) / "set_pooling.so"
+            subprocess.run(  # nosec B603 - a list, no shell; the user's own compiler
+                [command, *OPTIONS, str(SOURCE), "-o", str(library)],
+                check=True,
+                capture_output=True,
+                timeout=60,
+                stdin=subprocess.DEVNULL,
+            )
+            loaded = ctypes.CDLL(str(library))
+        loaded.sits_pool.restype = None
+        loaded.sits_pool.argtypes = [
+            *[ctypes.c_void_p] * 4,
+            *[ctypes.c_int64] * 2,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            *[ctypes.c_void_p] * 3,
+        ]
+        made = Kernel(int(loaded.sits_block()), loaded.sits_pool)
+    except (OSError, subprocess.SubprocessError, AttributeError):
+        return None
+    return made if _right(made) else None
+
+
+def _right(made: Kernel) -> bool:
+    """True where the function gives the right numbers for two sets, one with a missing pixel."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(70, 2, 3)).astype(np.float32)
+    valid = np.ones((70, 2), np.bool_)
+    valid[1, 0] = False
+    bounds = np.array([[0, 3], [3, 70]])
+    counts = np.array([[2, 3], [67, 67]])
+    layers = [
+        (rng.normal(size=(made.block, a)).astype(np.float32), rng.normal(size=made.block).astype(np.float32))
+        for a in (3, made.block)
+    ]
+    mean, spread = made.pool(layers, values, valid, bounds, counts)
+    for pair, (i, t) in enumerate(np.ndindex(2, 2)):
+        start, end = bounds[i]
+        h = values[start:end, t][valid[start:end, t]]
+        for w, b in layers:
+            h = np.maximum(h @ w.T + b, 0)
+        expected = (h.mean(0), np.square(h - h.mean(0)).sum(0))
+        if not all(
+            np.allclose(a[pair], e, 1e-3, 1e-3) for a, e in zip((mean, spread), expected, strict=True)
+        ):
+            return False
+    return True

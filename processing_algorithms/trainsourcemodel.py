@@ -16,7 +16,7 @@ from .definitions import MODEL_FILTER, TABLE_FILTER, choice, described, file_inp
 from .documented import InMapping
 from .facts import FactsError, series_facts
 from .trainingoptions import training_options
-from .values import engine_values
+from .values import engine_values, files
 
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
 
@@ -170,7 +170,7 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
         ok, why = super().checkParameterValues(parameters, context)
         if not ok:
             return ok, why
-        series = self.parameterAsFileList(parameters, "SERIES", context)
+        series = files(self, parameters, "SERIES", context)
         tables = self.parameterAsString(parameters, "LABELLED_SERIES", context)
         if not tables and not (series and parameters.get("PARCELS")):
             return False, tr(

@@ -25,8 +25,13 @@ def _crs(algorithm, definition, parameters, context):
     return crs.authid() or crs.toWkt()
 
 
+def files(algorithm, parameters, name, context):
+    """Paths of a list of files; [] if none is given, for which QGIS 3.22 has a list of one empty text."""
+    return [path for path in algorithm.parameterAsFileList(parameters, name, context) if path]
+
+
 def _files(algorithm, definition, parameters, context):
-    return [path for path in algorithm.parameterAsFileList(parameters, definition.name(), context) if path]
+    return files(algorithm, parameters, definition.name(), context)
 
 
 def _text(algorithm, definition, parameters, context):

@@ -45,3 +45,30 @@ def test_interrupted_in_the_middle_of_writing(real, number):
     logs = sorted((Path(real.env["SITS_QGIS_HOME"]) / "logs").glob("*.log"))
     word = "Cancelled by the user" if number == signal.SIGINT else "is gone (end of its input)"
     assert word in logs[-1].read_text(encoding="utf-8")
+
+
+def labelled_series(path):
+    """A CSV of labelled series: two crops of 12 places each, four dates, three bands."""
+    lines = ["id,date,x,y,crop,B03,B04,B08"]
+    for place in range(24):
+        crop, green = (("maize", 0.3), ("wheat", 0.6))[place % 2]
+        for step, month in enumerate((4, 5, 6, 7)):
+            value = green + 0.01 * step + 0.002 * place
+            row = f"{place},2020-{month:02d}-15,{5 + 0.02 * place:.2f},51.0,{crop},0.05,0.08,{value:.3f}"
+            lines.append(row)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_model_from_labelled_series_alone(real):
+    """No time series and no parcels: QGIS 3.22 gives [''] for a list of files that is not given."""
+    table, model = labelled_series(real.folder / "séries.csv"), real.folder / "m.safetensors"
+    status, out, err = real.call(
+        *("--json", "run", "sits:trainsourcemodel", "--", f"LABELLED_SERIES={table}", "LABELS_FIELD=crop"),
+        *("EFFORT=quick", "MIN_PARCELS=2", "SPLIT=parcels", "STEPS_PER_EPOCH=1", "DEVICE=cpu"),
+        f"OUTPUT={model}",
+        timeout=300,
+    )
+    assert status == 0, err
+    assert json.loads(out)["results"]["N_CLASSES"] == 2
+    assert model.is_file()

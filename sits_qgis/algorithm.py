@@ -115,7 +115,7 @@ def declared_outputs(algorithm, result, fields):
             if path:
                 _check_exists(name, str(path))
                 found[name] = str(path)
-        elif key in result.scores:
+        elif result.scores.get(key) is not None:  # a score that could not be measured is no output
             found[name] = _score(definition, result.scores[key])
     return found
 

@@ -104,13 +104,17 @@ def test_a_list_or_dict_of_scores_becomes_text(qgis_app):
 
     class Declares:
         def outputDefinitions(self):
-            return [QgsProcessingOutputString("AREAS"), QgsProcessingOutputNumber("BROKEN")]
+            return [
+                QgsProcessingOutputString("AREAS"),
+                QgsProcessingOutputNumber("BROKEN"),
+                QgsProcessingOutputNumber("UNKNOWN"),
+            ]
 
         def parameterDefinition(self, name):
             return None
 
     found = declared_outputs(
-        Declares(), EngineResult({}, {"areas": {"Blé": 3}, "broken": "n/a", "more": 1}), {}
+        Declares(), EngineResult({}, {"areas": {"Blé": 3}, "broken": "n/a", "unknown": None, "more": 1}), {}
     )
     assert json.loads(found["AREAS"]) == {"Blé": 3}
     assert found["BROKEN"] is None

@@ -68,5 +68,5 @@ def reliability(
         mean_confidence = np.bincount(place, confidence, bins) / counts
         accuracy = np.bincount(place, right, bins) / counts
     gap = np.abs(np.nan_to_num(mean_confidence - accuracy))
-    error = float((counts * gap).sum() / max(1, len(labels)))
+    error = float((counts * gap).sum() / len(labels)) if len(labels) else float("nan")
     return Reliability(edges, counts.astype(np.int64), mean_confidence, accuracy, error)

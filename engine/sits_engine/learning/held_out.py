@@ -16,17 +16,42 @@ from sits_engine.samples.pixel_sets import PixelSets
 #: More date positions than this (series of many years) are put into bins of `BIN_DAYS` days.
 MOST_POSITIONS = 120
 BIN_DAYS = 8
+#: Scores of fewer samples, or of samples of fewer classes, mean nothing: one parcel would give F1 = 1.
+FEWEST_SAMPLES = 5
+FEWEST_CLASSES = 2
 
 
 @dataclass
 class HeldOut:
-    """Scores on the test side, and the calibration found on the validation side."""
+    """Scores on the test side, and the calibration found on the validation side.
+
+    Attributes:
+        confusion: counts, however few they are.
+        enough: whether the test side holds enough for scores; they are NaN otherwise.
+    """
 
     confusion: npt.NDArray[np.int64]
     scores: dict[str, float]
     temperature: float
     before: Reliability
     after: Reliability
+    enough: bool = True
+
+
+def enough(labels: npt.NDArray[np.int64]) -> bool:
+    """Whether samples with these classes say anything about a model."""
+    return len(labels) >= FEWEST_SAMPLES and len(np.unique(labels)) >= FEWEST_CLASSES
+
+
+def too_few(labels: npt.NDArray[np.int64], *, blocks: bool, unit: str = "parcels") -> str:
+    """What to say where there aren't enough."""
+    n, k = len(labels), len(np.unique(labels))
+    held = f"{n} {unit if n != 1 else unit.removesuffix('s')} of {k} class{'es' if k != 1 else ''}"
+    way = f"Label more {unit}" + (", or choose SPLIT = parcels." if blocks else ".")
+    return (
+        f"The test side holds {held}; at least {FEWEST_SAMPLES} of {FEWEST_CLASSES} classes are needed, "
+        f"so no accuracy is given. {way}"
+    )
 
 
 def assess(
@@ -42,15 +67,16 @@ def assess(
 
     Returns:
         Scores: macro_f1, weighted_f1, accuracy, kappa, test_calibration_error (test side);
-        calibration_error_before, calibration_error (validation side). Test scores are NaN without
-        test samples.
+        calibration_error_before, calibration_error (validation side). NaN where a side doesn't hold
+        `enough`; the temperature is 1 then, since a few right answers would ask for blind confidence.
     """
+    nothing = np.zeros((0, n_classes), np.float32), np.zeros(0, np.int64)
+    sufficient = enough(test[1])
+    confusion = scoring.confusion_of(test[1], test[0].argmax(axis=1) if len(test[1]) else test[1], n_classes)
+    validation = validation if enough(validation[1]) else nothing
     temperature = fit_temperature(*validation)
-    probabilities, labels = test
-    calibrated = with_temperature(probabilities, temperature)
-    after = reliability(calibrated, labels)
-    found = probabilities.argmax(axis=1) if len(labels) else labels
-    confusion = scoring.confusion_of(labels, found, n_classes)
+    probabilities, labels = test if sufficient else nothing
+    after = reliability(with_temperature(probabilities, temperature), labels)
     scores = {
         "macro_f1": scoring.macro_f1(confusion),
         "weighted_f1": scoring.weighted_f1(confusion),
@@ -60,12 +86,15 @@ def assess(
         "calibration_error_before": reliability(*validation).error,
         "calibration_error": reliability(with_temperature(validation[0], temperature), validation[1]).error,
     }
+    if not sufficient:
+        scores |= dict.fromkeys(("macro_f1", "weighted_f1", "accuracy", "kappa"), float("nan"))
     return HeldOut(
         confusion=confusion,
         scores=scores,
         temperature=temperature,
         before=reliability(probabilities, labels),
         after=after,
+        enough=sufficient,
     )
 
 
@@ -75,15 +104,16 @@ def class_rows(
     classes: list[ClassInfo],
     confusion: npt.NDArray[np.int64],
 ) -> list[ClassRow]:
-    """The class table: counts on each side, and scores on the test side."""
+    """The class table: counts on each side, and scores on the test side where it holds `enough`."""
     right = np.diag(confusion).astype(np.float64)
     support, claimed = confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = right / np.maximum(claimed, 1), right / np.maximum(support, 1)
     f1 = scoring.class_f1(confusion)
     pixels = np.bincount(sets.labels, sets.n_pixels, len(classes)).astype(int)
+    sufficient = enough(np.repeat(np.arange(len(classes)), support))
     rows = []
     for k, info in enumerate(classes):
-        there = support[k] > 0
+        there = sufficient and support[k] > 0
         rows.append(
             ClassRow(
                 name=info.name,

@@ -18,8 +18,8 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning.effort import Effort, Settings, settle
-from sits_engine.learning.held_out import assess, class_profiles, class_rows
-from sits_engine.learning.summary import SPLITS, TrainingReportData
+from sits_engine.learning.held_out import assess, class_profiles, class_rows, too_few
+from sits_engine.learning.summary import SPLITS, TrainingReportData, unit_of
 from sits_engine.learning.supervised import FitOptions, FitResult, fit, normalisation
 from sits_engine.learning.transforms import Sampling
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
@@ -97,20 +97,21 @@ def train(
         kind=options.split,
         block_size=options.block_size,
         seed=options.seed,
+        unit=unit_of(options.provenance),
     )
     sets.blocks = split.blocks
     for note in [*notes, *split.notes]:
         ctx.warn(note)
     parts = [sets.subset(split.side == s) for s in range(3)]
     ctx.info(
-        f"{len(sets)} parcels of {len(classes)} classes: "
+        f"{len(sets)} {unit_of(options.provenance)} of {len(classes)} classes: "
         + ", ".join(f"{len(part)} {name}" for part, name in zip(parts, SPLITS, strict=True))
         + (f"; spatial blocks of {split.block_size:g} m." if split.block_size else "; split at random.")
     )
     missing = [c for c, n in zip(sets.classes, parts[0].counts, strict=True) if n == 0]
     if missing:
         raise InputError(
-            f"No training parcel of {', '.join(missing)}: all lie in blocks for validation or test.",
+            f"No training {unit_of(options.provenance)[:-1]} of {', '.join(missing)}: all lie in blocks for validation or test.",
             "Choose a smaller BLOCK_SIZE, SPLIT = parcels, or a larger MIN_PARCELS.",
         )
     progress = ctx.part(start, start + 0.9 * (end - start), f"Training on {device.label}")
@@ -129,9 +130,10 @@ def train(
         season_year=options.season_year,
         report=_report(sets, parts[0], classes, split, fitted, options, network.settings),
     )
-    _score(
-        result, sets, split, options, device, ctx.part(end - 0.1 * (end - start), end, "Testing the model")
-    )
+    progress = ctx.part(end - 0.1 * (end - start), end, "Testing the model")
+    if not _score(result, sets, split, options, device, progress):
+        tested = sets.labels[split.side == 2]
+        ctx.warn(too_few(tested, blocks=split.kind == "blocks", unit=unit_of(options.provenance)))
     result.report.notes[:0] = notes
     result.report.warnings[:0] = [*ctx.warnings]
     return result
@@ -237,8 +239,8 @@ def _score(
     options: RunOptions,
     device: Device,
     progress: Callable[[float], None],
-) -> None:
-    """Fill in what is measured on the validation and test sides."""
+) -> bool:
+    """Fill in what is measured on the validation and test sides; False if the test side holds too little."""
     report = result.report
     # the very class that maps with the model; temperature 1 gives what calibration starts from
     predictor = Predictor(result.module, card_of(result, options), device)
@@ -253,6 +255,7 @@ def _score(
     report.confusion, report.scores, report.temperature = found.confusion, found.scores, found.temperature
     report.reliability_before, report.reliability_after = found.before, found.after
     report.classes = class_rows(sets, split.side, result.classes, found.confusion)
+    return found.enough
 
 
 def _report(

@@ -11,6 +11,11 @@ import numpy.typing as npt
 SPLITS = ("train", "validation", "test")
 
 
+def unit_of(provenance: dict[str, Any]) -> str:
+    """What the sets of a run are called: 'parcels', or 'samples' where labelled series are among them."""
+    return "samples" if provenance.get("labelled_series") else "parcels"
+
+
 @dataclass
 class ClassRow:
     """One class: how much of it there was, and how well it was found on the test blocks.
@@ -54,7 +59,8 @@ class Reliability:
         edges: (bins + 1,) confidence limits, 0 to 1.
         counts: (bins,) samples in each bin.
         confidence, accuracy: (bins,) means; NaN in empty bins.
-        error: expected calibration error, sum over bins of share * |accuracy - confidence|.
+        error: expected calibration error, sum over bins of share * |accuracy - confidence|; NaN without
+            samples.
     """
 
     edges: npt.NDArray[np.float64]
@@ -70,7 +76,7 @@ class Reliability:
             "counts": self.counts.tolist(),
             "confidence": [None if np.isnan(v) else round(float(v), 6) for v in self.confidence],
             "accuracy": [None if np.isnan(v) else round(float(v), 6) for v in self.accuracy],
-            "error": round(self.error, 6),
+            "error": None if np.isnan(self.error) else round(self.error, 6),
         }
 
 
@@ -121,7 +127,7 @@ class TrainingReportData:
         epochs: training curve.
         best_epoch: the epoch whose weights were kept.
         confusion: (K, K) counts on the test blocks, rows = reference, columns = predicted.
-        scores: macro_f1, weighted_f1, accuracy, kappa on the test blocks; calibration_error and
+        scores: NaN where too few samples were there to measure it: macro_f1, weighted_f1, accuracy, kappa on the test blocks; calibration_error and
             calibration_error_before on the validation blocks, `test_calibration_error` on the test blocks.
         temperature: probabilities are softmax(logits / temperature).
         reliability_before, reliability_after: on the test blocks, without and with the temperature.
@@ -159,7 +165,7 @@ class TrainingReportData:
         """JSON-serialisable numbers of the report."""
         return {
             "title": self.title,
-            "scores": {name: round(value, 6) for name, value in self.scores.items()},
+            "scores": {n: None if np.isnan(v) else round(v, 6) for n, v in self.scores.items()},
             "temperature": self.temperature,
             "classes": [vars(row) for row in self.classes],
             "confusion": {"rows": "reference", "columns": "predicted", "counts": self.confusion.tolist()},

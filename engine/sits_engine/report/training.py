@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData
+from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData, unit_of
 from sits_engine.report import words
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import bars, confusion, curves, maps, profiles
@@ -24,11 +24,11 @@ def write_training_report(path: Path, data: TrainingReportData) -> Path:
 def training_page(data: TrainingReportData) -> Page:
     """The page: sentences, accuracy, calibration, classes, split, curves, provenance."""
     tested = int(data.confusion.sum())
-    scores = data.scores
+    scores, unit = data.scores, unit_of(data.provenance)
     parcels = {name: int((data.split == i).sum()) for i, name in enumerate(SPLITS)}
     tiles = [
         Tile(words.score(scores.get("macro_f1")), "macro-F1", "mean over the classes, each counts alike"),
-        Tile(words.percent(scores.get("accuracy"), 1), "accuracy", f"of {words.count(tested)} test parcels"),
+        Tile(words.percent(scores.get("accuracy"), 1), "accuracy", f"of {words.count(tested)} test {unit}"),
         Tile(words.score(scores.get("kappa")), "kappa", "agreement beyond chance"),
         Tile(
             words.percent(scores.get("calibration_error"), 1),
@@ -42,14 +42,16 @@ def training_page(data: TrainingReportData) -> Page:
     return Page(
         kind="Training report",
         title=data.title,
-        subtitle=f"{words.count(sum(parcels.values()))} parcels, {len(data.classes)} classes",
+        subtitle=f"{words.count(sum(parcels.values()))} {unit}, {len(data.classes)} classes",
         sentences=sentences(data),
         tiles=tiles,
         sections=[section for section in sections if section is not None],
         provenance={
             "Inputs": words.facts(data.provenance),
             "Parameters": words.facts(data.parameters),
-            "Parcels left out or repaired": {str(i): note for i, note in enumerate(data.notes, start=1)},
+            f"{unit.capitalize()} left out or repaired": {
+                str(i): note for i, note in enumerate(data.notes, start=1)
+            },
         },
         warnings=data.warnings,
     )
@@ -59,25 +61,32 @@ def sentences(data: TrainingReportData) -> list[str]:
     """Three to five sentences: how often it is right, where it fails, what limits the figure."""
     tested = int(data.confusion.sum())
     names = [row.name for row in data.classes]
+    unit = unit_of(data.provenance)
     out = []
     where = (
         "in parts of the region that training never saw"
         if data.split_kind == "blocks"
         else "that training never saw, often beside fields that it did see"
     )
-    if tested:
+    known = [row for row in data.classes if row.f1 is not None]
+    if tested and known:
         right = int(np.trace(data.confusion))
         low, high = words.wilson(right, tested)
         out.append(
-            f"On {words.count(tested)} parcels {where}, the model named the right class for "
-            f"{words.of_hundred(right / tested)}. With so many parcels, chance alone lets that figure lie "
+            f"On {words.count(tested)} {unit} {where}, the model named the right class for "
+            f"{words.of_hundred(right / tested)}. With so many {unit}, chance alone lets that figure lie "
             f"anywhere between {100 * low:.0f} and {100 * high:.0f}."
+        )
+    elif tested:
+        out.append(
+            f"Only {words.count(tested)} {unit if tested > 1 else unit[:-1]} could be held out for a test: too "
+            f"few to say how accurate this model is. Label more {unit}"
+            + (", or split by parcels." if data.split_kind == "blocks" else ".")
         )
     else:
         out.append(
-            "No parcels were left for a test, so nothing can be said about the accuracy of this model."
+            f"No {unit} were left for a test, so nothing can be said about the accuracy of this model."
         )
-    known = [row for row in data.classes if row.f1 is not None]
     if known:
         best = max(known, key=_f1)
         worst = min(known, key=_f1)
@@ -91,19 +100,21 @@ def sentences(data: TrainingReportData) -> list[str]:
     if off is not None and np.isfinite(off):
         out.append(
             "The confidence that it gives with each answer differs from the share that is right by "
-            f"{100 * off:.1f} percentage points on average on the test parcels."
+            f"{100 * off:.1f} percentage points on average on the test {unit}."
         )
     rare = [row.name for row in data.classes if 0 < row.parcels.get("test", 0) < 10]
     untested = [row.name for row in data.classes if row.parcels.get("test", 0) == 0]
-    if rare:
-        out.append(f"Fewer than ten test parcels stand behind the figures of {words.listing(rare)}.")
+    if rare and known:
+        out.append(f"Fewer than ten test {unit} stand behind the figures of {words.listing(rare)}.")
     if untested:
-        out.append(f"No test parcels were there for {words.listing(untested)}.")
+        out.append(f"No test {unit} were there for {words.listing(untested)}.")
+    if not known:
+        return out
     out.append(
         "These figures hold for this region and season and for the classes listed; elsewhere, or in another "
         "year, expect less until it has been measured there."
         if data.split_kind == "blocks"
-        else "The test parcels were drawn at random and may lie beside training parcels, so expect less on "
+        else f"The test {unit} were drawn at random and may lie beside training {unit}, so expect less on "
         "land farther away."
     )
     return out
@@ -137,7 +148,7 @@ def _accuracy(data: TrainingReportData) -> Section:
         for row in data.classes
     ]
     items: list[Figure | Table] = []
-    if data.confusion.sum():
+    if data.confusion.sum() and any(row.f1 is not None for row in data.classes):
         items.append(
             Figure(
                 confusion.confusion_matrix(

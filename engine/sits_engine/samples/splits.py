@@ -14,6 +14,10 @@ SHARES = (0.65, 0.15, 0.20)
 #: Blocks wanted when the block size is chosen automatically.
 WANTED_BLOCKS = 60
 METRES_PER_DEGREE = 111_320.0
+#: Decimals of a degree (1 m) to which two sets lie at the same place, whatever grid they were read on.
+SAME_PLACE = 5
+#: Up to so many groups a split whose test side has a single class is searched for a better one.
+FEW_GROUPS = 60
 #: Sizes tried: from a third of the extent downwards, each so many times smaller than the one before.
 SIZES, SIZE_RATIO = 26, 1.3
 #: Tries with different orders; the one closest to the wanted shares wins.
@@ -47,12 +51,13 @@ def split_sets(
     kind: str = "blocks",
     block_size: float | None = None,
     seed: int = 0,
+    unit: str = "parcels",
 ) -> Split:
     """Split sets so that each side gets its share of each class, as far as blocks allow.
 
-    Sets without place, and all of them where a split by parcels is asked for, are blocks of their own.
-    A block is a place on the ground, whatever series a set comes from: the same field in two seasons never
-    is in training and test.
+    Sets without place are blocks of their own; so are, where a split by parcels is asked for, all sets of
+    one place. A block is a place on the ground, whatever series a set comes from: the same field in two
+    seasons never is in training and test.
 
     Args:
         labels: (N,) class, none unknown.
@@ -61,9 +66,10 @@ def split_sets(
         kind: 'blocks' or 'parcels'.
         block_size: metres; None chooses one.
         seed: same seed, same split.
+        unit: what the sets are called in messages.
 
     Raises:
-        InputError: fewer than three blocks.
+        InputError: fewer than three blocks, or fewer than three sets.
     """
     n = len(labels)
     placed = np.isfinite(xy).all(axis=1)
@@ -81,12 +87,22 @@ def split_sets(
     groups = blocks.copy()
     single = groups < 0
     groups[single] = np.arange(int(single.sum())) + blocks.max(initial=-1) + 1
+    if kind == "parcels" and n >= 3:
+        places = same_place(xy)
+        if len(np.unique(places)) >= 3:
+            groups = places
+        else:
+            notes.append(
+                f"The {unit} lie at fewer than three places: {unit} of one place may be in training and test."
+            )
     _, groups = np.unique(groups, return_inverse=True)
     if groups.max(initial=-1) < 2:
         raise InputError(
-            f"The {n} parcels lie in {groups.max(initial=-1) + 1} spatial blocks of {size:.0f} m; training, "
-            "validation and test need at least three.",
-            "Choose a smaller BLOCK_SIZE, or SPLIT = parcels.",
+            f"The {n} {unit} lie in {groups.max(initial=-1) + 1} spatial blocks of {size:.0f} m; training, "
+            "validation and test need at least three."
+            if size
+            else f"There are {n} {unit}; training, validation and test need at least three.",
+            "Choose a smaller BLOCK_SIZE, or SPLIT = parcels." if size else f"Give more {unit}.",
         )
     counts = np.zeros((groups.max() + 1, len(classes)), dtype=np.int64)
     np.add.at(counts, (groups, labels), 1)
@@ -95,8 +111,22 @@ def split_sets(
         lacking = [c for k, c in enumerate(classes) if not (labels[side == s] == k).any()]
         if lacking:
             advice = " Their scores can't be computed." if s == 2 else ""
-            notes.append(f"The {name} side has no parcel of {', '.join(lacking)}: too few blocks.{advice}")
+            few = "blocks" if kind == "blocks" else unit
+            one = unit.removesuffix("s")
+            notes.append(f"The {name} side has no {one} of {', '.join(lacking)}: too few {few}.{advice}")
     return Split(side, blocks, kind, size, notes)
+
+
+def same_place(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """(N,) number of the first set at the same place; its own number for a set without place."""
+    out = np.arange(len(xy), dtype=np.int64)
+    placed = np.flatnonzero(np.isfinite(xy).all(axis=1))
+    if len(placed):
+        _, first, inverse = np.unique(
+            np.round(xy[placed], SAME_PLACE), axis=0, return_index=True, return_inverse=True
+        )
+        out[placed] = placed[first[inverse.reshape(-1)]]
+    return out
 
 
 def assign_groups(counts: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
@@ -120,7 +150,38 @@ def assign_groups(counts: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.in
         cost = _cost(counts, side)
         if cost < best_cost:
             best, best_cost = side, cost
+    if len(counts) <= FEW_GROUPS and _tested(counts, best) < min(2, int(counts.any(axis=0).sum())):
+        best = _exchanged(counts, best, best_cost)
     return best
+
+
+def _tested(counts: npt.NDArray[np.int64], side: npt.NDArray[np.int64]) -> int:
+    """Classes on the test side."""
+    return int(counts[side == 2].any(axis=0).sum())
+
+
+def _exchanged(
+    counts: npt.NDArray[np.int64], side: npt.NDArray[np.int64], cost: float
+) -> npt.NDArray[np.int64]:
+    """Move or swap groups as long as that helps: for tiny data, where no order gives two tested classes."""
+    while True:
+        moves = [((g, s),) for g in range(len(side)) for s in range(3) if s != side[g]]
+        swaps = [
+            ((g, int(side[h])), (h, int(side[g])))
+            for g in range(len(side))
+            for h in range(g)
+            if side[g] != side[h]
+        ]
+        found, found_cost = side, cost
+        for change in [*moves, *swaps]:
+            tried = side.copy()
+            for group, target in change:
+                tried[group] = target
+            if (new := _cost(counts, tried)) < found_cost - 1e-12:
+                found, found_cost = tried, new
+        if found is side:
+            return side
+        side, cost = found, found_cost
 
 
 def _greedy(counts: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -154,7 +215,10 @@ def _cost(counts: npt.NDArray[np.int64], side: npt.NDArray[np.int64]) -> float:
     present = total > 0
     deviation = np.abs(got[:, present] / total[present] - np.array(SHARES)[:, None]).mean()
     # a class must be trained first of all; without validation or test it can at least be mapped
-    lacking = (got[:, present] == 0).sum(axis=1) @ np.array([100.0, 10.0, 10.0])
+    lacking = float((got[:, present] == 0).sum(axis=1) @ np.array([100.0, 10.0, 10.0]))
+    # one class alone can't be mistaken for another: its scores would mean nothing
+    if _tested(counts, side) < min(2, int(present.sum())):
+        lacking += 50.0
     return float(deviation + lacking)
 
 

@@ -124,6 +124,24 @@ def test_from_parcels_to_model_report_and_numbers(region, tmp_path) -> None:
     assert "blé dur" in (tmp_path / "d.html").read_text()
 
 
+def test_tiny_data_give_a_model_and_no_figures(region, tmp_path) -> None:
+    few = tmp_path / "few.gpkg"
+    region[2].iloc[[0, 1, 30, 31, 60, 61, 90, 91]].to_file(few)
+    report = tmp_path / "r.html"
+    result = run(region, tmp_path, parcels=[str(few)], min_parcels=2, report=str(report))
+    assert result.scores["n_parcels"] == 8
+    for name in ("macro_f1", "weighted_f1", "accuracy", "kappa", "calibration_error"):
+        assert result.scores[name] is None
+    assert any("no accuracy is given. Label more parcels" in text for text in result.warnings)
+    card = load_model(tmp_path / "modèle.safetensors")[1]
+    assert set(card.scores) == {"per_class_f1"}
+    assert not any(card.scores["per_class_f1"].values())
+    assert card.temperature == 1.0
+    numbers = json.loads(numbers_beside(report).read_text("utf-8"))
+    assert not any(numbers["scores"].values())
+    assert "could be held out for a test: too few" in report.read_text()
+
+
 def test_same_seed_on_the_cpu_gives_the_same_model(region, tmp_path) -> None:
     tensors = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):

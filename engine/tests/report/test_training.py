@@ -52,6 +52,29 @@ def test_few_or_no_test_parcels_are_said():
     assert "No test parcels were there for wheat" in words
 
 
+def test_one_test_parcel_gives_no_figures(tmp_path, check_page):
+    one = np.zeros((3, 3), dtype=int)
+    one[1, 1] = 1
+    nothing = examples.reliability(float("nan"))
+    nothing.counts[:] = 0
+    data = examples.training(confusion=one, scores={"macro_f1": float("nan")}, reliability_after=nothing)
+    for row in data.classes:
+        row.precision = row.recall = row.f1 = None
+    beside = write_training_report(tmp_path / "r.html", data)
+    text = check_page(tmp_path / "r.html")
+    assert "Only 1 parcel could be held out for a test" in text
+    assert "or split by parcels" in text
+    assert "100 of 100" not in text
+    assert "Confusion matrix" not in text
+    assert json.loads(beside.read_text(encoding="utf-8"))["scores"] == {"macro_f1": None}
+
+
+def test_labelled_series_are_called_samples():
+    words = " ".join(sentences(examples.training(provenance={"labelled_series": "sinop.csv"})))
+    assert "On 100 samples" in words
+    assert "parcels" not in words
+
+
 def test_nothing_to_test_with_is_no_crash(tmp_path, check_page):
     path = tmp_path / "r.html"
     none = np.zeros((3, 3), dtype=int)

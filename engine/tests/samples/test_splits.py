@@ -57,6 +57,34 @@ def test_a_field_in_two_seasons_is_on_one_side() -> None:
     np.testing.assert_array_equal(split.side[:300], split.side[300:])
 
 
+@pytest.mark.parametrize("kind", ["blocks", "parcels"])
+def test_seasons_of_one_field_count_as_one_place(kind) -> None:
+    labels, xy = landscape(150, rare=0)
+    # read on another grid, the centre moves by less than a millimetre
+    split = split_sets(np.tile(labels, 3), np.vstack([xy, xy + 1e-9, xy]), CLASSES[:3], kind=kind, seed=3)
+    for season in (1, 2):
+        there = split.side[150 * season : 150 * (season + 1)]
+        assert (there != split.side[:150]).mean() < 0.01
+    assert (np.bincount(split.side, minlength=3) > 0).all()
+
+
+def test_samples_of_one_place_are_split_all_the_same_and_that_is_said() -> None:
+    labels = np.repeat([0, 1], 10)
+    split = split_sets(labels, np.zeros((20, 2)), CLASSES[:2], kind="parcels", unit="samples")
+    assert (np.bincount(split.side, minlength=3) > 0).all()
+    assert "samples of one place may be in training and test" in split.notes[0]
+    with pytest.raises(InputError, match="There are 2 samples"):
+        split_sets(labels[:2], np.full((2, 2), np.nan), CLASSES[:2], unit="samples")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tiny_data_are_tested_on_two_classes(seed) -> None:
+    counts = np.array([[6, 0], [5, 0], [4, 0], [0, 3], [0, 2]])  # two groups of the second class
+    side = assign_groups(counts, seed)
+    got = np.stack([counts[side == s].sum(axis=0) for s in range(3)])
+    assert (got[[0, 2]] > 0).all()
+
+
 def test_far_regions_have_blocks_of_their_own() -> None:
     labels, xy = landscape(300)
     split = split_sets(np.tile(labels, 2), np.vstack([xy, np.add(xy, (4, 3))]), CLASSES, seed=2)

@@ -1,10 +1,12 @@
 """Run one job of the engine as a child process and wait for it, so that it can always be stopped."""
 
+import contextlib
 import json
 import re
 import shutil
 import signal
 import subprocess  # nosec B404
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QThread
 
 from . import about, child, network
 from .i18n import tr
-from .messages import PROTOCOL, Reporter
+from .messages import PROTOCOL, Reporter, parse
 from .streams import Lines, Sender
 
 #: Seconds between two looks at the cancel button.
@@ -66,16 +68,23 @@ class _Run:
         self.sender = Sender(process)
         self.lines = Lines(process)
         self.pid = process.pid
+        #: Name of the signal that asked QGIS to end, or ''.
+        self.stopped_by = ""
 
     def wait(self, job):
         self.sender.send(json.dumps({"job": job, "params": self.params}, ensure_ascii=False, default=str))
-        try:
-            self._follow()
-        finally:
-            # Whatever happened above, an exception of Python included: no process outlives the run.
-            child.kill_group(self.process)
-            self._close()
+        with ending_signals(self._end):
+            try:
+                self._follow()
+            finally:
+                # Whatever happened above, an exception of Python included: no process outlives the run.
+                child.kill_group(self.process)
+                self._close()
         return self._outcome()
+
+    def _end(self, number, frame=None):
+        """Handler of a signal that asks QGIS to end: the poll loop notices it."""
+        self.stopped_by = signal.Signals(number).name
 
     def _follow(self):
         """Pass on messages until the engine has ended; notice cancellation, silence and a late end."""
@@ -86,11 +95,9 @@ class _Run:
             self._drain()
             serve_events()
             now = time.monotonic()
-            if self.feedback.isCanceled():
+            if self.stopped_by or self.feedback.isCanceled():
                 self._stop()
-                raise QgsProcessingException(
-                    tr("Cancelled. Nothing half-written was kept; run it again when you like.")
-                )
+                raise QgsProcessingException(self._stopped())
             if self.reporter.hello is None and now - started > self.hello_within:
                 raise QgsProcessingException(self._silent())
             self._check_protocol()
@@ -139,9 +146,31 @@ class _Run:
                 if self.process.poll() is not None:
                     break
                 # Keeps reading: an engine that blocks on a full pipe can't notice the request.
-                self.lines.get(0.02)
+                self._last_words(0.02)
             if self.process.poll() is not None:
                 break
+        # What an engine said that is gone may still be on its way; one that is not gets no more time.
+        until = time.monotonic() + (0.1 if self.process.poll() is not None else 0.0)
+        while time.monotonic() < until and self._last_words(0.01):
+            pass
+
+    def _last_words(self, timeout):
+        """Take a line of an engine that was asked to stop; only its last message matters."""
+        item = self.lines.get(timeout)
+        if item is not None and item[0] == "out":
+            message = parse(item[1])
+            if message is not None and message["type"] == "error":
+                self.reporter.line(*item)
+        return item is not None or not self.lines.finished
+
+    def _stopped(self):
+        """Who stopped the run, and what is left of it: the engine knows, where it could still say so."""
+        head = (
+            tr("Stopped by {signal}.").format(signal=self.stopped_by) if self.stopped_by else tr("Cancelled.")
+        )
+        error = self.reporter.error or {}
+        advice = error.get("advice") if error.get("code") == "CANCELLED" else None
+        return f"{head} " + (advice or tr("Nothing half-written was kept; run it again when you like."))
 
     def _close(self):
         self.sender.close()
@@ -242,6 +271,26 @@ def signal_text(status):
         "choose the device 'cpu', or run 'Set up engine' with the option to repair it."
     )
     return text.format(name=name)
+
+
+@contextlib.contextmanager
+def ending_signals(handler):
+    """While the block runs, SIGTERM and SIGHUP call `handler` in place of ending QGIS without a word.
+
+    Only where the run is on the main thread (qgis_process), and only for a signal that nobody else handles:
+    `nohup` has SIGHUP ignored, and so it stays.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def serve_events():

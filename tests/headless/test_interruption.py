@@ -33,12 +33,28 @@ def test_ctrl_c_cancels_within_two_seconds(headless, behave):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
-def test_the_engine_ends_with_qgis(headless, number):
+@pytest.mark.parametrize("behave", ["hang", "ignore"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_answered_with_a_sentence(headless, number, behave):
+    headless.orders(behave=behave)
+    folder = headless.folder / "out"
+    folder.mkdir()
+    process = headless.start(*DEMO, f"OUTPUT_FOLDER={folder}")
+    pids = engine_pids(headless)
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert gone_within(pids, 2.2)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert f"Stopped by {number.name}. Nothing half-written was kept" in err
+    assert list(folder.iterdir()) == []
+
+
+def test_the_engine_ends_with_qgis(headless):
     headless.orders(behave="hang")
     process = headless.start(*DEMO, f"OUTPUT_FOLDER={headless.folder / 'out'}")
     pids = engine_pids(headless)
-    process.send_signal(number)
+    process.send_signal(signal.SIGKILL)
     process.communicate(timeout=10)
     assert process.returncode != 0
     assert gone_within(pids, 2.0)

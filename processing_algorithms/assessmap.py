@@ -30,7 +30,7 @@ class AssessMap(InAccuracy, EngineAlgorithm):
 
     def shortDescription(self):
         """One line for tooltips and `qgis_process help`."""
-        return tr("Confusion matrix, accuracies and class areas with 95 % confidence intervals, as a report.")
+        return tr("Confusion matrix, accuracies and class areas (with 95 % intervals from random points).")
 
     def tags(self):
         """Words that find it in the Toolbox."""
@@ -50,7 +50,7 @@ class AssessMap(InAccuracy, EngineAlgorithm):
                     "REFERENCE", tr("Reference parcels or points"), REFERENCES, None, True
                 ),
                 tr(
-                    "Known crops that were not used for training; points of 'Create validation sample' "
+                    "Known crops that were not used for training. Only points of 'Create validation sample' "
                     "give area-adjusted figures. Selection and filter are respected."
                 ),
             ),
@@ -95,7 +95,10 @@ class AssessMap(InAccuracy, EngineAlgorithm):
             ("MACRO_F1", tr("Macro-F1")),
             ("WEIGHTED_F1", tr("Weighted F1")),
             ("KAPPA", tr("Kappa")),
-            ("ADJUSTED_OVERALL_ACCURACY", tr("Overall accuracy, adjusted for area")),
+            (
+                "ADJUSTED_OVERALL_ACCURACY",
+                tr("Overall accuracy, adjusted for area (random points or a raster only)"),
+            ),
             ("N", tr("Compared pixels or points")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))

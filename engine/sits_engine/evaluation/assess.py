@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import shapely
 
 from sits_engine.errors import InputError
 from sits_engine.evaluation import design as designs
-from sits_engine.evaluation.labels import match_labels
+from sits_engine.evaluation.labels import likely_misspelt, match_labels
 from sits_engine.evaluation.metrics import Matrix, Scores, confusion_of, scores_of
 from sits_engine.evaluation.reference import (
     Compared,
@@ -33,6 +33,11 @@ NOT_RANDOM = (
     "The reference was not drawn at random for this map, so these figures describe the reference places; "
     "they stand for the whole map only as far as those places do."
 )
+NOT_ADJUSTED = (
+    "The reference is no random sample of this map, so neither an accuracy of the whole map nor true areas "
+    "with intervals can be derived from it; the areas are those counted on the map, mistakes included. For "
+    "both, draw points with 'Create validation sample', find out what grows there, and assess with them."
+)
 Tick = Callable[[float, str], None]
 
 
@@ -44,6 +49,8 @@ class _Parts:
     compared: Compared
     unmatched: dict[str, int]
     notes: list[str]
+    hectares: npt.NDArray[np.float64]
+    others: list[str] = field(default_factory=list)
     adjusted: AdjustedAccuracy | None = None
     parcel_matrix: Matrix | None = None
     xy: npt.NDArray[np.float64] | None = None
@@ -73,8 +80,13 @@ def assess_vector(
     matched = match_labels(
         labelled.frame["code"].to_numpy(), the_map.classes, table, f"{labelled.name}, field '{field}'"
     )
-    keep = matched.index >= 0
-    frame, labels = labelled.frame[keep], matched.index[keep]
+    if design is not None and (shapely.get_dimensions(labelled.frame.geometry.to_numpy()) == 2).any():
+        design = None  # polygons around the points: no longer what was drawn
+    # Any other reference leaves out what the map doesn't have: nobody chose those places for this map.
+    others = matched.others if design is not None else []
+    labels = matched.extended if design is not None else matched.index
+    keep = labels >= 0
+    frame, labels = labelled.frame[keep], labels[keep]
     shapes = frame.geometry.to_numpy()
     polygons = shapely.get_dimensions(shapes) == 2
     tick(0.05, "Counting the map's areas")
@@ -95,18 +107,13 @@ def assess_vector(
         points = shapely.centroid(points)  # a multi-point of one point is a point
         mapped = values_at(the_map, points, comparing)
         known = mapped >= 0
-        compared = Compared(confusion_of(mapped, labels, k), int((~known).sum()), np.zeros((0, k), np.int64))
-        parts = _Parts("parcels (one pixel each)" if polygons.any() else "points", compared, {}, [])
-        ids = frame["id"].to_numpy()
-        _adjust_points(
-            the_map,
-            parts,
-            None if polygons.any() else design,
-            ids[known],
-            mapped[known],
-            labels[known],
-            hectares,
-        )
+        matrix = confusion_of(mapped, labels, k, len(others))
+        compared = Compared(matrix, int((~known).sum()), np.zeros((0, k), np.int64))
+        unit = "parcels (one pixel each)" if polygons.any() else "points"
+        parts = _Parts(unit, compared, {}, [], hectares, others)
+        if design is not None:
+            ids = frame["id"].to_numpy()
+            _adjust_points(the_map, parts, design, ids[known], mapped[known], labels[known])
         parts.xy, parts.right = _xy(points[known]), (mapped == labels)[known]
     parts.notes = [*labelled.notes, *parts.notes]
     parts.unmatched = matched.unmatched
@@ -131,27 +138,31 @@ def assess_raster(
     ]
     matched = match_labels(names, the_map.classes, table, path.name)
     index_of = np.full(256, -1, np.int64)
-    for one, index in zip(reference.classes, matched.index, strict=True):
+    for one, index in zip(reference.classes, matched.extended, strict=True):
         index_of[one.value] = index
     _, hectares, _ = the_map.count(lambda share: tick(0.4 * share, "Counting the map's areas"))
     compared = compare_raster(
-        the_map, reference, index_of, lambda share: tick(0.4 + 0.5 * share, "Comparing map and reference")
+        the_map,
+        reference,
+        index_of,
+        len(matched.others),
+        lambda share: tick(0.4 + 0.5 * share, "Comparing map and reference"),
     )
-    pixels, _, _ = reference.count()
-    unmatched = {
-        name: int(count)
-        for name, count, index in zip(names, pixels, matched.index, strict=True)
-        if index < 0 and count
-    }
+    k = len(the_map.classes)
+    seen = compared.matrix[:, k:].sum(axis=0) > 0  # a value that is named but occurs nowhere is no class
+    others = [name for name, there in zip(matched.others, seen, strict=True) if there]
+    matrix = np.concatenate([compared.matrix[:, :k], compared.matrix[:, k:][:, seen]], axis=1)
+    compared = replace(compared, matrix=matrix)
+    unmatched = {name: int(count) for name, count in zip(others, matrix[:, k:].sum(axis=0), strict=True)}
     note = (
         "The reference is a raster of known places. "
         + NOT_RANDOM
         + " Neighbouring pixels resemble each other: "
         "the true intervals are wider."
     )
-    parts = _Parts("pixels", compared, unmatched, [])
+    parts = _Parts("pixels", compared, unmatched, [], hectares, others)
     parts.adjusted, parts.notes = designs.from_counts(
-        compared.matrix, hectares, the_map.classes, note, random=False
+        compared.matrix, hectares, the_map.classes, others, note, random=False
     )
     return _report(the_map, parts, path.name)
 
@@ -159,39 +170,25 @@ def assess_raster(
 def _of_polygons(
     the_map: ClassMap, compared: Compared, labels: npt.NDArray[np.int64], hectares: npt.NDArray[np.float64]
 ) -> _Parts:
-    """Parcels count once each, by the majority of their pixels, where intervals are concerned."""
+    """All pixels, and each parcel once, by the majority of its pixels."""
     majority = _majority(compared.votes)
     matrix = confusion_of(majority, labels, len(the_map.classes))
-    note = (
-        "The reference is a set of polygons. "
-        + NOT_RANDOM
-        + " Each polygon counts once, by the class of most of "
-        "its pixels, because pixels of one field are not independent."
-    )
-    adjusted, warnings = designs.from_counts(matrix, hectares, the_map.classes, note, random=False)
+    warnings = []
     small = int((majority < 0).sum())
     if small:
         warnings.append(f"{small} of {len(labels)} polygons hold no mapped pixel and were left out.")
-    return _Parts("pixels", compared, {}, warnings, adjusted, matrix)
+    return _Parts("pixels", compared, {}, warnings, hectares, parcel_matrix=matrix)
 
 
 def _adjust_points(
     the_map: ClassMap,
     parts: _Parts,
-    design: designs.Design | None,
+    design: designs.Design,
     ids: npt.NDArray[np.object_],
     mapped: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
-    hectares: npt.NDArray[np.float64],
 ) -> None:
-    """Adjusted figures of points: by their design if they have one, else with the map as strata."""
-    if design is None:
-        note = "The strata are the classes of the map. " + NOT_RANDOM
-        parts.adjusted, warnings = designs.from_counts(
-            parts.compared.matrix, hectares, the_map.classes, note, random=False
-        )
-        parts.notes += warnings
-        return
+    """Adjusted figures of points by their design."""
     stratum = np.array([design.stratum_of.get(str(i), -1) for i in ids], dtype=np.int64)
     known = stratum >= 0
     if not known.all():
@@ -208,12 +205,14 @@ def _adjust_points(
     value_of = np.array([c.value for c in the_map.classes])
     if len(stratum) and (design.values[stratum] == value_of[mapped]).all():
         note = "Stratified random points; the strata are the classes of this map (Olofsson et al. 2014)."
-        matrix = confusion_of(mapped, labels, len(the_map.classes))
-        parts.adjusted, warnings = designs.from_counts(matrix, hectares, the_map.classes, note, random=True)
+        matrix = confusion_of(mapped, labels, len(the_map.classes), len(parts.others))
+        parts.adjusted, warnings = designs.from_counts(
+            matrix, parts.hectares, the_map.classes, parts.others, note, random=True
+        )
     else:
         note = "Stratified random points; the strata come from another map (Stehman 2014)."
         parts.adjusted, warnings = designs.from_units(
-            design, stratum, mapped, labels, hectares, the_map.classes, note
+            design, stratum, mapped, labels, parts.hectares, the_map.classes, parts.others, note
         )
     parts.notes += warnings
 
@@ -229,11 +228,7 @@ def _report(the_map: ClassMap, parts: _Parts, name: str) -> AssessmentReportData
     scores = scores_of(matrix, names, colors)
     warnings = list(parts.notes)
     if parts.unmatched:
-        listed = ", ".join(f"{label} ({count})" for label, count in list(parts.unmatched.items())[:12])
-        warnings.append(
-            f"Reference labels without a class in the map were left out: {listed}. All figures hold only for "
-            "places where one of the map's classes really grows."
-        )
+        warnings.append(_about_unmatched(parts, the_map))
     if parts.compared.unmapped:
         share = parts.compared.unmapped / (parts.compared.unmapped + matrix.sum())
         warnings.append(
@@ -259,8 +254,11 @@ def _report(the_map: ClassMap, parts: _Parts, name: str) -> AssessmentReportData
         per_class=scores.per_class,
         n_compared=scores.n,
         n_unmapped=parts.compared.unmapped,
-        unmatched=parts.unmatched,
+        unmatched={} if parts.others else parts.unmatched,
+        other_classes=parts.others,
+        mapped_ha=[float(area) for area in parts.hectares],
         adjusted=parts.adjusted,
+        not_adjusted="" if parts.adjusted is not None else NOT_ADJUSTED,
         parcel_confusion=parts.parcel_matrix,
         thumbnail=thumbnail_of(the_map),
         reference_xy=xy,
@@ -270,6 +268,24 @@ def _report(the_map: ClassMap, parts: _Parts, name: str) -> AssessmentReportData
     if parts.parcel_matrix is not None and parts.parcel_matrix.sum():
         data.parcel_scores = _as_dict(scores_of(parts.parcel_matrix, names, colors))
     return data
+
+
+def _about_unmatched(parts: _Parts, the_map: ClassMap) -> str:
+    """What became of labels that no class answers to, and what to do if one is only spelled differently."""
+    listed = ", ".join(f"{label} ({count})" for label, count in list(parts.unmatched.items())[:12])
+    if len(parts.unmatched) > 12:
+        listed += f" and {len(parts.unmatched) - 12} more"
+    fate = (
+        "count as mistakes of the map, because these classes grow there and the map can't show them"
+        if parts.others
+        else "were left out; all figures hold only for places where one of the map's classes really grows"
+    )
+    alike = likely_misspelt(list(parts.unmatched), the_map.classes)
+    guess = "".join(f" '{label}' looks like '{name}'." for label, name in alike.items())
+    return (
+        f"Reference labels without a class in the map {fate}: {listed}.{guess} If a label only spells a "
+        "class of the map differently, give a class table (CSV: code,class) that says which."
+    )
 
 
 def _as_dict(scores: Scores) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pyogrio
 from sits_engine.evaluation import olofsson, stehman
 from sits_engine.evaluation.metrics import Matrix
 from sits_engine.evaluation.olofsson import Estimate
-from sits_engine.evaluation.summary import AdjustedAccuracy, AdjustedClass, Interval
+from sits_engine.evaluation.summary import AdjustedAccuracy, AdjustedClass, AdjustedOther, Interval
 from sits_engine.mapping.class_map import MapClass
 from sits_engine.samples.vectors import VectorSource, codes_of
 
@@ -68,14 +68,23 @@ def read_design(source: str) -> Design | None:
 
 
 def from_counts(
-    matrix: Matrix, hectares: npt.NDArray[np.float64], classes: Sequence[MapClass], note: str, *, random: bool
+    matrix: Matrix,
+    hectares: npt.NDArray[np.float64],
+    classes: Sequence[MapClass],
+    others: Sequence[str],
+    note: str,
+    *,
+    random: bool,
 ) -> tuple[AdjustedAccuracy | None, list[str]]:
-    """Adjusted figures from counts whose rows are the map's classes, with warnings."""
+    """Adjusted figures from counts whose rows are the map's classes, with warnings.
+
+    The columns are the map's classes and `others`, which the map doesn't have.
+    """
     if matrix.sum() == 0:
         return None, []
     found = olofsson.estimate(matrix, hectares)
     warnings = _strata_warnings(found, [c.name for c in classes], hectares)
-    return _adjusted(found, matrix.sum(axis=1), hectares, classes, note, random), warnings
+    return _adjusted(found, matrix.sum(axis=1), hectares, classes, others, note, random), warnings
 
 
 def from_units(
@@ -85,6 +94,7 @@ def from_units(
     reference: npt.NDArray[np.int64],
     hectares: npt.NDArray[np.float64],
     classes: Sequence[MapClass],
+    others: Sequence[str],
     note: str,
 ) -> tuple[AdjustedAccuracy | None, list[str]]:
     """Adjusted figures from a random sample whose strata are not the classes of this map.
@@ -92,17 +102,19 @@ def from_units(
     Args:
         design: how the sample was drawn.
         stratum: (N,) place in the design's strata of each point.
-        mapped, reference: (N,) classes of this map.
+        mapped: (N,) classes of this map.
+        reference: (N,) classes of this map, or len(classes) + place in `others`.
         hectares: (K,) mapped areas.
         classes: of this map.
+        others: classes of the reference that this map doesn't have.
         note: about the design.
     """
     if len(stratum) == 0:
         return None, []
-    found = stehman.estimate(stratum, mapped, reference, design.hectares, len(classes))
+    found = stehman.estimate(stratum, mapped, reference, design.hectares, len(classes), len(others))
     warnings = _strata_warnings(found, [f"stratum {v}" for v in design.values], design.hectares)
     counts = np.bincount(mapped, minlength=len(classes))
-    return _adjusted(found, counts, hectares, classes, note, True), warnings
+    return _adjusted(found, counts, hectares, classes, others, note, True), warnings
 
 
 def _adjusted(
@@ -110,6 +122,7 @@ def _adjusted(
     counts: npt.NDArray[np.int64],
     hectares: npt.NDArray[np.float64],
     classes: Sequence[MapClass],
+    others: Sequence[str],
     note: str,
     random: bool,
 ) -> AdjustedAccuracy:
@@ -128,12 +141,17 @@ def _adjusted(
         )
         for i, one in enumerate(classes)
     ]
+    further = [
+        AdjustedOther(name, interval(found.areas, found.areas_half, len(classes) + i))
+        for i, name in enumerate(others)
+    ]
     return AdjustedAccuracy(
         overall=Interval(found.overall, found.overall_half),
         classes=rows,
         total_ha=float(found.areas.sum()),
         probability_sample=random,
         note=note,
+        other_classes=further,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,15 @@ class Matched:
     Attributes:
         index: (N,) int64, place in the map's classes, -1 where no class answers to the label.
         unmatched: those labels, with the number of features.
+        others: what the unmatched labels mean (by the class table, else themselves): classes that the map
+            doesn't have.
+        extended: as `index`, but len(classes) + place in `others` instead of -1.
     """
 
     index: npt.NDArray[np.int64]
     unmatched: dict[str, int]
+    others: list[str]
+    extended: npt.NDArray[np.int64]
 
 
 def class_lookup(classes: Sequence[MapClass], table: ClassTable | None) -> dict[str, int]:
@@ -68,4 +74,19 @@ def match_labels(
     unmatched = {
         str(kind): int(count) for kind, count, i in zip(kinds, counts, of_kind, strict=True) if i < 0
     }
-    return Matched(of_kind[inverse], unmatched)
+    meaning = {} if table is None else {code.casefold(): name for code, name in table.class_of.items()}
+    others: dict[str, str] = {}
+    extended = of_kind.copy()
+    for i, kind in enumerate(kinds):
+        if of_kind[i] < 0:
+            means = meaning.get(kind.strip().casefold(), kind.strip())
+            others.setdefault(means.casefold(), means)
+            extended[i] = len(classes) + list(others).index(means.casefold())
+    return Matched(of_kind[inverse], unmatched, list(others.values()), extended[inverse])
+
+
+def likely_misspelt(labels: Sequence[str], classes: Sequence[MapClass]) -> dict[str, str]:
+    """Labels that look like the name of a class of the map, with that name."""
+    names = {c.name.casefold(): c.name for c in classes}
+    found = {label: difflib.get_close_matches(label.casefold(), names, 1, 0.8) for label in labels}
+    return {label: names[close[0]] for label, close in found.items() if close}

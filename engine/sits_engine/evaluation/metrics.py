@@ -1,4 +1,8 @@
-"""Scores of a confusion matrix. Everywhere in this package: rows = map, columns = reference."""
+"""Scores of a confusion matrix. Everywhere in this package: rows = map, columns = reference.
+
+The reference may know classes that the map doesn't have: they are further columns (K rows, K + E columns),
+and whatever lies in them is a mistake of the map.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,15 @@ Matrix = npt.NDArray[np.int64]
 
 
 def confusion_of(
-    mapped: npt.NDArray[np.integer], reference: npt.NDArray[np.integer], n_classes: int
+    mapped: npt.NDArray[np.integer], reference: npt.NDArray[np.integer], n_classes: int, n_others: int = 0
 ) -> Matrix:
-    """(K, K) counts of pairs; pairs with a negative index are left out."""
+    """(K, K + E) counts of pairs; pairs with a negative index are left out."""
     mapped = mapped.astype(np.int64, copy=False).ravel()
     reference = reference.astype(np.int64, copy=False).ravel()
     known = (mapped >= 0) & (reference >= 0)
-    flat = mapped[known] * n_classes + reference[known]
-    return np.bincount(flat, minlength=n_classes * n_classes).reshape(n_classes, n_classes).astype(np.int64)
+    columns = n_classes + n_others
+    flat = mapped[known] * columns + reference[known]
+    return np.bincount(flat, minlength=n_classes * columns).reshape(n_classes, columns).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Scores:
 
     Attributes:
         overall_accuracy: share of units on the diagonal.
-        macro_f1: mean F1 of the classes that occur in the reference or in the map.
+        macro_f1: mean F1 of the map's classes that occur in the reference or in the map.
         weighted_f1: mean F1 weighted by reference units.
         kappa: Cohen's kappa; NaN where chance agreement is 1.
         per_class: precision, recall and F1 of each class.
@@ -46,7 +51,7 @@ class Scores:
 
 
 def scores_of(matrix: Matrix, names: Sequence[str], colors: Sequence[str]) -> Scores:
-    """Scores of a (K, K) matrix.
+    """Scores of a (K, K + E) matrix.
 
     A class that neither map nor reference show has NaN everywhere and does not count in the mean F1;
     one that only one of them shows has F1 = 0 and counts: scikit-learn's `f1_score(average='macro')` over
@@ -54,14 +59,15 @@ def scores_of(matrix: Matrix, names: Sequence[str], colors: Sequence[str]) -> Sc
     """
     counts = matrix.astype(float)
     right = np.diag(counts)
-    mapped, reference, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    mapped, total = counts.sum(axis=1), counts.sum()
+    reference = counts.sum(axis=0)[: len(counts)]
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / mapped, right / reference
         f1 = 2 * right / (mapped + reference)
         overall = right.sum() / total
         chance = (mapped * reference).sum() / total**2
         kappa = (overall - chance) / (1 - chance)
-        weighted = np.nansum(f1 * reference) / reference.sum()
+        weighted = np.nansum(f1 * reference) / total
     present = mapped + reference > 0
     return Scores(
         overall_accuracy=float(overall),

@@ -28,8 +28,8 @@ class Estimate:
         overall, overall_half: overall accuracy.
         users, users_half: (K,) share of the mapped class that is right.
         producers, producers_half: (K,) share of the true class that is mapped as such.
-        areas, areas_half: (K,) true area, in the unit of the mapped areas.
-        proportions: (K, K) estimated shares of area, rows = map, columns = reference (eq. 4).
+        areas, areas_half: (K + E,) true area, in the unit of the mapped areas.
+        proportions: (K, K + E) estimated shares of area, rows = map, columns = reference (eq. 4).
         no_sample: strata with area but no sample; their area is left out of everything.
         single: strata with one sample; their variance is taken as the largest possible.
     """
@@ -51,7 +51,8 @@ def estimate(matrix: npt.NDArray[np.int64], mapped_areas: npt.ArrayLike) -> Esti
     """Estimate accuracy and areas.
 
     Args:
-        matrix: (K, K) sample counts, rows = map class (stratum), columns = reference class.
+        matrix: (K, K + E) sample counts, rows = map class (stratum), columns = reference class; the last
+            E are classes that the map doesn't have.
         mapped_areas: (K,) mapped area of each class, any unit.
 
     Returns:
@@ -63,7 +64,8 @@ def estimate(matrix: npt.NDArray[np.int64], mapped_areas: npt.ArrayLike) -> Esti
     """
     n = np.asarray(matrix, dtype=float)
     area = np.asarray(mapped_areas, dtype=float)
-    if n.shape != (len(area), len(area)):
+    k = len(area)
+    if n.ndim != 2 or len(n) != k or n.shape[1] < k:
         raise ValueError("matrix and areas have different classes")
     per_stratum = n.sum(axis=1)
     if per_stratum.sum() == 0:
@@ -81,7 +83,7 @@ def estimate(matrix: npt.NDArray[np.int64], mapped_areas: npt.ArrayLike) -> Esti
     single = per_stratum == 1
     spread = np.where(single[:, None], 0.25, share * (1 - share) / np.maximum(size - 1, 1)[:, None])
     p = weight[:, None] * share  # eq. 4
-    diagonal = np.arange(len(area))
+    diagonal = np.arange(k)
 
     overall = float(p.trace())  # eq. 1
     variance_overall = (weight**2 * spread[diagonal, diagonal])[sampled].sum()  # eq. 5
@@ -89,11 +91,11 @@ def estimate(matrix: npt.NDArray[np.int64], mapped_areas: npt.ArrayLike) -> Esti
     variance_users = np.where(sampled, spread[diagonal, diagonal], np.nan)  # eq. 6
     column = p.sum(axis=0)  # eq. 9
     with np.errstate(invalid="ignore", divide="ignore"):
-        producers = p[diagonal, diagonal] / column  # eq. 3
+        producers = p[diagonal, diagonal] / column[:k]  # eq. 3
         # eq. 7 with N_i. = mapped area and N_.j = estimated area
-        estimated = total * column
+        estimated = total * column[:k]
         own = area**2 * (1 - producers) ** 2 * np.where(sampled, spread[diagonal, diagonal], 0.0)
-        others = area[:, None] ** 2 * spread * ~np.eye(len(area), dtype=bool) * sampled[:, None]
+        others = area[:, None] ** 2 * spread[:, :k] * ~np.eye(k, dtype=bool) * sampled[:, None]
         variance_producers = (own + producers**2 * others.sum(axis=0)) / estimated**2
     # eq. 10: W_i p_ij - p_ij^2 = W_i^2 * share (1 - share)
     variance_column = (weight[:, None] ** 2 * spread * sampled[:, None]).sum(axis=0)

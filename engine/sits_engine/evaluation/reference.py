@@ -30,8 +30,8 @@ class Compared:
     """Counts of a comparison.
 
     Attributes:
-        matrix: (K, K), rows = map, columns = reference; pixels or points.
-        unmapped: reference pixels or points where the map has no class.
+        matrix: (K, K + E), rows = map, columns = reference; pixels or points.
+        unmapped: reference pixels or points of the map's classes where the map has no class.
         votes: (N, K) pixels of each map class in each polygon; (0, K) for points and rasters.
     """
 
@@ -128,21 +128,27 @@ def one_point_each(polygons: npt.NDArray[np.object_], grid: Grid) -> npt.NDArray
 
 
 def compare_raster(
-    the_map: ClassMap, reference: ClassMap, index_of: npt.NDArray[np.int64], tick: Tick = lambda share: None
+    the_map: ClassMap,
+    reference: ClassMap,
+    index_of: npt.NDArray[np.int64],
+    n_others: int = 0,
+    tick: Tick = lambda share: None,
 ) -> Compared:
     """Every pixel of the map against the nearest pixel of another class raster, in any CRS and resolution.
 
     Args:
         the_map: the map.
         reference: the reference raster.
-        index_of: (256,) class of the map that each value of the reference means, -1 none.
+        index_of: (256,) class of the map (or one of the others, from K on) that each value of the
+            reference means, -1 none.
+        n_others: classes of the reference that the map doesn't have.
         tick: progress, 0..1.
 
     Raises:
         InputError: the reference is damaged.
     """
     k = len(the_map.classes)
-    matrix = np.zeros((k, k), np.int64)
+    matrix = np.zeros((k, k + n_others), np.int64)
     unmapped = 0
     table = the_map.lookup
     windows = the_map.windows()
@@ -164,8 +170,8 @@ def compare_raster(
                 truth = warped.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
                 truth = index_of[np.where((truth < 0) | (truth > 255), 0, truth)]
                 mapped = table[values]
-                matrix += confusion_of(mapped, truth, k)
-                unmapped += int(((mapped < 0) & (truth >= 0)).sum())
+                matrix += confusion_of(mapped, truth, k, n_others)
+                unmapped += int(((mapped < 0) & (truth >= 0) & (truth < k)).sum())
                 tick((number + 1) / len(windows))
     except RasterioError as error:
         raise InputError(

@@ -22,14 +22,17 @@ def estimate(
     reference: npt.NDArray[np.int64],
     stratum_areas: npt.ArrayLike,
     n_classes: int,
+    n_others: int = 0,
 ) -> Estimate:
     """Estimate accuracy and areas from single sample units.
 
     Args:
         stratum: (N,) stratum of each unit, 0..H-1.
-        mapped, reference: (N,) class of each unit, 0..K-1.
+        mapped: (N,) class of each unit, 0..K-1.
+        reference: (N,) true class of each unit, 0..K+E-1.
         stratum_areas: (H,) area of each stratum, any unit.
         n_classes: K.
+        n_others: E, classes of the reference that the map doesn't have.
 
     Returns:
         As `olofsson.estimate`; `no_sample` and `single` are strata, not classes.
@@ -72,15 +75,15 @@ def estimate(
         variances = np.where(sizes == 1, 0.25, variances)
         return r, float(weight**2 @ variances) / bottom**2
 
-    k = range(n_classes)
+    k, all_of_them = range(n_classes), range(n_classes + n_others)
     right = (mapped == reference).astype(float)
     overall, overall_variance = mean(right)
     is_map = [(mapped == c).astype(float) for c in k]
-    is_reference = [(reference == c).astype(float) for c in k]
+    is_reference = [(reference == c).astype(float) for c in all_of_them]
     users = np.array([ratio(right * is_map[c], is_map[c]) for c in k])
     producers = np.array([ratio(right * is_reference[c], is_reference[c]) for c in k])
-    areas = np.array([mean(is_reference[c]) for c in k])
-    cells = np.array([[mean(is_map[i] * is_reference[j])[0] for j in k] for i in k])
+    areas = np.array([mean(is_reference[c]) for c in all_of_them])
+    cells = np.array([[mean(is_map[i] * is_reference[j])[0] for j in all_of_them] for i in k])
     return Estimate(
         overall=overall,
         overall_half=float(Z * np.sqrt(overall_variance)),

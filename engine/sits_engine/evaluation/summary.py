@@ -61,6 +61,14 @@ class AdjustedClass:
 
 
 @dataclass(frozen=True)
+class AdjustedOther:
+    """True area of a class of the reference that the map doesn't have."""
+
+    name: str
+    area_ha: Interval
+
+
+@dataclass(frozen=True)
 class AdjustedAccuracy:
     """Area-adjusted accuracy of the whole map.
 
@@ -69,9 +77,10 @@ class AdjustedAccuracy:
         classes: one entry a class, in the order of the report's classes.
         total_ha: area that the estimate covers.
         probability_sample: True if the reference was drawn at random (points of a random design). False
-            for polygons, rasters and points of unknown origin: then the intervals describe the spread
-            within the reference only, and the report must say so beside every adjusted figure.
+            for rasters: then the intervals describe the spread within the reference only, and the report
+            must say so beside every adjusted figure. Polygons and points of unknown origin have none.
         note: one sentence about the design, for the report.
+        other_classes: of the reference, not of the map.
     """
 
     overall: Interval
@@ -79,6 +88,7 @@ class AdjustedAccuracy:
     total_ha: float
     probability_sample: bool
     note: str
+    other_classes: list[AdjustedOther] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -105,13 +115,16 @@ class AssessmentReportData:
         unit: what was counted: 'pixels', 'points' or 'parcels'.
         classes: names; place i has value i + 1 in `thumbnail`.
         colors: '#rrggbb', one a class.
-        confusion: (K, K) int64, rows = map, columns = reference.
+        confusion: (K, K + E) int64, rows = map, columns = reference: `classes`, then `other_classes`.
         overall_accuracy, macro_f1, weighted_f1, kappa: shares 0..1 (kappa -1..1).
         per_class: one entry a class.
         n_compared: reference units compared.
         n_unmapped: reference units where the map has no value (left out).
         unmatched: reference labels that no class of the map answers to, with their counts (left out).
+        other_classes: classes of the reference that the map doesn't have; they count as its mistakes.
+        mapped_ha: area of each class as counted on the map.
         adjusted: None if the areas could not be adjusted.
+        not_adjusted: why, and the way out; '' if they are.
         parcel_confusion: (K, K) like `confusion` but one count a parcel (majority of its pixels).
         parcel_scores: overall_accuracy, macro_f1, kappa, n of `parcel_confusion`.
         thumbnail: picture of the map.
@@ -134,7 +147,10 @@ class AssessmentReportData:
     n_compared: int
     n_unmapped: int = 0
     unmatched: dict[str, int] = field(default_factory=dict)
+    other_classes: list[str] = field(default_factory=list)
+    mapped_ha: list[float] = field(default_factory=list)
     adjusted: AdjustedAccuracy | None = None
+    not_adjusted: str = ""
     parcel_confusion: npt.NDArray[np.int64] | None = None
     parcel_scores: dict[str, float] = field(default_factory=dict)
     thumbnail: Thumbnail | None = None
@@ -150,7 +166,7 @@ class AssessmentReportData:
             for name, value in self.__dict__.items()
             if name not in ("thumbnail", "reference_xy", "reference_right", "per_class", "adjusted")
         }
-        kept["confusion_axes"] = "rows = map, columns = reference"
+        kept["confusion_axes"] = "rows = map (classes), columns = reference (classes, then other_classes)"
         kept["per_class"] = [asdict(scores) for scores in self.per_class]
         kept["adjusted"] = None if self.adjusted is None else asdict(self.adjusted)
         cleaned: dict[str, Any] = _plain(kept)

@@ -11,6 +11,9 @@ from sits_engine.report import words
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import bars, confusion, maps
 
+#: Of classes that the map doesn't have.
+OTHER_COLOR = "#b8b8b8"
+
 
 def write_assessment_report(path: Path, data: AssessmentReportData) -> Path:
     """Write the HTML report to `path` and its numbers beside it; returns the path of the numbers.
@@ -47,6 +50,8 @@ def assessment_page(data: AssessmentReportData) -> Page:
     sections = [_map(data), _confusion(data), _classes(data)]
     if adjusted is not None:
         sections.append(_areas(adjusted))
+    elif data.mapped_ha:
+        sections.append(_mapped_areas(data))
     if data.unmatched:
         sections.append(_unmatched(data))
     return Page(
@@ -88,11 +93,17 @@ def sentences(data: AssessmentReportData) -> list[str]:
     scored = [c for c in data.per_class if np.isfinite(c.f1) and c.n_reference > 0]
     if scored:
         best, worst = max(scored, key=lambda c: c.f1), min(scored, key=lambda c: c.f1)
-        mistake = words.worst_confusion(data.confusion.T, data.classes)
+        mistake = words.worst_confusion(data.confusion.T, [*data.classes, *data.other_classes])
         tail = f"; the most frequent mistake is {mistake}" if mistake else ""
         out.append(
             f"The best class is {best.name} (F1 {words.score(best.f1)}), the weakest {worst.name} "
             f"(F1 {words.score(worst.f1)}){tail}."
+        )
+    if data.other_classes:
+        k = len(data.classes)
+        out.append(
+            f"{words.count(int(data.confusion[:, k:].sum()))} reference {data.unit} are of classes that the "
+            f"map doesn't have ({words.listing(data.other_classes)}) and count as mistakes."
         )
     out.append(_worth(data))
     left = data.n_unmapped + sum(data.unmatched.values())
@@ -144,7 +155,12 @@ def _confusion(data: AssessmentReportData) -> Section:
     # Readers look along the row of a true class, so the reference goes down the side.
     figure = Figure(
         confusion.confusion_matrix(
-            "confusion", data.confusion.T, data.classes, f"true class ({data.unit})", "class on the map"
+            "confusion",
+            data.confusion.T,
+            data.classes,
+            f"true class ({data.unit})",
+            "class on the map",
+            data.other_classes,
         ),
         "Confusion matrix; the table below holds the scores of each class.",
         f"Reference {data.unit}: count, and share of the row. What lies off the framed diagonal is wrong.",
@@ -219,14 +235,20 @@ def _areas(adjusted: AdjustedAccuracy) -> Section:
         ]
         for c in classes
     ]
-    colors = [c.color for c in classes]
+    others = adjusted.other_classes
+    rows += [
+        [f"{o.name} (not on the map)", "–", words.hectares(0), _interval(o.area_ha, 1.0, "ha"), "–", "–"]
+        for o in others
+    ]
+    colors = [*(c.color for c in classes), *(OTHER_COLOR for _ in others)]
+    areas = [*(c.area_ha for c in classes), *(o.area_ha for o in others)]
     picture = bars.areas(
         "areas",
-        [c.name for c in classes],
+        [*(c.name for c in classes), *(o.name for o in others)],
         colors,
-        [c.area_ha.value for c in classes],
-        [c.area_ha.half_width for c in classes],
-        [c.mapped_ha for c in classes],
+        [area.value for area in areas],
+        [area.half_width for area in areas],
+        [*(c.mapped_ha for c in classes), *(0.0 for _ in others)],
     )
     columns = [Column("Class"), Column("samples", True), Column("on the map", True)]
     columns += [Column(name, True) for name in ("estimated area", "user's accuracy", "producer's accuracy")]
@@ -242,6 +264,13 @@ def _areas(adjusted: AdjustedAccuracy) -> Section:
             adjusted.note,
         ],
     )
+
+
+def _mapped_areas(data: AssessmentReportData) -> Section:
+    """What the map shows, where nothing better can be said."""
+    rows = [[name, words.hectares(area)] for name, area in zip(data.classes, data.mapped_ha, strict=True)]
+    table = Table([Column("Class"), Column("on the map", True)], rows, colors=data.colors)
+    return Section("Areas as counted on the map", [table], [data.not_adjusted])
 
 
 def _interval(interval: Interval, factor: float, unit: str) -> str:

@@ -40,3 +40,13 @@ def test_negative_indices_are_left_out():
 
 def test_one_class_has_no_kappa():
     assert np.isnan(scores_of(np.array([[5]]), ["a"], ["#000000"]).kappa)
+
+
+def test_a_class_that_the_map_lacks_is_a_mistake():
+    matrix = confusion_of(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 2]), 2, 1)
+    assert matrix.tolist() == [[1, 0, 1], [0, 1, 1]]
+    scores = scores_of(matrix, ["a", "b"], ["#000000"] * 2)
+    assert scores.overall_accuracy == 0.5
+    assert [c.precision for c in scores.per_class] == [0.5, 0.5]
+    assert [c.recall for c in scores.per_class] == [1, 1]
+    assert scores.n == 4

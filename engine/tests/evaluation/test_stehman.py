@@ -42,3 +42,16 @@ def test_stratum_without_unit_is_named():
     e = stehman.estimate(one, one, one, [10.0, 20.0, 5.0], 2)
     assert e.no_sample == [2]
     assert e.areas.sum() == pytest.approx(30)
+
+
+def test_classes_that_the_map_lacks_are_the_same_in_both():
+    counts = np.hstack([COUNTS, [[3, 0], [0, 7], [2, 0], [9, 1]]])
+    mapped, reference = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
+    mine = stehman.estimate(mapped, mapped, reference, AREAS, 4, 2)
+    theirs = olofsson.estimate(counts, AREAS)
+    for name in ("overall", "overall_half", "users", "users_half", "producers", "producers_half", "areas"):
+        np.testing.assert_allclose(getattr(mine, name), getattr(theirs, name), err_msg=name)
+    np.testing.assert_allclose(mine.areas_half, theirs.areas_half)
+    assert theirs.areas.sum() == pytest.approx(AREAS.sum())
+    assert len(theirs.areas) == 6
+    assert theirs.overall < olofsson.estimate(COUNTS, AREAS).overall

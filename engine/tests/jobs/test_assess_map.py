@@ -76,14 +76,20 @@ def test_polygons_count_all_their_pixels_and_one_vote_each(crop_map, values, tmp
     assert any("no class" in w for w in warnings)
     assert result.scores["parcel_overall_accuracy"] == 1
     assert result.scores["parcel_n"] == 4
-    assert not numbers["adjusted"]["probability_sample"]
-    assert "not drawn at random" in numbers["adjusted"]["note"]
+    # no random sample: nothing adjusted, but the areas on the map and the way out
+    assert numbers["adjusted"] is None
+    assert not [name for name in result.scores if name.startswith("adjusted")]
+    assert "Create validation sample" in numbers["not_adjusted"]
+    assert numbers["mapped_ha"] == pytest.approx(list(np.bincount(mapped.ravel(), minlength=4)[1:] / 100))
     with open(result.outputs["confusion"], encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == list(CLASSES)
     assert [[int(v) for v in row[1:]] for row in rows[1:]] == matrix.tolist()
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "maïs" in page
+    assert "Areas as counted on the map" in page
+    assert "area-adjusted" not in page
+    assert "±" not in page
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:", page)  # nothing is fetched
     written = {p.name for p in (tmp_path / "r").iterdir()}
     assert written == {"report.html", "report_numbers.json", "report_confusion.csv"}
@@ -122,7 +128,14 @@ def test_points_are_the_pixels_under_them(crop_map, values, tmp_path):
     rng = np.random.default_rng(3)
     rows, cols = rng.integers(0, 60, 150), rng.integers(0, 80, 150)
     points = [shapely.Point(X + 10 * c + 3, Y - 10 * r - 8) for r, c in zip(rows, cols, strict=True)]
-    path = write(tmp_path / "p.gpkg", points, [CLASSES[i - 1] for i in truth[rows, cols]])
+    labels = [CLASSES[i - 1] for i in truth[rows, cols]]
+    result, numbers, _ = run(crop_map, write(tmp_path / "plain.gpkg", points, labels), tmp_path)
+    assert numbers["adjusted"] is None
+    area_of = np.bincount(mapped.ravel(), minlength=4) / 100
+    design = {
+        "id": range(150), "stratum": mapped[rows, cols], "stratum_ha": area_of[mapped[rows, cols]],
+    }  # fmt: skip
+    path = write(tmp_path / "p.gpkg", points, labels, **design)
     result, numbers, _ = run(crop_map, path, tmp_path)
     known = mapped[rows, cols] > 0
     expected = metrics.confusion_matrix(mapped[rows, cols][known], truth[rows, cols][known])
@@ -153,6 +166,72 @@ def test_labels_without_a_class_are_listed_and_left_out(crop_map, tmp_path):
     assert any("have no value" in w for w in warnings)
 
 
+def test_what_the_map_cannot_show_is_its_mistake_for_random_points(crop_map, values, tmp_path):
+    truth, mapped = values
+    rng = np.random.default_rng(5)
+    rows, cols = np.nonzero(mapped)
+    chosen = rng.choice(len(rows), 200, replace=False)
+    rows, cols = rows[chosen], cols[chosen]
+    labels = np.array(CLASSES, object)[truth[rows, cols] - 1]
+    labels[:20], labels[20] = "f", "wheet"
+    area_of = np.bincount(mapped.ravel(), minlength=4) / 100
+    stratum = mapped[rows, cols]
+    points = [shapely.Point(X + 10 * c + 5, Y - 10 * r - 5) for r, c in zip(rows, cols, strict=True)]
+    path = write(
+        tmp_path / "p.gpkg", points, labels, id=range(200), stratum=stratum, stratum_ha=area_of[stratum]
+    )
+    (tmp_path / "t.csv").write_text("code,class\nf,forest\n", encoding="utf-8")
+    result, numbers, warnings = run(crop_map, path, tmp_path, class_table=str(tmp_path / "t.csv"))
+    assert numbers["other_classes"] == ["forest", "wheet"]
+    matrix = np.array(numbers["confusion"])
+    assert matrix.shape == (3, 5)
+    assert matrix[:, 3:].sum(axis=0).tolist() == [20, 1]
+    assert result.scores["n"] == 200
+    right = labels == np.array(CLASSES, object)[stratum - 1]
+    assert result.scores["overall_accuracy"] == pytest.approx(right.mean())
+    share = sum(area_of[i] * right[stratum == i].mean() for i in (1, 2, 3)) / area_of[1:].sum()
+    assert result.scores["adjusted_overall_accuracy"] == pytest.approx(share)
+    forest = numbers["adjusted"]["other_classes"][0]
+    expected = sum(area_of[i] * (labels == "f")[stratum == i].mean() for i in (1, 2, 3))
+    assert forest["name"] == "forest"
+    assert forest["area_ha"]["value"] == pytest.approx(expected)
+    assert 0 < forest["area_ha"]["half_width"] < expected
+    whole = [
+        c["area_ha"]["value"] for part in ("classes", "other_classes") for c in numbers["adjusted"][part]
+    ]
+    assert sum(whole) == pytest.approx(area_of[1:].sum())
+    said = " ".join(warnings)
+    assert "count as mistakes" in said
+    assert "'wheet' looks like 'wheat'" in said
+    assert "class table" in said
+    with open(result.outputs["confusion"], encoding="utf-8") as file:
+        assert next(csv.reader(file))[1:] == [*CLASSES, "forest", "wheet"]
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "forest (not on the map)" in page
+    assert "21 reference points are of classes that the map doesn&#39;t have" in page.replace(
+        "&#x27;", "&#39;"
+    )
+
+
+def test_what_the_map_cannot_show_is_its_mistake_in_a_raster(crop_map, values, tmp_path):
+    truth, mapped = values
+    path = tmp_path / "truth.tif"
+    other = np.where(np.arange(80) < 10, 9, truth).astype(np.uint8)
+    profile = {"driver": "GTiff", "height": 60, "width": 80, "count": 1, "dtype": "uint8", "nodata": 0}
+    transform = rasterio.transform.from_origin(X, Y, 10, 10)
+    with rasterio.open(path, "w", crs="EPSG:32631", transform=transform, **profile) as image:
+        image.write(other, 1)
+    (tmp_path / "t.csv").write_text("code,class\n9,forest\n", encoding="utf-8")
+    result, numbers, warnings = run(crop_map, path, tmp_path, field="", class_table=str(tmp_path / "t.csv"))
+    known = mapped > 0
+    assert numbers["other_classes"] == ["forest"]
+    assert np.array(numbers["confusion"])[:, 3].sum() == (known & (other == 9)).sum()
+    assert result.scores["overall_accuracy"] == pytest.approx((mapped == other)[known].mean())
+    assert result.scores["adjusted_overall_accuracy"] == pytest.approx((mapped == other)[known].mean())
+    assert numbers["n_unmapped"] == 0
+    assert any("forest (" in w and "mistakes" in w for w in warnings)
+
+
 def test_windows_do_not_change_the_counts(crop_map, tmp_path, monkeypatch):
     path = write(tmp_path / "p.gpkg", PARCELS, [1, 1, 2, 3])
     _, whole, _ = run(crop_map, path, tmp_path)
@@ -160,7 +239,7 @@ def test_windows_do_not_change_the_counts(crop_map, tmp_path, monkeypatch):
     _, pieces, _ = run(crop_map, path, tmp_path)
     for name in ("confusion", "parcel_confusion", "n_unmapped"):
         assert whole[name] == pieces[name]
-    assert pieces["adjusted"]["total_ha"] == pytest.approx(whole["adjusted"]["total_ha"])
+    assert pieces["mapped_ha"] == pytest.approx(whole["mapped_ha"])
 
 
 def test_map_of_another_program(values, tmp_path):

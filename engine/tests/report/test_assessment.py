@@ -30,7 +30,8 @@ def test_a_random_sample_speaks_for_the_whole_map():
 
 def test_parcels_do_not_speak_for_the_whole_map(tmp_path, check_page):
     data = examples.assessment(
-        probability=False, unit="pixels", parcel_scores={"overall_accuracy": 0.9, "n": 50.0},
+        adjusted=False, mapped_ha=[10.0, 20.0, 30.0], not_adjusted="No random sample.", unit="pixels",
+        parcel_scores={"overall_accuracy": 0.9, "n": 50.0},
         parcel_confusion=examples.CONFUSION.T,
     )  # fmt: skip
     words = " ".join(sentences(data))
@@ -39,9 +40,16 @@ def test_parcels_do_not_speak_for_the_whole_map(tmp_path, check_page):
     path = tmp_path / "r.html"
     write_assessment_report(path, data)
     text = check_page(path)
-    assert "(spread within this reference only)" in text
-    assert "no random sample" in text
+    assert "Areas as counted on the map" in text
+    assert "No random sample." in text
+    assert "±" not in text
     assert "by parcels" in text
+
+
+def test_a_raster_tells_of_its_own_places_only(tmp_path, check_page):
+    path = tmp_path / "r.html"
+    write_assessment_report(path, examples.assessment(probability=False))
+    assert "(spread within this reference only)" in check_page(path)
 
 
 def test_left_out_units_are_counted():

@@ -17,17 +17,23 @@ TWO_LINES, ONE_LINE = 14, 26
 
 
 def confusion_matrix(
-    name: str, counts: npt.NDArray[np.int64], classes: Sequence[str], rows: str, columns: str
+    name: str,
+    counts: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    rows: str,
+    columns: str,
+    more_rows: Sequence[str] = (),
 ) -> str:
-    """SVG of `counts` (K, K); the colour is the share of the row.
+    """SVG of `counts` (K + E, K); the colour is the share of the row.
 
     Args:
         name: unique on the page.
-        counts: rows and columns in the order of `classes`.
+        counts: rows and columns in the order of `classes`, then rows of `more_rows`.
         classes: names.
         rows, columns: what they mean, e.g. 'True class (reference)'.
+        more_rows: names of rows that have no column.
     """
-    size = len(classes)
+    size, height = len(classes), len(classes) + len(more_rows)
     total = counts.sum(axis=1)
     share = counts / np.maximum(total, 1)[:, None]
     palette = LinearSegmentedColormap.from_list("share", SEQUENTIAL)
@@ -38,8 +44,11 @@ def confusion_matrix(
         axes.imshow(share, cmap=palette, vmin=0, vmax=1, aspect="auto", interpolation="none")
         axes.set_xticks(range(size), [shorten(c) for c in classes], rotation=40, ha="left")
         axes.set_yticks(
-            range(size),
-            [f"{shorten(c)}  ({n:,})".replace(",", " ") for c, n in zip(classes, total, strict=True)],
+            range(height),
+            [
+                f"{shorten(c)}  ({n:,})".replace(",", " ")
+                for c, n in zip([*classes, *more_rows], total, strict=True)
+            ],
         )
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
@@ -49,7 +58,7 @@ def confusion_matrix(
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_xticks(np.arange(size + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(height + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
         for row, column in np.argwhere(counts > 0) if size <= ONE_LINE else ():
@@ -72,7 +81,7 @@ def confusion_matrix(
             box = Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.1)
             axes.add_patch(box)
 
-    return draw(name, side + 3.4, side + 1.3, paint)
+    return draw(name, side + 3.4, side * height / size + 1.3, paint)
 
 
 def _thousands(value: int) -> str:

@@ -21,7 +21,8 @@ from sits_engine.samples.vectors import Labelled, read_labelled
 from sits_engine.series.bands import canonical, match
 from sits_engine.series.time_series import TimeSeries
 
-#: Share of the free memory that the samples may take.
+#: Share of the machine's memory that the samples may take: of all of it, not of what happens to be free, so
+#: that the same inputs and seed give the same samples again.
 MEMORY_SHARE = 0.4
 
 
@@ -70,15 +71,15 @@ def gather(
     pairs = _pairs(sources)
     bands = [canonical(name) for name in common_bands(sources)]
     layers = [read_labelled(text, sources.label_field, sources.id_field) for _, text in pairs]
-    mark = _fingerprint(sources, pairs, layers, bands)
+    cap, warning = _affordable(sources, pairs, layers, len(bands))
+    options = dataclasses.replace(sources.options, max_pixels=cap)
+    mark = _fingerprint(sources, pairs, layers, bands, options)
     if store is not None:
         kept = stored_facts(store)
         if kept is not None and kept[0] == mark:
             progress(1.0)
             return Gathered(PixelSets.load(store), list(kept[1].get("notes", [])), reused=True)
     parts, notes = [], []
-    cap, warning = _affordable(sources, pairs, layers, len(bands))
-    options = dataclasses.replace(sources.options, max_pixels=cap)
     regions = {id(series): number for number, series in enumerate(sources.series)}
     steps = len(pairs) + (sources.table is not None)
     for number, ((series, _), layer) in enumerate(zip(pairs, layers, strict=True)):
@@ -163,7 +164,11 @@ def _pairs(sources: Sources) -> list[tuple[TimeSeries, str]]:
 def _affordable(
     sources: Sources, pairs: Sequence[tuple[TimeSeries, str]], layers: Sequence[Labelled], bands: int
 ) -> tuple[int, list[str]]:
-    """Pixels a parcel that the memory allows, and a sentence if that is fewer than asked for."""
+    """Pixels a parcel that the machine can hold, and a sentence if that is fewer than asked for.
+
+    A power of two where it is fewer, so that machines sold as alike agree. Memory that others use changes
+    nothing: there is only a warning.
+    """
     wanted = sources.options.max_pixels
     per_pixel = sum(
         len(layer.frame) * len(series.positions) * (4 * bands + 1)
@@ -172,20 +177,35 @@ def _affordable(
     if not per_pixel:
         return wanted, []
     # joining the parts and cutting out the training side hold the samples twice
-    cap = max(1, int(MEMORY_SHARE * psutil.virtual_memory().available / (2 * per_pixel)))
-    if cap >= wanted:
-        return wanted, []
-    return cap, [f"At most {cap} pixels of a parcel are kept instead of {wanted}: the memory holds no more."]
+    memory = psutil.virtual_memory()
+    most = max(1, int(MEMORY_SHARE * memory.total / (2 * per_pixel)))
+    cap, notes = wanted, []
+    if most < wanted:
+        cap = 1 << (most.bit_length() - 1)
+        notes.append(
+            f"At most {cap} pixels of a parcel are kept instead of {wanted}: this machine's memory holds no "
+            f"more. For the same model on another machine, set MAX_PIXELS to {cap} there."
+        )
+    if 2 * per_pixel * cap > memory.available:
+        notes.append(
+            f"Reading the parcels may take up to {2 * per_pixel * cap / 1e9:.1f} GB of memory, and "
+            f"{memory.available / 1e9:.1f} GB are free. Close other programs, or lower MAX_PIXELS."
+        )
+    return cap, notes
 
 
 def _fingerprint(
-    sources: Sources, pairs: Sequence[tuple[TimeSeries, str]], layers: Sequence[Labelled], bands: list[str]
+    sources: Sources,
+    pairs: Sequence[tuple[TimeSeries, str]],
+    layers: Sequence[Labelled],
+    bands: list[str],
+    options: ParcelOptions,
 ) -> str:
-    """Changes when images, geometries, labels, the table or the way of reading change."""
+    """Changes when images, geometries, labels, the table or the way of reading (as it is done) change."""
     plain: dict[str, Any] = {
         "series": [series.fingerprint() for series, _ in pairs],
         "bands": bands,
-        "options": dataclasses.asdict(sources.options),
+        "options": dataclasses.asdict(options),
     }
     if sources.table is not None and sources.table_options is not None:
         plain["table"] = [_stat(sources.table), dataclasses.asdict(sources.table_options)]

@@ -67,11 +67,37 @@ def test_bands_that_all_have_and_in_any_spelling(layer, tmp_path) -> None:
         common_bands(sources([layer], [images(), other]))
 
 
-def test_pixels_are_capped_where_memory_is_short(layer, monkeypatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20 * 6 * 5 * 9 * 5))
-    found = gather(sources([layer], [images()]))
-    assert found.sets.n_pixels.max() == 20
-    assert "At most 20 pixels of a parcel are kept instead of 50" in found.notes[-1]
+PIXEL = 6 * 5 * 9  # bytes of a pixel of all six parcels
+
+
+def memory(monkeypatch, total, available) -> None:
+    there = SimpleNamespace(total=total * PIXEL * 5, available=available * PIXEL * 5)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: there)
+
+
+def test_pixels_are_capped_where_the_machine_is_small(layer, tmp_path, monkeypatch) -> None:
+    store = tmp_path / "s.zarr"
+    memory(monkeypatch, 20, 20)
+    found = gather(sources([layer], [images()]), store=store)
+    assert found.sets.n_pixels.max() == 16
+    assert "At most 16 pixels of a parcel are kept instead of 50" in found.notes[-1]
+    assert "set MAX_PIXELS to 16" in found.notes[-1]
+    memory(monkeypatch, 30, 30)  # as much as makes no difference
+    assert gather(sources([layer], [images()]), store=store).reused
+    memory(monkeypatch, 1000, 1000)
+    larger = gather(sources([layer], [images()]), store=store)
+    assert not larger.reused
+    assert larger.sets.n_pixels.max() > 16
+
+
+def test_what_others_use_of_the_memory_changes_no_sample(layer, monkeypatch) -> None:
+    memory(monkeypatch, 1000, 1000)
+    ample = gather(sources([layer], [images()]))
+    memory(monkeypatch, 1000, 1)
+    short = gather(sources([layer], [images()]))
+    np.testing.assert_array_equal(ample.sets.values, short.sets.values)
+    assert ample.notes == []
+    assert "Close other programs, or lower MAX_PIXELS" in short.notes[-1]
 
 
 def test_store_knows_its_inputs(layer, tmp_path) -> None:

@@ -74,9 +74,9 @@ def fold(module: PSELTAE, mean: Tensor, std: Tensor, temperature: float = 1.0) -
         temperature: divides the logits.
     """
     spatial, temporal = module.spatial_encoder, module.temporal_encoder
-    # In float64, so that folding costs no accuracy; a copy, since the module stays as it is.
+    # In float64, so that folding costs no accuracy, and on the CPU: Apple's GPUs have no float64.
     first, *others = [_fold64(block) for block in spatial.mlp1]
-    mean, std = mean.double().cpu(), std.double().cpu()
+    mean, std = _wide(mean), _wide(std)
     first = (first[0] / std, first[1] - first[0] @ (mean / std))
     mlp2 = [_fold64(block) for block in spatial.mlp2]
     width = mlp2[0][0].shape[1] // 2
@@ -89,7 +89,7 @@ def fold(module: PSELTAE, mean: Tensor, std: Tensor, temperature: float = 1.0) -
     device = last.weight.device
 
     def single(pair: Affine) -> Affine:
-        return pair[0].to(device, torch.float32).contiguous(), pair[1].to(device, torch.float32)
+        return pair[0].float().to(device).contiguous(), pair[1].float().to(device)
 
     weight, bias = heads.folded()
     return Folded(
@@ -100,14 +100,18 @@ def fold(module: PSELTAE, mean: Tensor, std: Tensor, temperature: float = 1.0) -
         score=single((weight, bias)),
         mlp3=tuple(single(_fold64(block)) for block in temporal.mlp),
         decoder=tuple(single(_fold64(block)) for block in list(module.decoder)[:-1]),
-        last=single((last.weight.double() / temperature, last.bias.double() / temperature)),
+        last=single((_wide(last.weight) / temperature, _wide(last.bias) / temperature)),
         expand=torch.eye(heads.n_head, device=device).repeat_interleave(channels, 0),
     )
 
 
 def _fold64(block: nn.Module) -> Affine:
     weight, bias = fold_running(block)
-    return weight.double().cpu(), bias.double().cpu()
+    return _wide(weight), _wide(bias)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.cpu().double()
 
 
 def calendar(folded: Folded, positions: Tensor) -> Tensor:

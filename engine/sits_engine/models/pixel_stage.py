@@ -237,9 +237,10 @@ def _moments(groups: Groups, folded: Sequence[Affine], count: int) -> Affine:
         weighted = h
         if mask is not None and not groups.padded_statistics:
             weighted = h * mask.reshape(-1, 1)
-        return weighted.sum(0).double(), (weighted.T @ h).double()
+        return weighted.sum(0).to(wide), (weighted.T @ h).to(wide)
 
-    # float64 where it is cheap: sums over chunks, and the difference below.
+    # float64 where it is cheap: sums over chunks, and the difference below. Apple's GPUs have none.
+    wide = torch.float64 if groups.pixels.device.type in ("cpu", "cuda") else torch.float32
     parts = groups.each(sums)
     mean = torch.stack([part[0] for part in parts]).sum(0) / count
     covariance = torch.stack([part[1] for part in parts]).sum(0) / count - torch.outer(mean, mean)

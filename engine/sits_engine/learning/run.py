@@ -110,8 +110,9 @@ def train(
     )
     missing = [c for c, n in zip(sets.classes, parts[0].counts, strict=True) if n == 0]
     if missing:
+        unit = unit_of(options.provenance)
         raise InputError(
-            f"No training {unit_of(options.provenance)[:-1]} of {', '.join(missing)}: all lie in blocks for validation or test.",
+            f"No training {unit[:-1]} of {', '.join(missing)}: all lie in blocks for validation or test.",
             "Choose a smaller BLOCK_SIZE, SPLIT = parcels, or a larger MIN_PARCELS.",
         )
     progress = ctx.part(start, start + 0.9 * (end - start), f"Training on {device.label}")

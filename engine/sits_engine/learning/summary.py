@@ -127,8 +127,9 @@ class TrainingReportData:
         epochs: training curve.
         best_epoch: the epoch whose weights were kept.
         confusion: (K, K) counts on the test blocks, rows = reference, columns = predicted.
-        scores: NaN where too few samples were there to measure it: macro_f1, weighted_f1, accuracy, kappa on the test blocks; calibration_error and
-            calibration_error_before on the validation blocks, `test_calibration_error` on the test blocks.
+        scores: macro_f1, weighted_f1, accuracy, kappa on the test blocks; calibration_error and
+            calibration_error_before on the validation blocks, `test_calibration_error` on the test blocks;
+            NaN where too few samples were there to measure it.
         temperature: probabilities are softmax(logits / temperature).
         reliability_before, reliability_after: on the test blocks, without and with the temperature.
         profiles: mean series of each class.

@@ -79,8 +79,8 @@ def sentences(data: TrainingReportData) -> list[str]:
         )
     elif tested:
         out.append(
-            f"Only {words.count(tested)} {unit if tested > 1 else unit[:-1]} could be held out for a test: too "
-            f"few to say how accurate this model is. Label more {unit}"
+            f"Only {words.count(tested)} {unit if tested > 1 else unit[:-1]} could be held out for a test: "
+            f"too few to say how accurate this model is. Label more {unit}"
             + (", or split by parcels." if data.split_kind == "blocks" else ".")
         )
     else:

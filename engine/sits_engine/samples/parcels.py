@@ -13,13 +13,12 @@ from sits_engine.errors import InputError
 from sits_engine.samples.footprints import default_buffer, eroded, find_footprints
 from sits_engine.samples.pixel_sets import PixelSets, offsets_of
 from sits_engine.samples.vectors import Labelled, lon_lat, on_grid
+from sits_engine.series.dates import MIN_DATES
 from sits_engine.series.types import Cube, Grid, Window
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-#: A series must have so many dates to say anything about a season.
-MIN_DATES = 3
 #: Largest cube that is read at once, in bytes of float32.
 CUBE_BYTES = 128 * 2**20
 

@@ -14,6 +14,7 @@ from sits_engine.errors import InputError
 from sits_engine.samples.pixel_sets import PixelSets, offsets_of
 from sits_engine.samples.vectors import VectorSource, codes_of, lon_lat, read_vector
 from sits_engine.series.bands import INDICES, canonical, is_spectral, match
+from sits_engine.series.dates import MIN_DATES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,6 @@ LON_NAMES, LAT_NAMES = ("longitude", "lon", "lng", "x"), ("latitude", "lat", "y"
 UNIT_LIMIT = 2.0
 #: … if they are at least so large; between the two limits nobody can tell.
 SCALED_LIMIT = 200.0
-#: A series must have so many dates to say anything about a season.
-MIN_DATES = 3
 
 
 @dataclass(frozen=True)

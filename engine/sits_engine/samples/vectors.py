@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,38 +11,13 @@ import numpy.typing as npt
 
 from sits_engine.errors import InputError
 from sits_engine.series.types import Grid
+from sits_engine.series.vector_source import VectorSource as VectorSource
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 #: Fields named in an error message at most.
 SHOWN = 30
-
-
-@dataclass(frozen=True)
-class VectorSource:
-    """A vector layer as QGIS writes it: `path|layername=NAME|subset=WHERE`."""
-
-    path: Path
-    layer: str | int | None = None
-    where: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> VectorSource:
-        """Take such a string apart; unknown options (geometrytype, …) are ignored."""
-        # a filter may hold '|' itself; QGIS writes it last
-        head, separator, where = text.partition("|subset=")
-        path, *options = head.split("|")
-        named = dict(option.split("=", 1) for option in options if "=" in option)
-        layer: str | int | None = named.get("layername")
-        if layer is None and named.get("layerid", "").isdigit():
-            layer = int(named["layerid"])
-        return cls(Path(path).expanduser(), layer, where if separator else None)
-
-    @property
-    def name(self) -> str:
-        """File name, with the layer where one is named."""
-        return self.path.name if self.layer is None else f"{self.path.name} ({self.layer})"
 
 
 @dataclass

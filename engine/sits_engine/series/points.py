@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import geopandas
+import pyogrio
 
 from sits_engine.errors import InputError
+from sits_engine.series.vector_source import VectorSource
 
 _NAMES = ("name", "label", "id", "fid")
 
@@ -15,22 +14,24 @@ def read_points(source: str, crs: str) -> list[tuple[str, float, float]]:
     """(name, x, y) of the points (or centroids) of a layer in another CRS.
 
     Args:
-        source: path, or 'path|layername=NAME'.
+        source: see `VectorSource`.
         crs: of the result.
 
     Raises:
         InputError: not found, unreadable, without CRS, empty.
     """
-    path, _, rest = source.partition("|layername=")
-    layer = rest.split("|")[0] or None
-    if not Path(path).exists():
-        raise InputError(f"Layer of points not found: {path}.", "Check PROFILE_POINTS.")
+    named = VectorSource.parse(source)
+    if not named.path.exists():
+        raise InputError(f"Layer of points not found: {named.path}.", "Check PROFILE_POINTS.")
+    options = {} if named.layer is None else {"layer": named.layer}
     try:
-        frame = geopandas.read_file(path, layer=layer) if layer else geopandas.read_file(path)
+        frame = pyogrio.read_dataframe(named.path, where=named.where, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"Layer of points can't be read: {source} ({error}).", "Check PROFILE_POINTS."
         ) from error
+    if "geometry" not in frame:
+        raise InputError(f"The layer of points has no geometries: {source}.", "Check PROFILE_POINTS.")
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     if frame.empty:
         raise InputError(f"The layer of points is empty: {source}.", "Check PROFILE_POINTS.")

@@ -59,6 +59,24 @@ def test_profiles_at_points(series, tmp_path):
     np.testing.assert_allclose(east.values[:, 0], (1000 + 2 * 20 + 15) / 1e4, rtol=1e-6)
 
 
+def test_points_of_a_filter_and_of_a_numbered_layer(tmp_path):
+    path = tmp_path / "p.gpkg"
+    points = [Point(600000, 5600000), Point(600010, 5600000), Point(600020, 5600000)]
+    geopandas.GeoDataFrame({"name": ["x"]}, geometry=points[:1], crs="EPSG:32631").to_file(
+        path, layer="first"
+    )
+    frame = geopandas.GeoDataFrame({"name": ["a", "b|c", "d"]}, geometry=points, crs="EPSG:32631")
+    frame.to_file(path, layer="second")
+
+    def names(options):
+        return [name for name, _, _ in read_points(f"{path}|{options}", "EPSG:32631")]
+
+    assert names("layerid=1|geometrytype=Point") == ["a", "b|c", "d"]
+    assert names("layername=second|subset=\"name\" = 'b|c'") == ["b|c"]
+    with pytest.raises(InputError, match="empty"):
+        names("layername=second|subset=\"name\" = 'z'")
+
+
 def test_points_that_can_not_be_used(series, tmp_path):
     with pytest.raises(InputError, match="not found"):
         read_points(str(tmp_path / "none.gpkg"), series.grid.crs)

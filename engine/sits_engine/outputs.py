@@ -15,6 +15,9 @@ from sits_engine.errors import EngineError
 #: A disk counts as full with less than this free (bytes): writers stop before the last one is used.
 SCRAPS = 2**16
 
+#: Bytes of a name that its temporary neighbour keeps; names may have 255, and some characters take four.
+NAME_BYTES = 80
+
 _lock = threading.Lock()
 _unfinished: set[Path] = set()
 
@@ -24,7 +27,7 @@ def check_writable(final: Path) -> None:
     folder = final.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{final.name[:80]}.{os.getpid()}.probe"
+        probe = folder / f".{_short(final.name)}.{os.getpid()}.probe"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
@@ -42,9 +45,14 @@ def check_writable(final: Path) -> None:
         )
 
 
+def _short(name: str) -> str:
+    """The start of a name, cut between characters."""
+    return os.fsencode(name)[:NAME_BYTES].decode(errors="ignore")
+
+
 def partial(final: Path) -> Path:
     """Temporary neighbour of `final`, same suffix; removed by `discard_unfinished` unless published."""
-    path = final.with_name(f".{final.stem[:80]}.partial-{os.getpid()}{final.suffix}")
+    path = final.with_name(f".{_short(final.stem)}.partial-{os.getpid()}{final.suffix}")
     with _lock:
         _unfinished.add(path)
     return path

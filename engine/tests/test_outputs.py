@@ -41,6 +41,15 @@ def test_discard_unfinished_leaves_published_files(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "図", "🌾"])
+def test_names_as_long_as_the_disk_allows(tmp_path, letter):
+    final = tmp_path / (letter * (251 // len(letter.encode())) + ".tif")
+    with outputs.atomic(final) as temporary:
+        temporary.write_text("all")
+        assert len(temporary.name.encode()) < 255
+    assert [p.name for p in tmp_path.iterdir()] == [final.name]
+
+
 def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "folder").write_text("I am a file")
     with pytest.raises(EngineError) as raised:

@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 import json
+import sqlite3
 
 import geopandas
 import numpy as np
@@ -42,6 +44,11 @@ def test_everything_promised_is_there(demo):
     assert {"truth.json", "README.txt"} <= names
     assert len(names) == 2 * 9 + 2
     assert "SIMULATED" in (demo.folder / "README.txt").read_text(encoding="utf-8")
+
+
+def test_parcels_are_a_geopackage_that_old_versions_of_qgis_know(demo):
+    with contextlib.closing(sqlite3.connect(demo.folder / "region_a" / "parcels.gpkg")) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (10200,)
 
 
 def test_images_look_like_sentinel_2(demo):

@@ -44,7 +44,10 @@ def write_parcels(region: Region, path: Path) -> None:
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": TIME_STAMP})
     try:
-        frame.to_file(path, layer="parcels", driver="GPKG", engine="pyogrio")
+        # 1.2: what QGIS 3.22 reads without a warning
+        pyogrio.write_dataframe(
+            frame, path, layer="parcels", driver="GPKG", dataset_options={"VERSION": "1.2"}
+        )
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
 

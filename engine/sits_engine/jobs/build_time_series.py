@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult
-from sits_engine.outputs import check_writable
+from sits_engine.jobs.base import Job, JobResult, keep_inputs
+from sits_engine.outputs import check_writable, numbers_beside
 from sits_engine.series.build import BuildOptions, Sources, build
 from sits_engine.series.points import read_points
 from sits_engine.series.summary import SeriesReportData, summarise
@@ -82,9 +82,12 @@ class BuildTimeSeries(Job):
             raise InputError(f"OUTPUT must end in .json (given: {self.output}).")
         if self.start_date and self.end_date and self.start_date > self.end_date:
             raise InputError(f"START_DATE {self.start_date} lies after END_DATE {self.end_date}.")
-        check_writable(self.output)
+        outputs = [self.output]
         if self.report is not None:
-            check_writable(self.report)
+            outputs += [self.report, numbers_beside(self.report)]
+        keep_inputs(outputs, [*self.layers, self.stac, self.profile_points])
+        for path in outputs:
+            check_writable(path)
         sources = Sources(
             folder=self.input_folder,
             layers=tuple(self.layers),
@@ -108,15 +111,15 @@ class BuildTimeSeries(Job):
             crs=self.crs,
             clip_folder=self.clip_folder,
         )
-        series = build(sources, options, self.output, ctx)
-        outputs = {"output": str(self.output)}
+        series = build(sources, options, self.output, ctx, lambda hrefs: keep_inputs(outputs, hrefs))
+        written = {"output": str(self.output)}
         summary = series_summary(series, self.profile_points, ctx)
         if self.report is not None:
             from sits_engine.report.series import write_series_report
 
             ctx.progress(0.97, "Writing the report")
             write_series_report(self.report, summary)
-            outputs["report"] = str(self.report)
+            written["report"] = str(self.report)
         ctx.progress(1.0, "Done")
         scores = {
             "dates": len(series.dates),
@@ -124,7 +127,7 @@ class BuildTimeSeries(Job):
             "bands": len(series.bands),
             "clear_median": summary.clear_median,
         }
-        return JobResult(outputs=outputs, scores=scores, warnings=list(ctx.warnings))
+        return JobResult(outputs=written, scores=scores, warnings=list(ctx.warnings))
 
 
 def series_summary(series: TimeSeries, profile_points: str | None, ctx: JobContext) -> SeriesReportData:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing
+from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 
 class CreateValidationSample(Job):
@@ -38,6 +38,7 @@ class CreateValidationSample(Job):
                 f"The output {self.output.name} must be a GeoPackage: only that holds points and tables.",
                 f"Name it {self.output.stem}.gpkg.",
             )
+        keep_inputs((self.output,), (self.map,))
         check_writable(self.output)
         the_map = ClassMap.open(self.map)
         pixels, hectares, confidence = the_map.count(ctx.part(0.0, 0.4, "Counting the classes"))

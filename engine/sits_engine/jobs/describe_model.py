@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import Job, JobResult, existing
+from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 from sits_engine.models.card import ModelCard
 
 
@@ -27,6 +27,13 @@ class DescribeModel(Job):
         from sits_engine.models.model_file import load_model
 
         existing(self.model, "Model")
+        if self.output_html is not None:
+            from sits_engine.outputs import check_writable, numbers_beside
+
+            pages = (self.output_html, numbers_beside(self.output_html))
+            keep_inputs(pages, (self.model,))
+            for path in pages:
+                check_writable(path)
         ctx.progress(0.1, "Reading the model")
         # the whole file, not the card alone: its checksum tells whether the weights are the card's
         _, card = load_model(self.model)
@@ -34,10 +41,8 @@ class DescribeModel(Job):
             ctx.info(line)
         outputs = {}
         if self.output_html is not None:
-            from sits_engine.outputs import check_writable
             from sits_engine.report.model import write_model_report
 
-            check_writable(self.output_html)
             write_model_report(self.output_html, card, self.model.name)
             outputs["output_html"] = str(self.output_html)
         ctx.progress(1.0, "Done")

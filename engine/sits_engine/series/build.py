@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,8 +56,17 @@ class BuildOptions:
     clip_folder: Path | None = None
 
 
-def build(sources: Sources, options: BuildOptions, output: Path, ctx: JobContext) -> TimeSeries:
+def build(
+    sources: Sources,
+    options: BuildOptions,
+    output: Path,
+    ctx: JobContext,
+    check: Callable[[Iterable[str]], None] = lambda hrefs: None,
+) -> TimeSeries:
     """Find and check the scenes, choose the grid, write `output`, and open it.
+
+    Args:
+        check: gets the addresses of all images before anything is written; raises to refuse them.
 
     Raises:
         InputError: see the modules of the sources; too few dates; no band in common; nothing in the extent.
@@ -67,6 +76,7 @@ def build(sources: Sources, options: BuildOptions, output: Path, ctx: JobContext
     tick = ctx.part(0.0, 0.35, "Looking at the images")
     scenes = _find(sources, options, extent, tick, ctx)
     scenes = _select(scenes, sources)
+    check(href for scene in scenes for href in scene.hrefs())
     dating.check_length(sorted({scene.date for scene in scenes}), _name(sources))
     ctx.progress(0.36, "Choosing the grid")
     spectral, mask_band, mask_values = _bands(scenes, options, ctx)

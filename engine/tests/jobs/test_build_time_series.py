@@ -194,3 +194,21 @@ def test_item_collection_of_another_tool(tmp_path):
     result = build(tmp_path, stac=str(tmp_path / "foreign.json"), max_cloud=50)
     assert result.scores["dates"] == 4
     assert TimeSeries.open(tmp_path / "foreign.json").bands == ("B04",)
+
+
+def test_an_input_is_never_overwritten(tmp_path):
+    write_folder(tmp_path / "images")
+    images = sorted((tmp_path / "images").iterdir())
+    before = {path: path.read_bytes() for path in images}
+    build(tmp_path, input_folder=str(tmp_path / "images"), output=str(tmp_path / "first.json"))
+    first = (tmp_path / "first.json").read_bytes()
+    for given in (
+        {"input_folder": str(tmp_path / "images"), "report": str(images[0])},
+        {"layers": [str(path) for path in images], "report": str(images[1])},
+        {"stac": str(tmp_path / "first.json"), "output": str(tmp_path / "first.json")},
+    ):
+        with pytest.raises(InputError, match="is an input of this run"):
+            build(tmp_path, **given)
+    assert {path: path.read_bytes() for path in images} == before
+    assert (tmp_path / "first.json").read_bytes() == first
+    assert not (tmp_path / "out é" / "series.json").exists()

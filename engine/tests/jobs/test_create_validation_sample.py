@@ -165,3 +165,11 @@ def test_empty_map(tmp_path):
     empty = write_map(tmp_path / "m.tif", np.zeros((5, 5)))
     with pytest.raises(InputError, match="no classified pixel"):
         sample(empty, tmp_path / "s.gpkg")
+
+
+def test_the_map_is_never_overwritten(crop_map, tmp_path):
+    the_map = tmp_path / "map.gpkg"  # GeoPackages hold rasters too
+    the_map.write_bytes(crop_map.read_bytes())
+    with pytest.raises(InputError, match="is an input of this run"):
+        sample(the_map, the_map)
+    assert the_map.read_bytes() == crop_map.read_bytes()

@@ -94,3 +94,10 @@ def test_page_in_a_place_that_cannot_be_written(model, tmp_path) -> None:
     params = {"model": str(model), "output_html": str(tmp_path / "file" / "d.html")}
     with pytest.raises(EngineError, match="Can't write"):
         DescribeModel.parse(params).run(JobContext())
+
+
+def test_the_model_is_never_overwritten(model) -> None:
+    before = model.read_bytes()
+    with pytest.raises(InputError, match="is an input of this run"):
+        DescribeModel(model=model, output_html=model).run(JobContext())
+    assert model.read_bytes() == before

@@ -103,7 +103,9 @@ class MapCrops(InMapping, EngineAlgorithm):
             number(
                 "MIN_MAPPING_UNIT",
                 tr("Smallest area shown (ha)"),
-                tr("Smaller patches get the class around them. 0 keeps every pixel."),
+                tr(
+                    "Smaller patches get the class around them, unless nodata encloses them. 0 keeps every pixel."
+                ),
                 default=0,
                 low=0,
                 high=10000,
@@ -120,7 +122,10 @@ class MapCrops(InMapping, EngineAlgorithm):
                 QgsProcessingParameterField(
                     "ID_FIELD", tr("Field with the parcel's identifier"), None, "PARCELS", optional=True
                 ),
-                tr("Kept in the parcel layer, to join it with other data."),
+                tr(
+                    "Its values go to the field 'parcel_id' of the parcel layer, to join it with other data. "
+                    "The other fields of the parcels are kept as well."
+                ),
                 True,
             ),
             device_parameter(),

@@ -170,6 +170,11 @@ class _Run:
         )
         error = self.reporter.error or {}
         advice = error.get("advice") if error.get("code") == "CANCELLED" else None
+        if not advice and unfinished(self.params):
+            advice = tr(
+                "Finished tiles were kept beside the output ({folder}): the same run goes on from there. "
+                "Nothing half-written was kept."
+            ).format(folder=", ".join(unfinished(self.params)))
         return f"{head} " + (advice or tr("Nothing half-written was kept; run it again when you like."))
 
     def _close(self):
@@ -302,6 +307,13 @@ def serve_events():
     application = QCoreApplication.instance()
     if application is not None and QThread.currentThread() == application.thread():
         QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+
+
+def unfinished(params):
+    """Names of the folders beside the outputs that hold finished tiles of a map (`.NAME.work`)."""
+    paths = [Path(params[key]) for key in ("output", "output_parcels") if isinstance(params.get(key), str)]
+    folders = [path.with_name(f".{path.name}.work") for path in paths if path.name]
+    return [folder.name for folder in folders if any(folder.glob("*.npz"))]
 
 
 def remove_partials(params, pid):

@@ -58,8 +58,12 @@ class ModelError(EngineError):
 class Cancelled(EngineError):
     """The user, a signal or the death of the parent asked the job to stop."""
 
-    def __init__(self, reason: str = "Cancelled by the user.") -> None:
-        super().__init__("CANCELLED", reason, "Run it again when you like; nothing half-written was kept.")
+    def __init__(
+        self,
+        reason: str = "Cancelled by the user.",
+        advice: str = "Nothing half-written was kept; run it again when you like.",
+    ) -> None:
+        super().__init__("CANCELLED", reason, advice)
 
 
 def from_exception(error: BaseException) -> EngineError:

@@ -108,6 +108,19 @@ def test_cancel_ends_every_engine_within_two_seconds(run, tmp_path, behave):
     assert not output.exists()
 
 
+@pytest.mark.parametrize("behave", ["hang", "ignore"])
+def test_a_cancelled_map_says_that_its_tiles_are_kept(run, tmp_path, behave):
+    work = tmp_path / ".map.tif.work"
+    work.mkdir()
+    with pytest.raises(QgsProcessingException, match="Nothing half-written was kept; run it again"):
+        run(Recording(cancel_after=0.5), behave=behave, output=str(tmp_path / "map.tif"), seconds=30)
+    (work / "tile-0-0.npz").write_bytes(b"")
+    with pytest.raises(
+        QgsProcessingException, match=r"^Cancelled\. Finished tiles were kept.*\.map\.tif\.work"
+    ):
+        run(Recording(cancel_after=0.5), behave=behave, output=str(tmp_path / "map.tif"), seconds=30)
+
+
 def test_an_engine_that_says_nothing_is_given_up(run, monkeypatch):
     monkeypatch.setenv("FAKE_ENGINE", '{"behave": "mute"}')
     started = time.monotonic()

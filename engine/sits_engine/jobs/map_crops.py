@@ -57,7 +57,9 @@ class MapCrops(Job):
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
-    id_field: str | None = Field(None, description="field of the parcels that names them")
+    id_field: str | None = Field(
+        None, description="field of the parcels that names them: its values go to the field parcel_id"
+    )
 
     def run(self, ctx: JobContext) -> JobResult:
         """Make the pixel map, the parcel map, or both."""
@@ -187,9 +189,9 @@ class MapCrops(Job):
             summary = produce(
                 request, journal, lambda done, phase: ctx.progress(0.01 + (end - 0.01) * done, phase)
             )
-        except BaseException:
+        except BaseException as error:
             journal.close()
-            raise
+            raise journal.explained(error) from error.__cause__
         journal.remove()
         seconds = time.monotonic() - began
         ctx.info(
@@ -246,9 +248,9 @@ class MapCrops(Job):
                 series, parcels, bands, predictor, len(card.classes), journal, lambda done: share(0.95 * done)
             )
             known = write_parcels(target, parcels, card, probabilities, dates)
-        except BaseException:
+        except BaseException as error:
             journal.close()
-            raise
+            raise journal.explained(error) from error.__cause__
         journal.remove()
         if known < len(dates):
             ctx.warn(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from sits_engine.errors import EngineError, InputError
+from sits_engine.errors import Cancelled, EngineError, InputError
 
 FORMAT = "sits-map-work/1"
+#: Where locks can't appear complete (no hard links), an empty one younger than this belongs to a living run.
+EMPTY_SECONDS = 10
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
@@ -105,8 +108,22 @@ class Journal:
             return {key: stored[key] for key in stored.files}
 
     def close(self) -> None:
-        """Give the folder free, keep the results."""
+        """Give the folder free and keep the results; a folder without any goes."""
+        if not self._done:
+            self.remove()
+            return
         (self.folder / "lock").unlink(missing_ok=True)
+
+    def explained(self, error: BaseException) -> BaseException:
+        """`error`, and for a run that was asked to stop the sentence that says what was kept."""
+        if not isinstance(error, Cancelled) or not self._done:
+            return error
+        return Cancelled(
+            error.message,
+            f"What was finished ({len(self._done)} tiles or groups of parcels) was kept in "
+            f"{self.folder.name} beside the output: the same run goes on from there. Delete that folder if "
+            "you don't want to go on. Nothing half-written was kept.",
+        )
 
     def remove(self) -> None:
         """The map is published: the results are not needed any more."""
@@ -115,25 +132,58 @@ class Journal:
     def _lock(self) -> None:
         path = self.folder / "lock"
         mine = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-        for _ in range(2):
-            try:
-                with open(path, "x", encoding="utf-8") as file:
-                    json.dump(mine, file)
-                return
-            except FileExistsError:
+        own = self.folder.with_name(f"{self.folder.name}.lock-{os.getpid()}")
+        try:
+            own.write_text(json.dumps(mine), encoding="utf-8")
+            for _ in range(3):
+                if _claim(own, path):
+                    return
                 if _alive(path, mine):
                     raise InputError(
                         f"Another run is writing the same output at this moment ({self.folder}).",
                         "Wait until it ends, or choose another output file.",
-                    ) from None
-                path.unlink(missing_ok=True)
+                    )
+                _take_away(path, mine)
+        finally:
+            own.unlink(missing_ok=True)
         raise InputError(f"Another run took {self.folder} at the same moment.", "Choose another output file.")
+
+
+def _claim(own: Path, lock: Path) -> bool:
+    """Give the complete file `own` the name `lock` as well; False if that is taken. Never half written."""
+    try:
+        os.link(own, lock)
+        return True
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: a reader may see the file before its content
+        try:
+            with open(lock, "x", encoding="utf-8") as file:
+                file.write(own.read_text(encoding="utf-8"))
+            return True
+        except FileExistsError:
+            return False
+
+
+def _take_away(lock: Path, mine: Mapping[str, Any]) -> None:
+    """Remove a stale lock, but put it back if another run has renewed it in the meantime."""
+    aside = lock.with_name(f"lock-{os.getpid()}.part")
+    try:
+        os.replace(lock, aside)
+    except FileNotFoundError:
+        return
+    if _alive(aside, mine):
+        _claim(aside, lock)
+    aside.unlink(missing_ok=True)
 
 
 def _alive(lock: Path, mine: Mapping[str, Any]) -> bool:
     """True if the process that wrote `lock` still runs and is another one (numbers are used again)."""
     try:
-        owner = json.loads(lock.read_text(encoding="utf-8"))
+        text = lock.read_text(encoding="utf-8")
+        if not text and time.time() - lock.stat().st_mtime < EMPTY_SECONDS:
+            return True  # its writer is about to fill it
+        owner = json.loads(text)
         if owner == mine:
             return False
         started = psutil.Process(owner["pid"]).create_time()

@@ -32,6 +32,8 @@ MAX_PIXELS = 128
 MIN_PIXELS = 1
 #: Values of one group of parcels in memory (bytes of float32).
 GROUP_BYTES = 96 * 2**20
+#: Field of the result that holds the identifier, where the user names one.
+ID = "parcel_id"
 #: Fields that the result adds; a field of the input with such a name gets the ending `_input`.
 FIELDS = ("class", "confidence", "runner_up", "runner_up_confidence", "n_pixels", "n_dates", "small")
 
@@ -52,12 +54,14 @@ class Parcels:
         pixels: one array of flat pixel numbers a parcel; empty for a parcel outside the images.
         small: (N,) bool, the parcel holds no whole pixel: its one pixel is that under its inner point.
         notes: sentences for the user.
+        ids: identifier of each parcel, by the index of `frame`; None where no field was named.
     """
 
     frame: gpd.GeoDataFrame
     pixels: list[npt.NDArray[np.int64]]
     small: npt.NDArray[np.bool_]
     notes: list[str]
+    ids: pd.Series | None = None
 
 
 def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 0) -> Parcels:
@@ -66,7 +70,7 @@ def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 
     Args:
         source: polygon layer, any CRS.
         region: only parcels whose inner point lies in it are kept (counted).
-        id_field: checked to be there.
+        id_field: field whose values name the parcels; `fid` is the number of the feature itself.
         seed: of the draw among the pixels of large parcels.
 
     Raises:
@@ -74,9 +78,7 @@ def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 
     """
     frame = read_polygons(source, "The parcels")
     name = VectorSource.parse(source).name
-    if id_field and id_field not in frame.columns:
-        fields = ", ".join(str(c) for c in frame.columns if c != "geometry")
-        raise InputError(f"The layer {name} has no field '{id_field}'. Its fields: {fields}.", "Choose one.")
+    ids = _identifiers(source, frame, id_field) if id_field else None
     grid = region.grid
     moved = frame.to_crs(grid.crs)
     inner = shapely.point_on_surface(moved.geometry.to_numpy())
@@ -96,6 +98,14 @@ def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 
             f"{name}: {int((~inside).sum())} of {len(frame)} parcels lie outside the region: left out."
         )
     frame, moved, inner = frame[inside], moved[inside], inner[inside]
+    if ids is not None:
+        ids = ids[inside]
+        unclear = int((ids.isna() | ids.duplicated(keep=False)).sum())
+        if unclear:
+            notes.append(
+                f"{name}: {unclear} of {len(ids)} parcels have no value of their own in '{id_field}': the "
+                f"field {ID} of the result does not tell them apart."
+            )
     order = _reading_order(inner, grid)
     frame, moved, inner = frame.iloc[order], moved.iloc[order], inner[order]
     rng = np.random.default_rng(seed)
@@ -113,7 +123,7 @@ def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 
             f"{name}: {int(small.sum())} of {len(frame)} parcels hold no whole pixel; the pixel under their "
             "inner point was used (field 'small')."
         )
-    return Parcels(frame, pixels, small, notes)
+    return Parcels(frame, pixels, small, notes, ids)
 
 
 def classify_parcels(
@@ -160,7 +170,8 @@ def write_parcels(
 ) -> int:
     """Write the layer `parcels` of a GeoPackage; returns the number of parcels with a class.
 
-    Fields: those of the input, and `class` (null where nothing was clear), `confidence` (percent),
+    Fields: `parcel_id` where the user named the field of the identifier, those of the input, and `class`
+    (null where nothing was clear), `confidence` (percent),
     `runner_up`, `runner_up_confidence` (percent), `n_pixels`, `n_dates` (dates with a clear pixel),
     `small` (see `Parcels`).
     """
@@ -174,6 +185,8 @@ def write_parcels(
     has_second = seen & (len(names) > 1)
     frame = parcels.frame.drop(columns=[c for c in ("fid", "ogc_fid") if c in parcels.frame.columns])
     taken = {name.lower() for name in FIELDS}
+    if parcels.ids is not None:
+        taken.add(ID)
     frame = frame.rename(columns={c: f"{c}_input" for c in frame.columns if str(c).lower() in taken})
 
     def share(which: npt.NDArray[np.int64], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -184,6 +197,8 @@ def write_parcels(
         chosen[~known] = None
         return chosen
 
+    if parcels.ids is not None:
+        frame.insert(0, ID, parcels.ids)
     frame["class"] = named(order[:, 0], seen)
     frame["confidence"] = share(order[:, 0], seen)
     frame["runner_up"] = named(second, has_second)
@@ -202,6 +217,26 @@ def write_parcels(
             frame, temporary, layer="parcels", driver="GPKG", dataset_options={"VERSION": "1.2"}
         )
     return int(seen.sum())
+
+
+def _identifiers(source: str, frame: gpd.GeoDataFrame, id_field: str) -> pd.Series:
+    """Values of the field that names the parcels, by the index of `frame`."""
+    import pyogrio
+
+    if id_field in frame.columns and id_field != "geometry":
+        values: pd.Series = frame[id_field]
+        return values
+    vector = VectorSource.parse(source)
+    if id_field.lower() in ("fid", "ogc_fid"):  # QGIS shows the number of the feature as a field
+        options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
+        every = pyogrio.read_dataframe(
+            vector.path, columns=[], read_geometry=False, fid_as_index=True, where=vector.where, **options
+        )
+        return pd.Series(every.index.to_numpy()[frame.index.to_numpy()], index=frame.index)
+    fields = ", ".join(str(c) for c in frame.columns if c != "geometry")
+    raise InputError(
+        f"The layer {vector.name} has no field '{id_field}'. Its fields: {fields}.", "Choose one."
+    )
 
 
 def _in_region(points: npt.NDArray[Any], region: Region) -> npt.NDArray[np.bool_]:

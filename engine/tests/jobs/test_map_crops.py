@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -144,8 +145,9 @@ def test_threads_tiles_and_a_cancelled_run_do_not_change_a_byte(world, tmp_path)
     run(world, output=tmp_path / "a" / "map.tif", workers=1)
     run(world, output=tmp_path / "b" / "map.tif", workers=4)
     ctx = JobContext(lambda kind, fields: ctx.cancel() if fields.get("percent", 0) > 40 else None)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as stopped:
         run(world, ctx, output=tmp_path / "c" / "map.tif", workers=1)
+    assert "kept in .map.tif.work beside the output: the same run goes on" in stopped.value.advice
     assert not (tmp_path / "c" / "map.tif").exists()
     assert len(list((tmp_path / "c" / ".map.tif.work").glob("tile-*.npz"))) > 0
     run(world, output=tmp_path / "c" / "map.tif", workers=2)
@@ -264,6 +266,37 @@ def test_parcels(world, tmp_path):
     assert CLASSES[int(classes[10, 60]) - 1] == frame["class"][2]
     assert abs(frame["confidence"][2] - confidence[10, 60]) <= 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.gpkg", "parcels.gpkg"]
+
+
+def test_parcels_by_their_identifier(world, tmp_path):
+    source = parcels_file(tmp_path / "parcels.gpkg", parcel_id=["old"] * 5)
+    run(world, parcels=source, output_parcels=tmp_path / "out.gpkg", id_field="name")
+    frame = gpd.read_file(tmp_path / "out.gpkg")
+    assert list(frame["parcel_id"]) == list("abcd") == list(frame["name"])
+    assert list(frame["parcel_id_input"]) == ["old"] * 4
+    assert frame.columns[0] == "parcel_id"
+    # QGIS offers the number of the feature as a field
+    run(world, parcels=source, output_parcels=tmp_path / "out.gpkg", id_field="fid")
+    assert list(gpd.read_file(tmp_path / "out.gpkg")["parcel_id"]) == [1, 2, 3, 4]
+    ctx = JobContext()
+    run(world, ctx, parcels=source, output_parcels=tmp_path / "out.gpkg", id_field="class")
+    assert any("4 of 4 parcels have no value of their own in 'class'" in text for text in ctx.warnings)
+    with pytest.raises(InputError, match=r"no field 'nummer'\. Its fields: name, class, parcel_id"):
+        run(world, parcels=source, output_parcels=tmp_path / "out.gpkg", id_field="nummer")
+
+
+def test_a_run_that_ends_before_the_first_tile_leaves_no_folder(world, tmp_path, monkeypatch):
+    folder = tmp_path / "copy"
+    shutil.copytree(world[0].parent, folder)
+    for image in (folder / "images").glob("*.tif"):
+        image.unlink()
+    with pytest.raises(EngineError):
+        run((folder / world[0].name, world[1]), output=tmp_path / "map.tif")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(EngineError) as raised:
+        run(world, output=tmp_path / "map.tif")
+    assert raised.value.code == "DISK_FULL"
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
 def test_pixels_and_parcels_together(world, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from sits_engine.errors import EngineError, InputError
+from sits_engine.errors import Cancelled, EngineError, InputError
 from sits_engine.mapping.journal import Journal, fingerprint, work_folder
 
 ONE = {"classes": np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)}
@@ -56,13 +56,98 @@ def test_a_second_living_run_is_refused_a_dead_one_not(tmp_path):
         with pytest.raises(InputError, match="Another run"):
             Journal.open(folder, "a")
         (folder / "lock").write_text(json.dumps({"pid": other.pid, "started": started - 1000}))
-        Journal.open(folder, "a").close()  # the number was given to another process since
+        journal = Journal.open(folder, "a")  # the number was given to another process since
+        journal.store("x", {"x": np.zeros(1)})
+        journal.close()
         (folder / "lock").write_text(json.dumps({"pid": other.pid, "started": started}))
         other.kill()
         other.wait()
     Journal.open(folder, "a").close()
     (folder / "lock").write_text("")
+    os.utime(folder / "lock", (0, 0))
     Journal.open(folder, "a").close()
+
+
+TAKE = """
+import sys, time
+from pathlib import Path
+from sits_engine.errors import InputError
+from sits_engine.mapping.journal import Journal
+folder = Path(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    Journal.open(folder, "a")
+    print("mine", flush=True)
+except InputError as error:
+    print("refused" if "Another run" in error.message else error.message, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_many_at_the_same_moment_one_gets_it(tmp_path, stale):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    if stale:
+        (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
+    command = [sys.executable, "-c", TAKE, str(folder)]
+    others = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    try:
+        for other in others:
+            assert other.stdout.readline() == "ready\n"
+        for other in others:
+            other.stdin.write("go\n")
+            other.stdin.flush()
+        answers = sorted(other.stdout.readline().strip() for other in others)
+    finally:
+        for other in others:
+            other.communicate("end\n", timeout=30)
+    assert answers == ["mine", *["refused"] * 5]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]
+
+
+def test_a_lock_is_never_seen_half_written(tmp_path, monkeypatch):
+    seen = []
+    link = os.link
+
+    def watched(source, target):
+        seen.append(json.loads(Path(source).read_text(encoding="utf-8"))["pid"])
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", watched)
+    Journal.open(tmp_path / "w", "a").close()
+    assert seen == [os.getpid()]
+
+
+def test_a_file_system_without_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    Journal.open(tmp_path / "w", "a").close()
+    (tmp_path / "w" / "lock").write_text("")  # another run is between making and filling it
+    with pytest.raises(InputError, match="Another run"):
+        Journal.open(tmp_path / "w", "a")
+
+
+def test_a_folder_without_results_goes(tmp_path):
+    Journal.open(tmp_path / "w", "a").close()
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_cancelled_run_says_what_was_kept(tmp_path):
+    journal = Journal.open(tmp_path / ".m.tif.work", "a")
+    error = Cancelled("Stopped by SIGTERM.")
+    assert journal.explained(error) is error
+    journal.store("x", {"x": np.zeros(1)})
+    said = journal.explained(error)
+    assert said.message == "Stopped by SIGTERM."
+    assert "(1 tiles or groups of parcels) was kept in .m.tif.work beside the output" in said.advice
+    other = ValueError()
+    assert journal.explained(other) is other
 
 
 def test_folder_that_cant_be_made(tmp_path):

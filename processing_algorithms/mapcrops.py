@@ -104,7 +104,7 @@ class MapCrops(InMapping, EngineAlgorithm):
                 "MIN_MAPPING_UNIT",
                 tr("Smallest area shown (ha)"),
                 tr(
-                    "Smaller patches get the class around them, unless nodata encloses them. 0 keeps every pixel."
+                    "Smaller patches get the class around them (not where nodata encloses them). 0: all stay."
                 ),
                 default=0,
                 low=0,

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError
-from sits_engine.jobs import ALIASES, JOBS, Job, job_class
+from sits_engine.jobs import Job, job_class, short_names
 
 
 def _kind(annotation: Any) -> tuple[bool, bool]:
@@ -34,8 +34,9 @@ def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
     for name, field in job.model_fields.items():
         many, boolean = _kind(field.annotation)
         help_text = (field.description or "").replace("%", "%%")
-        if not field.is_required() and field.default not in (None, "", []):
-            help_text += f" (default: {field.default})"
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if default not in (None, "", []):
+            help_text += f" (default: {default})"
         options: dict[str, Any] = {"help": help_text, "default": None, "dest": name}
         if boolean:
             options["action"] = argparse.BooleanOptionalAction
@@ -104,20 +105,18 @@ def main(arguments: list[str] | None = None) -> int:
         from sits_engine.serve import serve
 
         return serve()
-    short = {name: alias for alias, name in ALIASES.items()}
     parser = argparse.ArgumentParser(
         prog="sits",
         description="Crop maps from satellite image time series.",
         epilog="`sits JOB --help` lists the options of a job.",
     )
     parser.add_argument("--version", action="version", version=f"sits {__version__}")
-    commands = ", ".join(short.get(name, name) for name in JOBS)
-    parser.add_argument("job", help=f"one of: {commands}")
+    parser.add_argument("job", help=f"one of: {', '.join(short_names())}")
     known, rest = parser.parse_known_args(arguments[:1])
     try:
         job = job_class(known.job)
     except EngineError as error:
-        parser.error(str(error))
+        parser.error(f"{error.message} Jobs: {', '.join(short_names())}.")
     sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__)
     sub.add_argument("--config", type=Path, help="JSON file with fields of the job; options override it")
     add_fields(sub, job)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sits_engine import cli
-from sits_engine.jobs import JOBS, job_class
+from sits_engine.jobs import JOBS, job_class, short_names
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -24,11 +24,25 @@ def test_config_file_and_options(tmp_path, capfd, monkeypatch):
     assert "NO_SUCH_FIELD" in capfd.readouterr().err
 
 
-def test_unknown_job_lists_the_known(capsys):
+def test_unknown_job_lists_the_known(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
     with pytest.raises(SystemExit) as stopped:
         cli.main(["trane"])
     assert stopped.value.code == 2
-    assert "trainsourcemodel" in capsys.readouterr().err
+    assert f"Jobs: {', '.join(short_names())}." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert f"one of: {', '.join(short_names())}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", short_names())
+def test_help_of_a_job_speaks_to_people(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([name, "--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "Undefined" not in said
+    assert "(default: [" not in said
 
 
 def test_an_extent_in_the_west_is_no_option(tmp_path, monkeypatch, capfd):

@@ -34,6 +34,12 @@ ALIASES = {
 }
 
 
+def short_names() -> list[str]:
+    """Names of the jobs for the command line: the short one where there is one."""
+    short = {name: alias for alias, name in ALIASES.items()}
+    return [short.get(name, name) for name in JOBS]
+
+
 def job_class(name: str) -> type[Job]:
     """Class of the job `name` (or of its short name)."""
     name = ALIASES.get(name, name)
@@ -44,4 +50,4 @@ def job_class(name: str) -> type[Job]:
     return found
 
 
-__all__ = ["ALIASES", "JOBS", "Job", "JobResult", "job_class"]
+__all__ = ["ALIASES", "JOBS", "Job", "JobResult", "job_class", "short_names"]

@@ -21,6 +21,8 @@ from sits_engine.errors import Cancelled, EngineError, InputError
 FORMAT = "sits-map-work/1"
 #: Where locks can't appear complete (no hard links), an empty one younger than this belongs to a living run.
 EMPTY_SECONDS = 10
+#: How long a run that replaced a stale lock waits before it believes that the new one is its own.
+SETTLE_SECONDS = 0.3
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
@@ -135,15 +137,22 @@ class Journal:
         own = self.folder.with_name(f"{self.folder.name}.lock-{os.getpid()}")
         try:
             own.write_text(json.dumps(mine), encoding="utf-8")
-            for _ in range(3):
+            replaced = False
+            for _ in range(5):
                 if _claim(own, path):
-                    return
+                    if not replaced:
+                        return
+                    # Others that saw the stale lock may still be taking it for this one: see who stays.
+                    time.sleep(SETTLE_SECONDS)
+                    if _owner(path) == mine:
+                        return
                 if _alive(path, mine):
                     raise InputError(
                         f"Another run is writing the same output at this moment ({self.folder}).",
                         "Wait until it ends, or choose another output file.",
                     )
-                _take_away(path, mine)
+                replaced = True
+                _take_away(path, own.with_suffix(f".aside-{os.getpid()}"), mine)
         finally:
             own.unlink(missing_ok=True)
         raise InputError(f"Another run took {self.folder} at the same moment.", "Choose another output file.")
@@ -165,9 +174,8 @@ def _claim(own: Path, lock: Path) -> bool:
             return False
 
 
-def _take_away(lock: Path, mine: Mapping[str, Any]) -> None:
+def _take_away(lock: Path, aside: Path, mine: Mapping[str, Any]) -> None:
     """Remove a stale lock, but put it back if another run has renewed it in the meantime."""
-    aside = lock.with_name(f"lock-{os.getpid()}.part")
     try:
         os.replace(lock, aside)
     except FileNotFoundError:
@@ -175,6 +183,14 @@ def _take_away(lock: Path, mine: Mapping[str, Any]) -> None:
     if _alive(aside, mine):
         _claim(aside, lock)
     aside.unlink(missing_ok=True)
+
+
+def _owner(lock: Path) -> Any:
+    """Content of a lock, None if it is not there or no JSON."""
+    try:
+        return json.loads(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _alive(lock: Path, mine: Mapping[str, Any]) -> bool:

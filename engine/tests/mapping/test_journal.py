@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -92,8 +93,10 @@ def test_of_many_at_the_same_moment_one_gets_it(tmp_path, stale):
     if stale:
         (folder / "lock").write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
     command = [sys.executable, "-c", TAKE, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     others = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(6)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(6)
     ]
     try:
         for other in others:
@@ -128,6 +131,7 @@ def test_a_file_system_without_links(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     Journal.open(tmp_path / "w", "a").close()
+    (tmp_path / "w").mkdir(exist_ok=True)
     (tmp_path / "w" / "lock").write_text("")  # another run is between making and filling it
     with pytest.raises(InputError, match="Another run"):
         Journal.open(tmp_path / "w", "a")

@@ -248,6 +248,9 @@ def _score(
     held = sets.subset(split.side > 0)
     side = split.side[split.side > 0]
     probabilities = predict(predictor, held, progress)
+    report.predicted = np.full(len(sets), -1, dtype=np.int64)
+    if (side == 2).any():
+        report.predicted[split.side == 2] = probabilities[side == 2].argmax(axis=1)
     found = assess(
         (probabilities[side == 1], held.labels[side == 1]),
         (probabilities[side == 2], held.labels[side == 2]),

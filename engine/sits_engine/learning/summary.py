@@ -138,6 +138,7 @@ class TrainingReportData:
         labels: (N,) class of each parcel.
         split_kind: 'blocks' or 'parcels' (a random split).
         block_size: metres, None where blocks weren't used.
+        predicted: (N,) class that the model gives to the test parcels, -1 for all others; None: unknown.
         notes: sentences on what was dropped or repaired, with counts.
         warnings: what the user must know.
     """
@@ -159,8 +160,14 @@ class TrainingReportData:
     labels: npt.NDArray[np.int64]
     split_kind: str
     block_size: float | None
+    predicted: npt.NDArray[np.int64] | None = None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_] | None:
+        """(N,) whether the model gives the right class; of meaning for the test parcels only."""
+        return None if self.predicted is None else self.predicted == self.labels
 
     def as_json(self) -> dict[str, Any]:
         """JSON-serialisable numbers of the report."""

@@ -127,12 +127,13 @@ def _f1(row: ClassRow) -> float:
 def _accuracy(data: TrainingReportData) -> Section:
     names = [row.name for row in data.classes]
     colors = [row.color for row in data.classes]
+    unit = unit_of(data.provenance)
 
     def numbers(attribute: str) -> list[float]:
         return [np.nan if (v := getattr(row, attribute)) is None else float(v) for row in data.classes]
 
     f1, precision, recall = numbers("f1"), numbers("precision"), numbers("recall")
-    columns = [Column("Class"), *(Column(f"{name} parcels", True) for name in SPLITS)]
+    columns = [Column("Class"), *(Column(f"{name} {unit}", True) for name in SPLITS)]
     columns += [Column(name, True) for name in ("pixels", "precision", "recall", "F1")]
     columns.append(Column("codes"))
     rows = [
@@ -152,10 +153,10 @@ def _accuracy(data: TrainingReportData) -> Section:
         items.append(
             Figure(
                 confusion.confusion_matrix(
-                    "confusion", data.confusion, names, "true class (parcels)", "class by the model"
+                    "confusion", data.confusion, names, f"true class ({unit})", "class by the model"
                 ),
-                "Confusion matrix of the test parcels; the table below holds the scores of each class.",
-                "Test parcels: count, and share of the row. What lies off the framed diagonal is wrong.",
+                f"Confusion matrix of the test {unit}; the table below holds the scores of each class.",
+                f"Test {unit}: count, and share of the row. What lies off the framed diagonal is wrong.",
             )
         )
         items.append(
@@ -166,7 +167,7 @@ def _accuracy(data: TrainingReportData) -> Section:
             )
         )
     items.append(Table(columns, rows, colors=colors))
-    return Section("How well it does on the test parcels", items)
+    return Section(f"How well it does on the test {unit}", items)
 
 
 def _profiles(data: TrainingReportData) -> Section | None:
@@ -189,8 +190,8 @@ def _profiles(data: TrainingReportData) -> Section | None:
             Figure(
                 picture,
                 f"Mean {label} of each class over the season.",
-                f"Mean {label} over the clear pixels of the training parcels; the other classes in grey. "
-                "Classes with the same curve can't be told apart by it.",
+                f"Mean {label} over the clear pixels of the training {unit_of(data.provenance)}; "
+                "the other classes in grey. Classes with the same curve can't be told apart by it.",
             )
         ],
     )
@@ -199,13 +200,13 @@ def _profiles(data: TrainingReportData) -> Section | None:
 def _split(data: TrainingReportData) -> Section | None:
     if not len(data.xy) or not np.isfinite(data.xy).all(axis=1).any():
         return None
-    blocks = data.split_kind == "blocks"
+    blocks, unit = data.split_kind == "blocks", unit_of(data.provenance)
     size = f" of {data.block_size:g} m" if data.block_size else ""
     text = (
-        f"Whole blocks{size} went to training, validation or test, so that a test parcel rarely has a "
-        "training parcel as neighbour."
+        f"Whole blocks{size} went to training, validation or test, so that a test {unit[:-1]} rarely has a "
+        f"training {unit[:-1]} as neighbour."
         if blocks
-        else "Parcels were drawn at random, without regard to their neighbours."
+        else f"{unit.capitalize()} were drawn at random, without regard to their neighbours."
     )
     counts = [
         [name, words.count(int((data.split == i).sum())), use]
@@ -217,16 +218,17 @@ def _split(data: TrainingReportData) -> Section | None:
             )
         )
     ]
-    table = Table([Column("part"), Column("parcels", True), Column("what it is for")], counts)
+    table = Table([Column("part"), Column(unit, True), Column("what it is for")], counts)
     figure = Figure(
-        maps.split_map("split", data.xy, data.split, SPLITS),
-        "Map of the training, validation and test parcels.",
+        maps.split_map("split", data.xy, data.split, SPLITS, data.right),
+        f"Map of the training, validation and test {unit}.",
+        "Crosses: the model took them for another class." if data.right is not None else "",
     )
-    return Section("Which parcels were used for what", [figure, table], [text], beside=True)
+    return Section(f"Which {unit} were used for what", [figure, table], [text], beside=True)
 
 
 def _calibration(data: TrainingReportData) -> Section | None:
-    before, after = data.reliability_before, data.reliability_after
+    before, after, unit = data.reliability_before, data.reliability_after, unit_of(data.provenance)
     if int(after.counts.sum()) == 0:
         return None
     figure = Figure(
@@ -237,12 +239,12 @@ def _calibration(data: TrainingReportData) -> Section | None:
             (after.confidence, after.accuracy),
             after.counts,
         ),
-        f"Reliability diagram of the test parcels; calibration error {words.percent(after.error, 1)}.",
-        "Test parcels in bins of confidence. On the dashed line, 80 of 100 parcels given 80 % are right.",
+        f"Reliability diagram of the test {unit}; calibration error {words.percent(after.error, 1)}.",
+        f"Test {unit} in bins of confidence. On the dashed line, 80 of 100 {unit} given 80 % are right.",
     )
     rows = [
-        ["validation parcels (where it was set)", *(_gap(data, key) for key in ("before", "after"))],
-        ["test parcels", words.percent(before.error, 1), words.percent(after.error, 1)],
+        [f"validation {unit} (where it was set)", *(_gap(data, key) for key in ("before", "after"))],
+        [f"test {unit}", words.percent(before.error, 1), words.percent(after.error, 1)],
     ]
     table = Table(
         [Column("mean gap (ECE)"), Column("before", True), Column("after", True)],
@@ -267,8 +269,9 @@ def _curves(data: TrainingReportData) -> Section:
         ([e.validation_macro_f1 for e in epochs], [e.validation_accuracy for e in epochs]),
     )
     caption = (
-        f"The weights of epoch {data.best_epoch} were kept: the best macro-F1 on the validation parcels. "
-        "Training loss is measured with augmentation, so it may lie above the validation loss."
+        f"The weights of epoch {data.best_epoch} were kept: the best macro-F1 on the validation "
+        f"{unit_of(data.provenance)}. Training loss is measured with augmentation, so it may lie "
+        "above the validation loss."
     )
     alt = f"Loss and scores over {len(epochs)} epochs; epoch {data.best_epoch} was kept."
     return Section("How training went", [Figure(picture, alt, caption)])

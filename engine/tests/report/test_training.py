@@ -3,7 +3,7 @@ import json
 import numpy as np
 from support import report_data as examples
 
-from sits_engine.report.training import sentences, write_training_report
+from sits_engine.report.training import sentences, training_page, write_training_report
 
 
 def test_the_report_holds_what_was_measured(tmp_path, check_page):
@@ -69,10 +69,23 @@ def test_one_test_parcel_gives_no_figures(tmp_path, check_page):
     assert json.loads(beside.read_text(encoding="utf-8"))["scores"] == {"macro_f1": None}
 
 
+def test_the_map_shows_what_is_right_and_what_is_wrong(tmp_path, check_page):
+    places = np.column_stack([np.linspace(4, 5, 9), np.linspace(50, 51, 9)])
+    labels = np.array([0, 1, 2] * 3)
+    split = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    predicted = np.where(split == 2, np.array([0, 1, 2, 0, 1, 2, 0, 2, 1]), -1)
+    data = examples.training(xy=places, labels=labels, split=split, predicted=predicted)
+    assert data.right[split == 2].tolist() == [True, True, False, False]
+    write_training_report(tmp_path / "r.html", data)
+    assert "Crosses: the model took them for another class" in check_page(tmp_path / "r.html")
+
+
 def test_labelled_series_are_called_samples():
-    words = " ".join(sentences(examples.training(provenance={"labelled_series": "sinop.csv"})))
-    assert "On 100 samples" in words
-    assert "parcels" not in words
+    data = examples.training(provenance={"labelled_series": "sinop.csv"}, notes=[])
+    assert "On 100 samples" in " ".join(sentences(data))
+    page = str(training_page(data))
+    assert "Test samples" in page
+    assert "parcels" not in page
 
 
 def test_nothing_to_test_with_is_no_crash(tmp_path, check_page):

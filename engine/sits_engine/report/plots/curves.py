@@ -56,7 +56,7 @@ def training_curves(
         right.plot(epochs, scores[0], color=ACCENT, linewidth=2.2, label="macro-F1", **few)
         right.plot(epochs, scores[1], color=BLUE, linewidth=1.8, linestyle="--", label="accuracy", **few)
         lowest = float(np.nanmin([*scores[0], *scores[1], 0.9]))
-        finish(right, "Scores on the validation parcels", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
+        finish(right, "Scores on the validation side", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
 
     return draw(name, 10.4, 3.5, paint)
 
@@ -105,7 +105,7 @@ def reliability(
             edges[:-1], counts, width=np.diff(edges), align="edge", color=ACCENT_PALE, edgecolor="white"
         )
         bottom.set_xlabel("confidence of the model")
-        bottom.set_ylabel("parcels", color=INK)
+        bottom.set_ylabel("count", color=INK)
         bottom.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
 
     return draw(name, 5.2, 5.0, paint)

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from sits_engine.report.plots.style import (
     BLUE,
+    GREEN,
     INK,
     LINE,
     ORANGE,
@@ -125,7 +126,11 @@ def clear_map(name: str, counts: npt.NDArray[np.int32]) -> str:
 
 
 def split_map(
-    name: str, xy: npt.NDArray[np.float64], split: npt.NDArray[np.int64], names: Sequence[str]
+    name: str,
+    xy: npt.NDArray[np.float64],
+    split: npt.NDArray[np.int64],
+    names: Sequence[str],
+    right: npt.NDArray[np.bool_] | None = None,
 ) -> str:
     """Where the parcels of training, validation and test lie.
 
@@ -134,14 +139,23 @@ def split_map(
         xy: (N, 2) longitude and latitude; rows with NaN are left out.
         split: (N,) index into `names`.
         names: of the splits.
+        right: (N,) whether the model gives the right class; then the last split (the test) is drawn as
+            what is right and what is wrong.
     """
-    looks = ((SOFT, "o", 9), (BLUE, "s", 14), (ORANGE, "^", 18))
     placed = np.isfinite(xy).all(axis=1)
+    groups = [
+        (names[i], split == i, look)
+        for i, look in enumerate(((SOFT, "o", 9), (BLUE, "s", 14), (ORANGE, "^", 18))[: len(names)])
+    ]
+    if right is not None:
+        test, mine, _ = groups.pop()
+        groups.append((f"{test}, right", mine & right, (GREEN, "^", 18)))
+        groups.append((f"{test}, wrong", mine & ~right, (ORANGE, "X", 26)))
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for index, (color, marker, size) in enumerate(looks[: len(names)]):
-            mine = placed & (split == index)
+        for label, chosen, (color, marker, size) in groups:
+            mine = placed & chosen
             axes.scatter(
                 xy[mine, 0],
                 xy[mine, 1],
@@ -149,7 +163,7 @@ def split_map(
                 c=color,
                 marker=marker,
                 linewidths=0,
-                label=f"{names[index]} ({int(mine.sum())})",
+                label=f"{label} ({int(mine.sum())})",
             )
         middle = float(np.nanmean(xy[placed, 1])) if placed.any() else 0.0
         axes.set_aspect(1 / max(np.cos(np.deg2rad(middle)), 0.05), adjustable="datalim")
@@ -159,6 +173,6 @@ def split_map(
         axes.locator_params(nbins=4)
         axes.ticklabel_format(useOffset=False)
         axes.grid()
-        figure.legend(loc="outside upper left", ncols=3, markerscale=1.5)
+        figure.legend(loc="outside upper left", ncols=3 if right is None else 2, markerscale=1.5)
 
     return draw(name, 5.2, 5.0, paint)

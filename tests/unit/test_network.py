@@ -1,7 +1,14 @@
 """Proxy and credentials of QGIS, as the engine gets them."""
 
 import pytest
-from qgis.core import QgsApplication, QgsAuthMethodConfig, QgsProcessingException, QgsSettings
+from qgis.core import (
+    QgsApplication,
+    QgsAuthMethodConfig,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsSettings,
+)
 
 
 @pytest.fixture
@@ -37,9 +44,9 @@ def test_the_proxy_of_qgis(settings):
     assert proxy_variables() == {}
 
 
-def test_credentials_become_a_header(qgis_app, tmp_path):
-    from sits_qgis.network import auth_header
-
+@pytest.fixture
+def catalogue(qgis_app):
+    """Id of a configuration in the authentication store (that of the tests' own profile)."""
     manager = QgsApplication.authManager()
     assert manager.setMasterPassword("master", False)
     config = QgsAuthMethodConfig("Basic")
@@ -48,11 +55,33 @@ def test_credentials_become_a_header(qgis_app, tmp_path):
     config.setConfig("password", "secret word")
     stored = manager.storeAuthenticationConfig(config)
     config = stored[1] if isinstance(stored, tuple) else config
-    try:
-        # base64 of "me:secret word"
-        assert auth_header(config.id()) == "Authorization: Basic bWU6c2VjcmV0IHdvcmQ="
-    finally:
-        manager.removeAuthenticationConfig(config.id())
+    yield config.id()
+    manager.removeAuthenticationConfig(config.id())
+
+
+#: base64 of "me:secret word"
+HEADER = "Authorization: Basic bWU6c2VjcmV0IHdvcmQ="
+
+
+def test_the_job_gets_the_header_and_not_the_configuration(catalogue, tmp_path):
+    from sits_qgis.processing_algorithms.buildtimeseries import BuildTimeSeries
+
+    algorithm = BuildTimeSeries()
+    algorithm.initAlgorithm()
+    given = {"STAC": "https://localhost/stac", "OUTPUT": str(tmp_path / "s.json"), "AUTH_CONFIG": catalogue}
+    fields = algorithm.jobParameters(given, QgsProcessingContext(), QgsProcessingFeedback())
+    assert fields["auth_header"] == HEADER
+    assert "auth_config" not in fields
+    del given["AUTH_CONFIG"]
+    assert "auth_header" not in algorithm.jobParameters(
+        given, QgsProcessingContext(), QgsProcessingFeedback()
+    )
+
+
+def test_credentials_become_a_header(catalogue):
+    from sits_qgis.network import auth_header
+
+    assert auth_header(catalogue) == HEADER
     assert auth_header("") == ""
     with pytest.raises(QgsProcessingException, match="no authentication configuration 'abc1234'"):
         auth_header("abc1234")

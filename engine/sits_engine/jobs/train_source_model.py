@@ -130,7 +130,10 @@ class TrainSourceModel(Job):
         for note in gathered.notes:
             ctx.info(note)
         options = self._options(sources, gathered)
-        result = train(gathered.sets, options, device, ctx, start=0.35, end=0.97)
+        try:
+            result = train(gathered.sets, options, device, ctx, start=0.35, end=0.97)
+        except InputError as error:
+            raise self._with_fields(error) from error
         result.report.notes[:0] = gathered.notes
         ctx.progress(0.97, "Writing report and model")
         outputs = {"output": str(self.output)}
@@ -148,6 +151,16 @@ class TrainSourceModel(Job):
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
+
+    def _with_fields(self, error: InputError) -> InputError:
+        """`error`; where it says that the field is the wrong one, with the others to choose from."""
+        if not error.details.get("wrong_field") or not self.parcels:
+            return error
+        from sits_engine.samples.vectors import field_names
+
+        others = [name for name in field_names(self.parcels[0]) if name != self.field]
+        advice = f"{error.advice} Its other fields: {', '.join(others[:20]) or 'none'}."
+        return InputError(error.message.replace("Fewer", f"Field '{self.field}': fewer", 1), advice)
 
     def _sources(self) -> Sources:
         from sits_engine.samples.gather import Sources

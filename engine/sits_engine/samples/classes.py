@@ -117,6 +117,10 @@ class ClassTable:
         return cls(path.name, class_of, color_of)
 
 
+#: Classes that an error lists.
+SHOWN = 5
+
+
 @dataclass(frozen=True)
 class ClassInfo:
     """One class of a model to be trained."""
@@ -180,10 +184,16 @@ def assign_classes(
     if merged or (OTHER in totals and OTHER not in few):
         final.append(OTHER)
     if len(final) < 2:
-        counts = ", ".join(f"{name} {n}" for name, n in sorted(totals.items()))
+        ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+        counts = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
+        more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+        wrong = len(totals) > SHOWN and sum(totals.values()) < 2 * len(totals)
         raise InputError(
-            f"Fewer than two classes have at least {min_parcels} parcels: {counts}.",
-            "Add parcels, or lower MIN_PARCELS.",
+            f"Fewer than two classes have at least {min_parcels} parcels: {counts}{more}.",
+            "The field may be the wrong one (hardly any value comes twice): choose the field with the crop."
+            if wrong
+            else "Add parcels, or lower MIN_PARCELS.",
+            wrong_field=wrong,
         )
     place = {name: i for i, name in enumerate(final)}
     if merged:

@@ -35,6 +35,15 @@ class Labelled:
     notes: list[str] = field(default_factory=list)
 
 
+def field_names(text: str) -> list[str]:
+    """Names of the fields of a vector layer that can be read."""
+    import pyogrio
+
+    source = VectorSource.parse(text)
+    options: dict[str, Any] = {} if source.layer is None else {"layer": source.layer}
+    return [str(name) for name in pyogrio.read_info(source.path, **options)["fields"]]
+
+
 def read_vector(text: str, *, columns: Sequence[str] | None = None) -> gpd.GeoDataFrame:
     """Read a vector layer with at least one feature and a CRS.
 
@@ -159,7 +168,9 @@ def read_labelled(text: str, label_field: str, id_field: str | None = None) -> L
     null = np.array([code is None for code in codes]) & ~empty
     if (null | empty).all():
         raise InputError(
-            f"The field '{label_field}' of {name} is empty for every feature.", "Choose another class field."
+            f"The field '{label_field}' of {name} is empty for every feature.",
+            "Fill it in (the crop that is really there, in the attribute table of QGIS), or choose another "
+            "field.",
         )
     if empty.any():
         notes.append(f"{name}: {int(empty.sum())} features without geometry were dropped.")

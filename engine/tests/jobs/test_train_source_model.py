@@ -256,6 +256,15 @@ def test_bad_parcels_name_the_thing_and_leave_nothing(region, tmp_path, make, me
     assert [p.name for p in tmp_path.iterdir()] == ["bad.gpkg"]
 
 
+def test_a_field_of_identifiers_is_the_wrong_one(region, tmp_path) -> None:
+    layer = region[2].assign(number=range(len(region[2])))
+    layer.to_file(tmp_path / "p.gpkg")
+    with pytest.raises(InputError, match="Field 'number': fewer than two classes") as caught:
+        run(region, tmp_path, parcels=[str(tmp_path / "p.gpkg")], field="number")
+    assert "139 more." in caught.value.message
+    assert caught.value.advice.endswith("choose the field with the crop. Its other fields: crop.")
+
+
 def test_some_bad_parcels_are_dropped_or_repaired_with_counts(region, tmp_path) -> None:
     layer = region[2].copy()
     shapes, crops = layer.geometry.to_list(), layer["crop"].to_list()

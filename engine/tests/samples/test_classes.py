@@ -93,3 +93,12 @@ def test_colours_are_distinct_and_those_of_the_crops() -> None:
 def test_labels_in_a_longer_list_of_classes() -> None:
     sets = with_classes(labelled(["b", "c"]), ["a", "b", "c"])
     assert sets.labels.tolist() == [1, 2]
+
+
+def test_a_field_of_identifiers_is_named_as_the_wrong_one() -> None:
+    with pytest.raises(InputError, match=r"parcels: 0 1, 1 1, 10 1, 100 1, 101 1 and 139 more\.") as raised:
+        assign_classes(labelled([str(i) for i in range(144)]))
+    assert "may be the wrong one" in raised.value.advice
+    with pytest.raises(InputError, match="parcels: wheat 5, rye 2") as raised:
+        assign_classes(labelled(["wheat"] * 5 + ["rye"] * 2))
+    assert raised.value.advice == "Add parcels, or lower MIN_PARCELS."

@@ -67,7 +67,7 @@ def test_messages_name_the_thing_and_the_way_out(tmp_path) -> None:
     (tmp_path / "broken.gpkg").write_text("no database")
     with pytest.raises(InputError, match=r"broken\.gpkg can't be read"):
         read_labelled(str(tmp_path / "broken.gpkg"), "crop")
-    with pytest.raises(InputError, match="empty for every feature"):
+    with pytest.raises(InputError, match=r"empty for every feature\. Fill it in"):
         read_labelled(write(tmp_path / "n.geojson", [box(0, 0, 1, 1)] * 2, [None, ""]), "crop")
     with pytest.raises(InputError, match="holds lines"):
         read_labelled(write(tmp_path / "l.gpkg", [LineString([(0, 0), (1, 1)])], ["a"]), "crop")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sits_engine.errors import EngineError
 
-#: A disk counts as full with less than this free (bytes): writers stop before the last one is used.
-SCRAPS = 2**16
+#: A disk counts as full with less than this free (bytes): writers stop before the last one is used, GDAL when
+#: less than what it writes at once is left.
+SCRAPS = 2**20
 
 #: Bytes of a name that its temporary neighbour keeps; names may have 255, and some characters take four.
 NAME_BYTES = 80
@@ -67,7 +68,9 @@ def publish(pairs: Mapping[Path, Path]) -> None:
 
 
 @contextmanager
-def naming_full_disk(folder: Path) -> Iterator[None]:
+def naming_full_disk(
+    folder: Path, advice: str = "Free some space, or choose a folder on another disk; then run it again."
+) -> Iterator[None]:
     """Turn errors of the block into DISK_FULL where hardly anything is free on the disk of `folder`.
 
     GDAL and SQLite hide the system's reason: on a full disk they speak of missing tables and bad offsets.
@@ -76,14 +79,20 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         told = isinstance(error, EngineError) and error.code not in ("INTERNAL", "INPUT_INVALID")
-        if told or shutil.disk_usage(folder).free >= SCRAPS:
+        words = _words(error)
+        if told or ("No space left" not in words and shutil.disk_usage(folder).free >= SCRAPS):
             raise
-        raise EngineError(
-            "DISK_FULL",
-            f"The disk of {folder} is full.",
-            "Free some space, or choose a folder on another disk; then run it again.",
-            exception=f"{type(error).__name__}: {error}",
-        ) from error
+        raise EngineError("DISK_FULL", f"The disk of {folder} is full.", advice, exception=words) from error
+
+
+def _words(error: BaseException) -> str:
+    """What an error and those that led to it say."""
+    said = [f"{type(error).__name__}: {error}"]
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        said.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return "; ".join(said)
 
 
 @contextmanager

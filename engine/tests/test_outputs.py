@@ -86,3 +86,13 @@ def test_gpu_memory_has_its_own_code():
     import torch
 
     assert from_exception(torch.OutOfMemoryError("CUDA out of memory")).code == "DEVICE_OOM"
+
+
+def test_a_full_disk_is_named_by_what_led_to_the_error(tmp_path):
+    error = RuntimeError("bad offset")
+    error.__cause__ = OSError("write: No space left on device")
+    with pytest.raises(EngineError) as caught, outputs.naming_full_disk(tmp_path, "Go on later."):
+        raise error
+    assert caught.value.code == "DISK_FULL"
+    with pytest.raises(RuntimeError, match="bad offset"), outputs.naming_full_disk(tmp_path):
+        raise RuntimeError("bad offset")

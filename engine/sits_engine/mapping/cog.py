@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -21,8 +19,6 @@ from sits_engine.series.types import Grid
 BLOCK = 256
 #: GDAL's cache while a map is written (MB); windows come row by row, so that a little is enough.
 CACHE_MB = 64
-#: A disk with less than this free (bytes) when a write fails is full.
-SCRAPS = 2**20
 
 
 @dataclass(frozen=True)
@@ -116,33 +112,6 @@ def write_cog(
     virtual.unlink()
     check_readable(target)
     return [side_car, target] if side_car.exists() else [target]
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Say why GDAL could not write in `folder`: its own words do not name a full disk.
-
-    Raises:
-        EngineError: DISK_FULL instead of rasterio's error if hardly anything is free there.
-    """
-    try:
-        yield
-    except RasterioError as error:
-        words = []
-        cause: BaseException | None = error
-        while cause is not None:
-            words.append(str(cause))
-            cause = cause.__cause__ or cause.__context__
-        text = "; ".join(words)
-        # GDAL gives up when less than what it wants to write at once is free
-        if "No space left" in text or shutil.disk_usage(folder).free < SCRAPS:
-            raise EngineError(
-                "DISK_FULL",
-                f"The disk of {folder} is full.",
-                "Free some space and run it again: finished tiles are kept. Or choose another disk.",
-                exception=text,
-            ) from error
-        raise
 
 
 def check_readable(path: Path) -> None:

@@ -23,11 +23,12 @@ from sits_engine.mapping.region import Region
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.card import ModelCard
-from sits_engine.outputs import partial, publish
+from sits_engine.outputs import naming_full_disk, partial, publish
 from sits_engine.series.types import Window
 
 #: Shares of the job's time, for the progress bar: tiles, assembly and sieve, files.
 TILES_END, ASSEMBLY_END = 0.9, 0.94
+KEPT = "Free some space and run it again: finished tiles are kept. Or choose another disk."
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         )
     progress(TILES_END, "Writing the map")
     with (
-        cog.explained(request.output.parent),
-        cog.explained((request.probabilities or request.output).parent),
+        naming_full_disk(request.output.parent, KEPT),
+        naming_full_disk((request.probabilities or request.output).parent, KEPT),
     ):
         pixels, sieved = _write(request, journal, tiles, progress)
     area = pixel_area_ha(request.region.map_grid)

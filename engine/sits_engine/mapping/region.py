@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -18,9 +17,8 @@ from rasterio.features import rasterize
 from sits_engine.errors import InputError
 from sits_engine.mapping.tiles import intersect
 from sits_engine.samples.vectors import read_vector, repaired
+from sits_engine.series.gridding import parse_extent
 from sits_engine.series.types import Grid, Window
-
-_EXTENT = re.compile(r"^\s*(?P<numbers>[^\[\]]+?)\s*(?:\[(?P<crs>[^\]]*)\])?\s*$")
 
 
 @dataclass(frozen=True)
@@ -68,32 +66,6 @@ class Region:
         for polygon in () if self.polygons is None else self.polygons:
             digest.update(shapely.to_wkb(polygon))
         return digest.hexdigest()
-
-
-def parse_extent(text: str) -> tuple[tuple[float, float, float, float], str | None]:
-    """Read QGIS's `xmin,xmax,ymin,ymax [EPSG:32631]`.
-
-    Returns:
-        ((xmin, ymin, xmax, ymax), CRS or None if the text names none).
-
-    Raises:
-        InputError: not four finite numbers, nothing inside, or an unknown CRS.
-    """
-    advice = "Give it as xmin,xmax,ymin,ymax [EPSG:code]."
-    match = _EXTENT.match(text)
-    try:
-        numbers = [float(part) for part in match["numbers"].split(",")] if match else []
-    except ValueError:
-        numbers = []
-    if not match or len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
-        raise InputError(f"The extent '{text}' can't be read.", advice)
-    x0, x1, y0, y1 = numbers
-    if x1 <= x0 or y1 <= y0:
-        raise InputError(f"The extent '{text}' is empty: its maximum is not above its minimum.", advice)
-    name = (match["crs"] or "").strip() or None
-    if name is not None:
-        _crs(name, f"the extent '{text}'")
-    return (x0, y0, x1, y1), name
 
 
 def make_region(grid: Grid, extent: str | None = None, polygons: str | None = None) -> Region:

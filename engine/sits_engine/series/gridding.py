@@ -54,11 +54,17 @@ def intersects(one: Bounds, other: Bounds) -> bool:
 
 
 def parse_extent(text: str) -> tuple[Bounds, str | None]:
-    """(xmin, ymin, xmax, ymax) and CRS of QGIS' extent string 'xmin,xmax,ymin,ymax [EPSG:32631]'."""
+    """(xmin, ymin, xmax, ymax) and CRS of QGIS' extent string 'xmin,xmax,ymin,ymax [EPSG:32631]'.
+
+    Raises:
+        InputError: not four finite numbers, nothing inside, or an unknown CRS.
+    """
     body, _, rest = text.partition("[")
     crs = rest.rstrip("] ").strip() or None
     try:
         xmin, xmax, ymin, ymax = (float(part) for part in body.split(","))
+        if not all(map(math.isfinite, (xmin, xmax, ymin, ymax))):
+            raise ValueError("not finite")
     except ValueError as error:
         raise InputError(
             f"EXTENT {text!r} can't be read.", "Write it as xmin,xmax,ymin,ymax [EPSG:32631]."

@@ -5,7 +5,7 @@ import shapely
 from support.maps import CORNER, grid
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.region import make_region, parse_extent
+from sits_engine.mapping.region import make_region
 from sits_engine.series.types import Window
 
 X, Y = CORNER
@@ -68,12 +68,6 @@ def test_extent_and_polygons_are_intersected(tmp_path):
     path = polygon_file(tmp_path / "r.gpkg", shapely.box(X, Y - 500, X + 500, Y))
     region = make_region(GRID, f"{X + 400},{X + 800},{Y - 900},{Y - 400}", path)
     assert region.window == Window(40, 40, 10, 10)
-
-
-@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "1,2,3,4 [EPSG:999999]", "5,5,1,2", "nan,1,2,3", ""])
-def test_bad_extents_name_the_text(text):
-    with pytest.raises(InputError, match=r"extent|CRS"):
-        parse_extent(text)
 
 
 def test_no_overlap_names_both_extents(tmp_path):

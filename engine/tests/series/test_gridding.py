@@ -57,7 +57,19 @@ def test_extent_of_qgis():
     assert gridding.parse_extent("1,2,3,4") == ((1, 3, 2, 4), None)
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "2,1,3,4", "1,2,3,4 [EPSG:nonsense]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1,2,3",
+        "a,b,c,d",
+        "2,1,3,4",
+        "5,5,1,2",
+        "nan,1,2,3",
+        "1,2,3,4 [EPSG:nonsense]",
+        "1,2,3,4 [EPSG:999999]",
+    ],
+)
 def test_bad_extents(text):
     with pytest.raises(InputError, match="EXTENT"):
         gridding.parse_extent(text)

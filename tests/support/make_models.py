@@ -57,7 +57,7 @@ def crop_map():
             QgsProcessingParameterEnum(
                 "EFFORT", "Effort", EFFORTS, False, "standard", usesStaticStrings=True
             ),
-            "How long the training may take.",
+            "How long the training may take, as a word: quick, standard or thorough.",
         ),
         (
             QgsProcessingParameterFeatureSource("REFERENCE", "Reference parcels or points", LABELS),

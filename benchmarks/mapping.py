@@ -11,7 +11,8 @@ tiled GeoTIFF and need no resuming, so they have less to do. The eager form maps
 would take too long.
 
 Memory: the peak of a child process that maps the area once, at two areas; the network is the real one. The
-smaller area must hold more tiles of 256 pixels than are alive at a time (six), or it is no steady state.
+smaller area must hold more tiles of 256 pixels than are alive at a time (six), or it is no steady state. The
+exit status is 1 if the peak grows by 5 % or more, or reaches 1.5 GiB.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ import numpy as np
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 CLASSES = 8
 BLOCK = 256
+#: What `--memory` allows: growth from the smaller to the larger area, and the peak at the larger one.
+MAX_GROWTH, MAX_MIB = 0.05, 1536
 
 
 def make_series(folder: Path, size: int, dates: int) -> Path:
@@ -337,6 +340,16 @@ def peak(series: Path, model: Path, output: Path, side: int) -> float:
     return float(done.stdout.split()[-1])
 
 
+def memory_verdict(low: float, high: float) -> list[str]:
+    """What is wrong with the peaks (MiB) at the smaller and the larger area; empty if nothing is."""
+    wrong = []
+    if high / low - 1 >= MAX_GROWTH:
+        wrong.append(f"memory grows by {100 * (high / low - 1):.1f} %, allowed are {100 * MAX_GROWTH:.0f} %")
+    if high >= MAX_MIB:
+        wrong.append(f"the peak is {high:,.0f} MiB, allowed are {MAX_MIB}")
+    return wrong
+
+
 def memory(folder: Path, small: int, large: int, dates: int, width: str) -> dict[str, Any]:
     """Measure and print the peak memory at two areas."""
     series, model = make_series(folder, large, dates), make_model(folder, width)
@@ -346,7 +359,8 @@ def memory(folder: Path, small: int, large: int, dates: int, width: str) -> dict
         f"{high:,.0f} MiB at {large} x {large} pixels ({(large / small) ** 2:.0f} times the area): "
         f"{100 * (high / low - 1):+.1f} %"
     )
-    return {"small": small, "large": large, "small_mib": low, "large_mib": high, "growth": high / low - 1}
+    found = {"small": small, "large": large, "small_mib": low, "large_mib": high, "growth": high / low - 1}
+    return {**found, "wrong": memory_verdict(low, high)}
 
 
 def main() -> int:
@@ -373,9 +387,11 @@ def main() -> int:
         folder = options.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         if options.memory:
-            memory(folder, options.small, options.large, options.dates, options.width)
-        else:
-            speed(folder, options.size, options.dates, options.rounds, options.width)
+            found = memory(folder, options.small, options.large, options.dates, options.width)
+            for sentence in found["wrong"]:
+                print(f"FAILED: {sentence}", file=sys.stderr)
+            return 1 if found["wrong"] else 0
+        speed(folder, options.size, options.dates, options.rounds, options.width)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Memory does not grow with the area."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -40,3 +41,13 @@ def test_peak_memory_at_sixteen_times_the_area(tmp_path):
         peaks.append(float(done.stdout.split()[-1]))
     assert peaks[1] < 1.05 * peaks[0], peaks
     assert peaks[1] < 1536
+
+
+def test_the_benchmark_at_full_size_fails_where_memory_grows():
+    path = Path(__file__).parents[3] / "benchmarks" / "mapping.py"
+    spec = importlib.util.spec_from_file_location("bench_mapping", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    assert bench.memory_verdict(1000, 1049) == []
+    assert "grows by 6.0 %" in bench.memory_verdict(1000, 1060)[0]
+    assert "the peak is 1,600 MiB" in bench.memory_verdict(1599, 1600)[0]

@@ -113,7 +113,7 @@ def main() -> int:
     )
     parser.add_argument("--stage", type=Path, default=layout.ROOT / "build" / "stage")
     parser.add_argument("--size", type=int, default=512, help="pixels a side of the simulated regions")
-    parser.add_argument("--effort", default="quick", choices=("quick", "standard", "thorough"))
+    parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
     options = parser.parse_args()
     started = time.monotonic()
     demo = Demo(options.folder.resolve(), options.home.resolve(), options.stage.resolve())

@@ -30,6 +30,9 @@ SMALLEST_BATCH = 8
 #: Pixels of a set looked at in validation during training (the final scores use all).
 VALIDATION_PIXELS = 64
 
+#: Epochs over which the validation macro-F1 is averaged to choose the weights.
+SMOOTHING = 3
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -125,8 +128,10 @@ def fit(
             ctx.metric("train_loss", train_loss, epoch)
             ctx.metric("validation_loss", loss, epoch)
             ctx.metric("validation_macro_f1", macro_f1, epoch)
-            # among equals the more confident weights; without validation samples simply the last ones
-            key = (round(macro_f1, 6), -loss) if len(validation) else (float(epoch), 0.0)
+            # With few validation samples the score jumps: the mean of some epochs keeps a lucky early one
+            # from winning. Among equals the more confident weights; without samples simply the last ones.
+            smooth = float(np.mean([row.validation_macro_f1 for row in rows[-SMOOTHING:]]))
+            key = (round(smooth, 6), -loss) if len(validation) else (float(epoch), 0.0)
             if key > best_key:
                 best_key, best_epoch = key, epoch
                 best_state = copy.deepcopy(module.state_dict())

@@ -9,7 +9,7 @@ import torch
 from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError
-from sits_engine.learning.supervised import FitOptions, fit, normalisation
+from sits_engine.learning.supervised import FitOptions, Validation, fit, normalisation
 from sits_engine.learning.transforms import Sampling
 from sits_engine.models.registry import build, pseltae_hyperparameters
 from sits_engine.samples.pixel_sets import PixelSets, offsets_of
@@ -86,6 +86,12 @@ def test_stops_early_when_validation_no_longer_improves() -> None:
     assert len(result.epochs) < 60
     assert len(result.epochs) == result.best_epoch + 2
     assert any("no better validation macro-F1 since epoch" in line for line in lines)
+
+
+def test_a_lucky_early_epoch_does_not_win(monkeypatch) -> None:
+    told = iter([0.1, 0.9, 0.1, 0.6, 0.7, 0.8])
+    monkeypatch.setattr(Validation, "__call__", lambda self, module, ctx: (1.0, next(told), 0.5))
+    assert run(patience=20).best_epoch == 6
 
 
 def test_cancel_between_steps() -> None:

@@ -125,8 +125,9 @@ def test_an_existing_model_survives_a_failed_save(path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(EngineError, match="is full") as raised:
         save_model(path, network(), card())
+    assert raised.value.code == "DISK_FULL"
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 

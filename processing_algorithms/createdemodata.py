@@ -113,7 +113,12 @@ class CreateDemoData(InSeries, EngineAlgorithm):
 
     def afterJob(self, result, outputs, context, feedback):
         """Parcels of both regions come into the project in the colours of the truth."""
-        truth = json.loads((Path(outputs["OUTPUT_FOLDER"]) / "truth.json").read_text(encoding="utf-8"))
+        try:
+            truth = json.loads((Path(outputs["OUTPUT_FOLDER"]) / "truth.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            # The data are there; only their colours are not worth failing for.
+            feedback.pushWarning(tr("The parcels come without colours: {}").format(error))
+            return
         colours = {item["name"]: item["color"] for item in truth["classes"]}
         for region in ("A", "B"):
             path = outputs[f"PARCELS_{region}"]

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import provider_help
 import pytest
+from qgis.core import Qgis
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="session")
+def written_by_this_qgis():
+    """Skips where another version of QGIS words its help and its model files differently."""
+    version = Qgis.QGIS_VERSION
+    if not version.startswith("3.22."):
+        pytest.skip(f"snapshot, pages and model file are written with QGIS 3.22; this is {version}")
 
 
 @pytest.fixture(scope="session")

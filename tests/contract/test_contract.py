@@ -23,7 +23,7 @@ FEEDS = {
 BESIDE = {("trainsourcemodel", "numbers")}
 
 
-def test_ids_parameters_and_outputs_are_those_of_the_snapshot(help_of):
+def test_ids_parameters_and_outputs_are_those_of_the_snapshot(help_of, written_by_this_qgis):
     found = provider_help.contract(help_of)
     expected = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     assert found == expected, "If the change is wanted: tests/support/algorithm_pages.py writes it anew."
@@ -108,7 +108,7 @@ def test_help_says_inputs_outputs_limits_and_time(path):
     assert sorted(opened) == sorted(closed), job
 
 
-def test_pages_of_the_documentation_are_up_to_date(help_of):
+def test_pages_of_the_documentation_are_up_to_date(help_of, written_by_this_qgis):
     for name, answer in help_of.items():
         slug = name.split(":")[1]
         page = ROOT / "docs" / "algorithms" / f"{slug}.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_model_files_are_those_of_the_script(tmp_path):
+def test_model_files_are_those_of_the_script(tmp_path, written_by_this_qgis):
     script = ROOT / "tests" / "support" / "make_models.py"
     subprocess.run(["/usr/bin/python3", script, tmp_path], check=True, capture_output=True, timeout=120)
     made = tmp_path / "crop_map.model3"

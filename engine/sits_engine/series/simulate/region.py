@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -289,28 +290,29 @@ def write_images(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def layout(values: npt.NDArray[Any], transform: Affine, epsg: int) -> dict[str, Any]:
+    """How rasterio is to write (C, H, W) numbers of the simulation: tiled, compressed, 0 = no data."""
+    return {
+        "driver": "GTiff",
+        "width": values.shape[2],
+        "height": values.shape[1],
+        "count": values.shape[0],
+        "dtype": values.dtype.name,
+        "crs": f"EPSG:{epsg}",
+        "transform": transform,
+        "nodata": 0,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+    }
+
+
 def write_image(
     path: Path, values: npt.NDArray[np.uint16], transform: Affine, epsg: int, date: datetime.date
 ) -> None:
     """One date as a GeoTIFF with named bands."""
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=values.shape[2],
-        height=values.shape[1],
-        count=values.shape[0],
-        dtype="uint16",
-        crs=f"EPSG:{epsg}",
-        transform=transform,
-        nodata=0,
-        tiled=True,
-        blockxsize=256,
-        blockysize=256,
-        compress="deflate",
-        predictor=2,
-        zlevel=4,
-    ) as file:
+    with rasterio.open(path, "w", **layout(values, transform, epsg), predictor=2, zlevel=4) as file:
         file.write(values)
         file.descriptions = (*spectra.BANDS, "SCL")
         file.update_tags(

@@ -16,7 +16,7 @@ from affine import Affine
 
 from sits_engine.series.simulate.crops import CROPS
 from sits_engine.series.simulate.landscape import OTHER
-from sits_engine.series.simulate.region import Region
+from sits_engine.series.simulate.region import Region, layout
 from sits_engine.series.simulate.settings import FINE, PIXEL
 
 OTHER_COLORS = ("#a8c686", "#1f5f2c", "#b0413e", "#8c8c8c", "#3b7dd8")
@@ -84,23 +84,8 @@ def _write(
     path: Path, values: npt.NDArray[np.uint8], transform: Affine, epsg: int, bands: tuple[str, ...]
 ) -> None:
     colors = [crop.color for crop in CROPS] + list(OTHER_COLORS)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=values.shape[2],
-        height=values.shape[1],
-        count=values.shape[0],
-        dtype="uint8",
-        crs=f"EPSG:{epsg}",
-        transform=transform,
-        nodata=0,
-        tiled=True,
-        blockxsize=256,
-        blockysize=256,
-        compress="deflate",
-        photometric="palette" if len(bands) == 1 else "minisblack",
-    ) as file:
+    photometric = "palette" if len(bands) == 1 else "minisblack"
+    with rasterio.open(path, "w", **layout(values, transform, epsg), photometric=photometric) as file:
         if len(bands) == 1:
             file.write_colormap(
                 1,

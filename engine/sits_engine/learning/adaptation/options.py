@@ -1,0 +1,74 @@
+"""What a user may choose about an adaptation; defaults are the published ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["timematch", "fixmatch", "shift", "mmd", "dann", "cdan", "jumbot", "alda"]
+Estimator = Literal["IS", "AM", "ENT"]
+
+#: In the order of reports; the words are for people.
+METHODS: dict[Method, str] = {
+    "timematch": "TimeMatch",
+    "fixmatch": "FixMatch (TimeMatch without shift)",
+    "shift": "Shift only (no training)",
+    "mmd": "MMD",
+    "dann": "DANN",
+    "cdan": "CDAN+E",
+    "jumbot": "JUMBOT",
+    "alda": "ALDA",
+}
+#: Methods that train on pseudo labels with a teacher; the others align features (or don't train at all).
+SELF_TRAINING = ("timematch", "fixmatch")
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How to adapt. None leaves it to `settle` (the published value, scaled down on small regions and CPUs).
+
+    Attributes:
+        method: key of `METHODS`.
+        first_estimator: of the shift before training (published IS).
+        estimator: of the shift at the start of each epoch (published AM).
+        max_shift: days; shifts in -max_shift..max_shift are tried (published 60).
+        shift: a shift that the user knows (days added to the target's positions); None estimates it.
+        epochs, steps_per_epoch: published 20 x 500.
+        batch_size: samples of each region a step (published 128).
+        learning_rate: of Adam (TimeMatch, FixMatch; published 1e-4), or factor on the published SGD schedule
+            of the other methods (published 1).
+        weight_decay: L2 (published 1e-4).
+        gamma: of the focal loss (published 1; TimeMatch and FixMatch).
+        threshold: pseudo labels count above this confidence (published 0.9; ALDA 0.7).
+        trade_off: weight of the target's or the alignment's loss (published 2 TimeMatch, 1 the others).
+        ema: share of the teacher that stays in each step at the published 10,000 steps (published 0.9999);
+            in shorter runs it is scaled so that as much of the source model stays in the teacher at the end.
+        shift_augmentation: largest random shift of training samples in days (published 60).
+        balanced_source: every class of the source equally often (published on for TimeMatch).
+        separate_norm: each region normalised with its own batch statistics (published on for TimeMatch).
+        keep: which network is the result of TimeMatch (published: student).
+        pixels_per_set, dates_per_sample: drawn in each step (published 64 and 30).
+        seed: the same seed on a CPU gives the same model.
+    """
+
+    method: Method = "timematch"
+    first_estimator: Estimator = "IS"
+    estimator: Estimator = "AM"
+    max_shift: int = 60
+    shift: int | None = None
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
+    batch_size: int = 128
+    learning_rate: float | None = None
+    weight_decay: float = 1e-4
+    gamma: float = 1.0
+    threshold: float | None = None
+    trade_off: float | None = None
+    ema: float = 0.9999
+    shift_augmentation: int | None = None
+    balanced_source: bool = True
+    separate_norm: bool = True
+    keep: Literal["student", "teacher"] = "student"
+    pixels_per_set: int | None = None
+    dates_per_sample: int = 30
+    seed: int = 1

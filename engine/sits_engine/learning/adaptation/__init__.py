@@ -1,1 +1,1 @@
-"""Fit a trained model to a region without labels: temporal shift, TimeMatch, and the methods it is compared with."""
+"""Fit a trained model to a region without labels: temporal shift, TimeMatch, and its rivals."""

@@ -94,7 +94,7 @@ Word = Literal["better", "same", "worse", "unclear"]
 
 @dataclass
 class Reason:
-    """One thing that speaks for (+1), against (-1) or is neutral to (0) the adapted model: a whole sentence."""
+    """A whole sentence that speaks for (+1) or against (-1) the adapted model, or is neutral (0)."""
 
     speaks: int
     text: str
@@ -148,11 +148,11 @@ class AdaptationReportData:
         shift: days that the method used, added to the target's positions; 0 without shift.
         epochs: one row an epoch; empty for 'shift'.
         source_profiles: mean series of each class in the source.
-        target_profiles: the same over target sets by the pseudo labels of the source model with the shift, on the
-            target's own positions (so: before shifting; add `shift` to its positions for 'after').
+        target_profiles: the same over target sets by the pseudo labels of the source model with the shift,
+            on the target's own positions (so: before shifting; add `shift` to them for 'after').
         shares_source: (K,) shares of the classes in the source samples.
-        shares_before, shares_after: (K,) shares in the target by source model (unshifted) and adapted model.
-        changes: (K, K) target sets, rows = class by the source model (unshifted), columns = by the adapted one.
+        shares_before, shares_after: (K,) shares in the target by source model (unshifted), adapted model.
+        changes: (K, K) target sets, rows = class by source model (unshifted), columns = by adapted model.
         xy: (N, 2) longitude, latitude of the target sets, NaN without place.
         before, after: (N,) class by source model (unshifted) and adapted model.
         confidence_before, confidence_after: (N,) highest probability.

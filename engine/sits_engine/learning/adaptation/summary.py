@@ -63,6 +63,51 @@ class ShiftCurves:
 
 
 @dataclass
+class ShiftReportData:
+    """All that the report of an estimated shift shows.
+
+    Attributes:
+        title: heading.
+        source_title, target_title: names of the two regions for people.
+        season_year: the year that the positions of the profiles count from.
+        curves: label-free scores of the shifts.
+        source_profiles: mean series of each class where the model learned (its card holds them), or None.
+        target_profile: mean series over all target sets, K = 1, on the target's own positions (not
+            shifted), or None.
+        provenance, parameters, notes, warnings: as in the other reports.
+    """
+
+    title: str
+    source_title: str
+    target_title: str
+    season_year: int
+    curves: ShiftCurves
+    source_profiles: Profiles | None = None
+    target_profile: Profiles | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-serialisable numbers of the report."""
+        source, target = self.source_profiles, self.target_profile
+        return {
+            "title": self.title,
+            "source": self.source_title,
+            "target": self.target_title,
+            "season_year": self.season_year,
+            **self.curves.as_json(),
+            "source_profiles": None if source is None else source.as_json(),
+            "target_profile": None if target is None else target.as_json(),
+            "provenance": self.provenance,
+            "parameters": self.parameters,
+            "notes": self.notes,
+            "warnings": self.warnings,
+        }
+
+
+@dataclass
 class AdaptEpoch:
     """One epoch. Losses are means over its steps; NaN where the method has no such term.
 

@@ -17,9 +17,9 @@ from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 if TYPE_CHECKING:
     from sits_engine.mapping.pipeline import Plan
-    from sits_engine.mapping.region import Region
     from sits_engine.models.card import ModelCard
     from sits_engine.models.inference import Predictor
+    from sits_engine.samples.region import Region
     from sits_engine.series.time_series import TimeSeries
 
 #: GDAL's block cache (MB) while maps are made.
@@ -70,9 +70,9 @@ class MapCrops(Job):
         from sits_engine.device import select, threads
         from sits_engine.mapping.compat import date_warnings, match_bands
         from sits_engine.mapping.pipeline import plan
-        from sits_engine.mapping.region import make_region
         from sits_engine.models.inference import Predictor
         from sits_engine.outputs import check_writable
+        from sits_engine.samples.region import make_region
         from sits_engine.series.time_series import TimeSeries
 
         self._check_outputs()

@@ -14,12 +14,12 @@ import shapely
 
 from sits_engine.errors import InputError
 from sits_engine.mapping.journal import Journal
-from sits_engine.mapping.region import Region, read_polygons
 from sits_engine.models.card import ModelCard
 from sits_engine.outputs import atomic
 from sits_engine.samples.footprints import default_buffer, eroded, inside_pixels
 from sits_engine.samples.parcels import Series, read_pixels
 from sits_engine.samples.pixel_sets import PixelSets, offsets_of
+from sits_engine.samples.region import Region, read_polygons
 from sits_engine.samples.vectors import VectorSource
 from sits_engine.series.types import Grid
 

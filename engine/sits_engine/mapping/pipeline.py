@@ -14,7 +14,7 @@ import torch
 
 from sits_engine.errors import Cancelled
 from sits_engine.mapping.classify import PixelPredictor, TileResult, classify, nothing_of
-from sits_engine.mapping.region import Region
+from sits_engine.samples.region import Region
 from sits_engine.series.types import Cube, Window
 
 #: Windows that wait between reader and worker, and results between worker and writer. With those in work

@@ -19,11 +19,11 @@ from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.pipeline import Plan, Readable, run_tiles
-from sits_engine.mapping.region import Region
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.card import ModelCard
 from sits_engine.outputs import naming_full_disk, partial, publish
+from sits_engine.samples.region import Region
 from sits_engine.series.types import Window
 
 #: Shares of the job's time, for the progress bar: tiles, assembly and sieve, files.

@@ -18,8 +18,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.tiles import intersect, tiles_of
-from sits_engine.series.types import Window
+from sits_engine.mapping.tiles import tiles_of
+from sits_engine.series.types import Window, intersect
 
 #: Pixels of a block's side; with its margin it needs some 500 MiB if every pixel is a patch and the unit
 #: the largest, and below 100 MiB in maps as they are.

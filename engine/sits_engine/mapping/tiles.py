@@ -48,13 +48,3 @@ def tiles_of(window: Window, size: int) -> Iterator[Window]:
             yield Window(row, col, next_row - row, next_col - col)
             col = next_col
         row = next_row
-
-
-def intersect(a: Window, b: Window) -> Window | None:
-    """Common part of two windows, None if there is none."""
-    row, col = max(a.row, b.row), max(a.col, b.col)
-    bottom = min(a.row + a.height, b.row + b.height)
-    right = min(a.col + a.width, b.col + b.width)
-    if bottom <= row or right <= col:
-        return None
-    return Window(row, col, bottom - row, right - col)

@@ -19,6 +19,16 @@ class Window:
     width: int
 
 
+def intersect(a: Window, b: Window) -> Window | None:
+    """Common part of two windows, None if there is none."""
+    row, col = max(a.row, b.row), max(a.col, b.col)
+    bottom = min(a.row + a.height, b.row + b.height)
+    right = min(a.col + a.width, b.col + b.width)
+    if bottom <= row or right <= col:
+        return None
+    return Window(row, col, bottom - row, right - col)
+
+
 @dataclass(frozen=True)
 class Grid:
     """A raster grid: CRS as WKT, affine transform pixel -> CRS, and size in pixels."""

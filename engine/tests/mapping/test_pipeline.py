@@ -9,8 +9,8 @@ from support.maps import grid
 
 from sits_engine.errors import InputError
 from sits_engine.mapping.pipeline import QUEUE, Plan, plan, run_tiles
-from sits_engine.mapping.region import make_region
 from sits_engine.mapping.tiles import tiles_of
+from sits_engine.samples.region import make_region
 from sits_engine.series.types import Cube, Window
 
 GRID = grid(64, 96)

@@ -5,7 +5,7 @@ import shapely
 from support.maps import CORNER, grid
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.region import make_region
+from sits_engine.samples.region import make_region
 from sits_engine.series.types import Window
 
 X, Y = CORNER

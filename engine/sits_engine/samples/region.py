@@ -15,10 +15,9 @@ from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.tiles import intersect
 from sits_engine.samples.vectors import read_vector, repaired
 from sits_engine.series.gridding import parse_extent
-from sits_engine.series.types import Grid, Window
+from sits_engine.series.types import Grid, Window, intersect
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def update(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     That includes running means and variances of batch norms; integer counters are averaged and truncated.
     Source: shared/spec/timematch.md section 6.
     """
-    average = get_ema_multi_avg_fn(decay)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
     news = student.state_dict()
     for name, old in teacher.state_dict().items():

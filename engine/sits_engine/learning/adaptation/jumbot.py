@@ -66,13 +66,13 @@ def transport_plan(
     eps: float = 0.01,
     tau: float = 0.5,
     reference: Reference = "entropy",
-    max_iterations: int = 2000,
+    max_iterations: int = 1000,
     tolerance: float = 1e-6,
 ) -> Tensor:
     """Unbalanced entropic plan (n, m) with uniform marginals, by scaling in the log domain.
 
-    Each round also moves a constant from one potential to the other so that the dual is largest, which leaves
-    the solution as it is but takes away the slowest error (Sejourne, Vialard, Peyre 2022).
+    Plain scaling underflows in float32 for costs above 1.03 (spec pitfall 1.7). An error shrinks by
+    (tau / (tau + eps))^2 a round; 300 to 450 rounds are usual.
 
     Args:
         cost: (n, m), finite.
@@ -90,18 +90,12 @@ def transport_plan(
     kernel = -cost.to(torch.float32 if cost.device.type == "mps" else torch.float64) / eps
     if reference == "kl":
         kernel = kernel - math.log(n * m)
-    log_a, log_b = -math.log(n), -math.log(m)
-    power, stretch = tau / (tau + eps), eps / tau
+    power = tau / (tau + eps)
     v = kernel.new_zeros(m)
-    u = kernel.new_zeros(n)
     for step in range(max_iterations):
         before = v
-        u = power * (log_a - torch.logsumexp(kernel + v, dim=1))
-        v = power * (log_b - torch.logsumexp(kernel + u[:, None], dim=0))
-        mass_u = torch.logsumexp(-stretch * u, dim=0) + log_a
-        mass_v = torch.logsumexp(-stretch * v, dim=0) + log_b
-        constant = (mass_u - mass_v) / (2 * stretch)
-        u, v = u + constant, v - constant
+        u = power * (-math.log(n) - torch.logsumexp(kernel + v, dim=1))
+        v = power * (-math.log(m) - torch.logsumexp(kernel + u[:, None], dim=0))
         if step % 10 == 9 and (v - before).abs().max() <= tolerance:
             break
     return torch.exp(u[:, None] + kernel + v)

@@ -6,6 +6,8 @@ nats (accuracy: a share). Source: shared/spec/timematch.md section 5.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def entropy(p: Tensor) -> Tensor:
     return -(p * (p + EPS).log()).sum(dim=-1).mean(dim=0)
 
 
-def activation(p: Tensor, class_distribution: Tensor) -> Tensor:
+def activation(p: Tensor, class_distribution: Tensor | npt.NDArray[np.floating]) -> Tensor:
     """AM: KL(estimated class shares || shares of the predicted classes) + entropy (smallest is best).
 
     Args:
@@ -39,7 +41,7 @@ def activation(p: Tensor, class_distribution: Tensor) -> Tensor:
     Returns:
         (D,) in the wider of the two dtypes.
     """
-    c = class_distribution.to(p.device)
+    c = torch.as_tensor(class_distribution, device=p.device)
     shares = predicted_shares(p).to(c.dtype)
     divergence = (c * ((c + EPS).log() - (shares + EPS).log())).sum(dim=-1)
     return divergence + entropy(p)
@@ -57,7 +59,18 @@ def predicted_shares(p: Tensor) -> Tensor:
     return torch.bincount(cell.flatten(), minlength=d * k).reshape(d, k).double() / max(1, n)
 
 
-def best_shift(scores: Tensor, shifts: Tensor, estimator: str) -> int:
+def score(
+    estimator: str, p: Tensor, class_distribution: Tensor | npt.NDArray[np.floating] | None = None
+) -> Tensor:
+    """Score by its name, 'IS', 'AM' (which needs the class distribution) or 'ENT', (D,)."""
+    if estimator == "AM":
+        if class_distribution is None:
+            raise ValueError("estimator AM needs a class distribution")
+        return activation(p, class_distribution)
+    return {"IS": inception, "ENT": entropy}[estimator](p)
+
+
+def best_shift(scores: Tensor, shifts: Tensor | npt.NDArray[np.int64], estimator: str) -> int:
     """Shift (days) of the best score; ties go to the smallest absolute shift, then to the positive one.
 
     Args:
@@ -74,5 +87,5 @@ def best_shift(scores: Tensor, shifts: Tensor, estimator: str) -> int:
             "Look for missing values in the series, or train the model again.",
         )
     best = values.max() if estimator in LARGEST_IS_BEST else values.min()
-    tied: list[int] = shifts.cpu()[values == best].tolist()
+    tied: list[int] = torch.as_tensor(shifts).cpu()[values == best].tolist()
     return int(min(tied, key=lambda day: (abs(day), -day)))

@@ -1,13 +1,16 @@
 """The algorithms of the provider, one a file."""
 
+from .adapttoregion import AdaptToRegion
 from .assessmap import AssessMap
 from .buildtimeseries import BuildTimeSeries
+from .compareadaptation import CompareAdaptation
 from .createdemodata import CreateDemoData
 from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
+from .estimatetemporalshift import EstimateTemporalShift
 from .mapcrops import MapCrops
-from .readymodels import CropMapModel
+from .readymodels import AdaptAndMap, CropMapModel
 from .setupengine import SetUpEngine
 from .trainsourcemodel import TrainSourceModel
 
@@ -19,8 +22,12 @@ ALGORITHMS = (
     BuildTimeSeries,
     TrainSourceModel,
     DescribeModel,
+    EstimateTemporalShift,
+    AdaptToRegion,
     MapCrops,
     AssessMap,
     CreateValidationSample,
+    CompareAdaptation,
     CropMapModel,
+    AdaptAndMap,
 )

@@ -69,6 +69,18 @@ class InMapping(Documented):
         return "mapping"
 
 
+class InAdaptation(Documented):
+    """An algorithm of the group that carries a model to another region."""
+
+    def group(self):
+        """Group in the Toolbox."""
+        return tr("Regions without labels")
+
+    def groupId(self):
+        """Stable id of the group."""
+        return "adaptation"
+
+
 class InAccuracy(Documented):
     """An algorithm of the group that says how good a map is."""
 

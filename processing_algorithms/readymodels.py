@@ -25,6 +25,35 @@ class ReadyModel(Documented, QgsProcessingModelAlgorithm):
         return self.ID
 
 
+class AdaptAndMap(ReadyModel):
+    """Build, adapt and map in one go."""
+
+    FILE = "adapt_and_map.model3"
+    ID = "adaptandmap"
+
+    def displayName(self):
+        """Name in the Toolbox."""
+        return tr("Adapt and map (model)")
+
+    def shortDescription(self):
+        """One line for tooltips and `qgis_process help`."""
+        return tr(
+            "Builds a time series of your region, adapts a model to it without labels, and maps the crops."
+        )
+
+    def group(self):
+        """Group in the Toolbox."""
+        return tr("Regions without labels")
+
+    def groupId(self):
+        """Stable id of the group."""
+        return "adaptation"
+
+    def tags(self):
+        """Words that find it in the Toolbox."""
+        return tr("workflow,chain,graphical model,domain adaptation,transfer,timematch,no labels").split(",")
+
+
 class CropMapModel(ReadyModel):
     """Build, train, map and assess in one go."""
 

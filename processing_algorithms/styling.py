@@ -54,8 +54,9 @@ class Dress(QgsProcessingLayerPostProcessorInterface):
     def postProcessLayer(self, layer, context, feedback):
         """Called by QGIS on the main thread when the layer is added to the project."""
         side = side_car(layer.source().split("|")[0])
+        renderer = layer.renderer()  # None of a table
         # Processing opens files without their style (3.22); a style that the user chose for it is kept.
-        if layer.renderer().type() in PLAIN and os.path.exists(side):
+        if renderer is not None and renderer.type() in PLAIN and os.path.exists(side):
             layer.loadNamedStyle(side)
         layer.setName(self.name)
         if self.season is not None:

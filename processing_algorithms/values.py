@@ -38,11 +38,16 @@ def _text(algorithm, definition, parameters, context):
     return algorithm.parameterAsString(parameters, definition.name(), context)
 
 
+def _choice(algorithm, definition, parameters, context):
+    read = algorithm.parameterAsEnumStrings if definition.allowMultiple() else algorithm.parameterAsEnumString
+    return read(parameters, definition.name(), context)
+
+
 #: How the types of parameters that need no layer are read.
 READERS = {
     "number": _number,
     "boolean": lambda a, d, p, c: a.parameterAsBoolean(p, d.name(), c),
-    "enum": lambda a, d, p, c: a.parameterAsEnumString(p, d.name(), c),
+    "enum": _choice,
     "string": _text,
     "file": _text,
     "field": lambda a, d, p, c: ",".join(a.parameterAsFields(p, d.name(), c)),

@@ -115,7 +115,11 @@ def main():
     if output and behave != "liar":
         with open(output, "w", encoding="utf-8") as file:
             file.write(json.dumps({"params": params, "env": dict(os.environ), "argv": sys.argv}))
-    scores = {"accuracy": 0.5, "note": "good", "pixels": 7}
+    for name in ("report", "table"):
+        if params.get(name) and behave != "liar":
+            with open(params[name], "w", encoding="utf-8") as file:
+                file.write(json.dumps({"params": params}))
+    scores = {"accuracy": 0.5, "note": "good", "pixels": 7, **params.get("scores", {})}
     send(
         "result",
         outputs=promised(params, output),

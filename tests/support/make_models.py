@@ -31,13 +31,14 @@ MODELS = ROOT / "resources" / "models"
 EFFORTS = ["quick", "standard", "thorough"]
 Source = QgsProcessingModelChildParameterSource
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
-
-HELP = (ROOT / "resources" / "help" / "cropmapmodel.html").read_text(encoding="utf-8")
+POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
+MODEL_FILTER = "Model (*.safetensors);;All files (*)"
+SERIES_FILTER = "Image time series (*.json *.geojson);;All files (*)"
+given, made = Source.fromModelParameter, Source.fromChildOutput
 
 
 def crop_map():
     """Images and parcels -> time series -> model -> map -> assessment."""
-    model = QgsProcessingModelAlgorithm("Crop map from images and parcels", "Crop mapping", "mapping")
     inputs = (
         (
             QgsProcessingParameterFile(
@@ -70,16 +71,6 @@ def crop_map():
             "The same names or codes as in the training parcels.",
         ),
     )
-    texts = {"ALG_DESC": HELP, "ALG_CREATOR": "SITS for QGIS"}
-    for row, (parameter, help_text) in enumerate(inputs):
-        texts[parameter.name()] = help_text
-        place = QgsProcessingModelParameter(parameter.name())
-        place.setPosition(QPointF(100, 80 + 90 * row))
-        model.addModelParameter(parameter, place)
-    model.setParameterOrder([parameter.name() for parameter, _ in inputs])
-    # The modeler takes the help of parameters from here, and clears their own.
-    model.setHelpContent(texts)
-    given, made = Source.fromModelParameter, Source.fromChildOutput
     steps = (
         ("build", "sits:buildtimeseries", {"INPUT_FOLDER": [given("IMAGES")]}, {"OUTPUT": "SERIES"}),
         (
@@ -117,6 +108,101 @@ def crop_map():
         ("map", "MAP"): "Crop map",
         ("assess", "REPORT"): "Report of the map",
     }
+    title = ("Crop map from images and parcels", "Crop mapping", "mapping")
+    return assemble(title, "cropmapmodel", inputs, steps, words)
+
+
+def adapt_and_map():
+    """Model and labels of a source, images of a target -> series of the target -> adapted model -> map."""
+    folder = QgsProcessingParameterFile.Behavior.Folder
+    inputs = (
+        (
+            QgsProcessingParameterFile("MODEL", "Model of the source", fileFilter=MODEL_FILTER),
+            "Made by 'Train source model' in the region where the crops are known.",
+        ),
+        (
+            QgsProcessingParameterFile("SERIES", "Source: image time series", fileFilter=SERIES_FILTER),
+            "Of the region where the crops are known, made by 'Build image time series'.",
+        ),
+        (
+            QgsProcessingParameterFeatureSource(
+                "PARCELS", "Source: parcels or points with known crops", LABELS
+            ),
+            "Usually those that the model was trained on. Selection and filter are respected.",
+        ),
+        (
+            QgsProcessingParameterField("FIELD", "Source: field with the crop", "", "PARCELS"),
+            "Names of the crops as in the model.",
+        ),
+        (
+            QgsProcessingParameterFile("IMAGES", "Target: folder with images", folder),
+            "Of the region where you work: rasters with a date in their names, or Sentinel-2 SAFE folders.",
+        ),
+        (
+            QgsProcessingParameterFeatureSource("REGION", "Target: region of interest", POLYGONS, None, True),
+            "Polygons around farmland: pixels to learn from are drawn there, and there is mapped. Without "
+            "it: all of the images.",
+        ),
+    )
+    steps = (
+        ("build", "sits:buildtimeseries", {"INPUT_FOLDER": [given("IMAGES")]}, {"OUTPUT": "SERIES"}),
+        (
+            "adapt",
+            "sits:adapttoregion",
+            {
+                "MODEL": [given("MODEL")],
+                "SERIES": [given("SERIES")],
+                "PARCELS": [given("PARCELS")],
+                "FIELD": [given("FIELD")],
+                "TARGET_SERIES": [made("build", "OUTPUT")],
+                "REGION": [given("REGION")],
+            },
+            {"OUTPUT": "MODEL", "REPORT": "REPORT"},
+        ),
+        (
+            "map",
+            "sits:mapcrops",
+            {
+                "SERIES": [made("build", "OUTPUT")],
+                "MODEL": [made("adapt", "OUTPUT")],
+                "REGION": [given("REGION")],
+            },
+            {"OUTPUT": "MAP"},
+        ),
+    )
+    words = {
+        ("build", "SERIES"): "Image time series of the target",
+        ("adapt", "MODEL"): "Adapted model",
+        ("adapt", "REPORT"): "Report of the adaptation",
+        ("map", "MAP"): "Crop map",
+    }
+    title = ("Adapt and map", "Regions without labels", "adaptation")
+    return assemble(title, "adaptandmap", inputs, steps, words)
+
+
+def assemble(title, help_name, inputs, steps, words):
+    """A graphical model.
+
+    Args:
+        title: name, group and id of the group.
+        help_name: file in resources/help without its ending.
+        inputs: (parameter, help text) in the order of the dialog.
+        steps: (id of the step, algorithm, {its parameter: sources}, {its output: the model's output}).
+        words: {(id of the step, the model's output): description}.
+    """
+    model = QgsProcessingModelAlgorithm(*title)
+    texts = {
+        "ALG_DESC": (ROOT / "resources" / "help" / f"{help_name}.html").read_text(encoding="utf-8"),
+        "ALG_CREATOR": "SITS for QGIS",
+    }
+    for row, (parameter, help_text) in enumerate(inputs):
+        texts[parameter.name()] = help_text
+        place = QgsProcessingModelParameter(parameter.name())
+        place.setPosition(QPointF(100, 80 + 90 * row))
+        model.addModelParameter(parameter, place)
+    model.setParameterOrder([parameter.name() for parameter, _ in inputs])
+    # The modeler takes the help of parameters from here, and clears their own.
+    model.setHelpContent(texts)
     for number, (key, algorithm, sources, outputs) in enumerate(steps):
         child = QgsProcessingModelChildAlgorithm(algorithm)
         if child.algorithm() is None:
@@ -145,11 +231,16 @@ def crop_map():
     return model
 
 
+#: Name of the file and what makes it.
+MADE = {"crop_map": crop_map, "adapt_and_map": adapt_and_map}
+
+
 def main(folder):
     """Write every model into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not crop_map().toFile(str(folder / "crop_map.model3")):
-        raise SystemExit(f"{folder} can't be written")
+    for name, make in MADE.items():
+        if not make().toFile(str(folder / f"{name}.model3")):
+            raise SystemExit(f"{folder} can't be written")
 
 
 if __name__ == "__main__":

@@ -104,8 +104,33 @@ def forest_map(
     return predicted
 
 
-def write_like(template: Path, output: Path, values: npt.NDArray[np.uint8]) -> None:
-    """A copy of a crop map, with its legend, that holds `values` instead of its classes."""
+def window_in(grid: Any, crs: Any, transform: Any, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the series that a map covers: a map is cut to the region that was asked for.
+
+    Raises:
+        SystemExit: the map has other pixels than the series, or reaches beyond it.
+    """
+    from rasterio.crs import CRS
+
+    corner = ~grid.transform * (transform.c, transform.f)
+    row, col = round(corner[1]), round(corner[0])
+    steps = np.array(transform)[[0, 1, 3, 4]], np.array(grid.transform)[[0, 1, 3, 4]]
+    if (
+        CRS.from_user_input(crs) != CRS.from_wkt(grid.crs)
+        or not np.allclose(*steps)
+        or not np.allclose(corner, (col, row), atol=1e-3)
+        or min(row, col) < 0
+        or row + shape[0] > grid.height
+        or col + shape[1] > grid.width
+    ):
+        raise SystemExit(
+            f"The map of {shape} pixels doesn't lie on the pixels of the series, {grid.height, grid.width}."
+        )
+    return slice(row, row + shape[0]), slice(col, col + shape[1])
+
+
+def write_like(template: Path, output: Path, values: npt.NDArray[np.uint8], grid: Any) -> None:
+    """A copy of a crop map, with its legend, that holds `values` (on `grid`) instead of its classes."""
     import rasterio
 
     # Category names stand in the side-car file.
@@ -116,9 +141,8 @@ def write_like(template: Path, output: Path, values: npt.NDArray[np.uint8]) -> N
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(output, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as copy,
     ):
-        if copy.shape != values.shape:
-            raise SystemExit(f"{template} has another grid than the series: {copy.shape} and {values.shape}.")
-        copy.write(np.where(copy.read(1) > 0, values, 0).astype(np.uint8), 1)  # the same region
+        inside = values[window_in(grid, copy.crs, copy.transform, copy.shape)]
+        copy.write(np.where(copy.read(1) > 0, inside, 0).astype(np.uint8), 1)  # the same region
 
 
 def main(series_file: str, parcels: str, field: str, model: str, template: str, output: str) -> None:
@@ -132,7 +156,7 @@ def main(series_file: str, parcels: str, field: str, model: str, template: str, 
         classes.update(dict.fromkeys([known.name, *known.codes], value))
     series = TimeSeries.open(Path(series_file))
     labels = label_raster(series, parcels, field, classes)
-    write_like(Path(template), Path(output), forest_map(series, labels))
+    write_like(Path(template), Path(output), forest_map(series, labels), series.grid)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import geopandas as gpd
 import layout
 import numpy as np
 import pytest
+import rasterio
+from rasterio.transform import from_origin
 from shapely.geometry import box
 
 
@@ -59,3 +61,39 @@ def test_clouds_are_filled_as_numpy_interpolates():
                 np.interp(days, days[clear], values[clear, band, pixel]) if clear.any() else np.zeros(7)
             )
             np.testing.assert_allclose(found[pixel, :, band], expected, atol=1e-6)
+
+
+def series_grid(height=6, width=8):
+    from sits_engine.series.types import Grid
+
+    return Grid(rasterio.crs.CRS.from_epsg(32631).to_wkt(), from_origin(500_000, 100, 10, 10), height, width)
+
+
+def write_map(path, classes, west, north):
+    """A crop map as `mapcrops` writes it, as far as the forest looks at it."""
+    options = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": 0, "crs": 32631}
+    transform = from_origin(west, north, 10, 10)
+    with rasterio.open(
+        path, "w", height=classes.shape[0], width=classes.shape[1], transform=transform, **options
+    ) as image:
+        image.write(classes, 1)
+
+
+def test_the_forest_fills_a_map_that_is_smaller_than_the_series(tmp_path):
+    values = np.arange(1, 49, dtype=np.uint8).reshape(6, 8)
+    classes = np.full((5, 6), 9, dtype=np.uint8)
+    classes[0, 0] = 0  # outside the region
+    write_map(tmp_path / "map.tif", classes, 500_010, 90)  # one column and one row in
+    forest.write_like(tmp_path / "map.tif", tmp_path / "forest.tif", values, series_grid())
+    with rasterio.open(tmp_path / "forest.tif") as image:
+        written = image.read(1)
+    expected = values[1:6, 1:7].copy()
+    expected[0, 0] = 0
+    np.testing.assert_array_equal(written, expected)
+
+
+@pytest.mark.parametrize(("west", "north"), [(500_005, 90), (500_030, 90), (499_990, 90), (500_010, 80)])
+def test_a_map_beside_the_pixels_of_the_series_is_an_error(tmp_path, west, north):
+    write_map(tmp_path / "map.tif", np.ones((5, 6), dtype=np.uint8), west, north)
+    with pytest.raises(SystemExit, match="pixels of the series"):
+        forest.write_like(tmp_path / "map.tif", tmp_path / "f.tif", np.ones((6, 8), np.uint8), series_grid())

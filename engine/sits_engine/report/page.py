@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import numpy as np
@@ -72,6 +72,25 @@ class Section:
     beside: bool = False
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict in a frame at the top, with its reasons.
+
+    Attributes:
+        tone: sets the colour.
+        word: the verdict in one to three words.
+        headline: the verdict as a sentence.
+        reasons: (+1 for, -1 against, 0 neutral; a whole sentence).
+        note: what the verdict is worth.
+    """
+
+    tone: Literal["good", "even", "bad", "open"]
+    word: str
+    headline: str
+    reasons: Sequence[tuple[int, str]] = ()
+    note: str = ""
+
+
 @dataclass
 class Page:
     """A report.
@@ -84,6 +103,7 @@ class Page:
         sections: the rest.
         provenance: group -> name -> value, shown at the end.
         warnings: what the reader must know.
+        judgement: a verdict above all else, or None.
         made: date and time.
     """
 
@@ -95,6 +115,7 @@ class Page:
     sections: Sequence[Section] = ()
     provenance: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    judgement: Judgement | None = None
     made: str = field(
         default_factory=lambda: datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     )

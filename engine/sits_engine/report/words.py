@@ -26,6 +26,13 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
+def days(shift: float) -> str:
+    """'+31 days', '−1 day', '0 days': a shift with its sign."""
+    number = round(shift)
+    sign = "+" if number > 0 else "\u2212" if number < 0 else ""
+    return f"{sign}{abs(number)} day{'' if abs(number) == 1 else 's'}"
+
+
 def hectares(value: float) -> str:
     """'1 234 ha', with decimals below 100."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2

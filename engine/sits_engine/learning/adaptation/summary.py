@@ -39,8 +39,14 @@ class ShiftCurves:
 
     @property
     def interval(self) -> tuple[int, int]:
-        """5 % and 95 % quantiles of the deciding estimator's resamples: what sampling alone can change."""
-        low, high = np.quantile(self.resampled[self.estimator], [0.05, 0.95])
+        """5 % and 95 % quantiles of the deciding estimator's resamples: what sampling alone can change.
+
+        Without resamples the estimate itself, twice.
+        """
+        days = self.resampled.get(self.estimator, np.array([], dtype=np.int64))
+        if len(days) == 0:
+            return self.shift, self.shift
+        low, high = np.quantile(days, [0.05, 0.95])
         return int(np.floor(low)), int(np.ceil(high))
 
     @property

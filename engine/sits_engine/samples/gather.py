@@ -164,16 +164,27 @@ def _pairs(sources: Sources) -> list[tuple[TimeSeries, str]]:
 def _affordable(
     sources: Sources, pairs: Sequence[tuple[TimeSeries, str]], layers: Sequence[Labelled], bands: int
 ) -> tuple[int, list[str]]:
-    """Pixels a parcel that the machine can hold, and a sentence if that is fewer than asked for.
-
-    A power of two where it is fewer, so that machines sold as alike agree. Memory that others use changes
-    nothing: there is only a warning.
-    """
-    wanted = sources.options.max_pixels
+    """Pixels a parcel that the machine can hold, and a sentence if that is fewer than asked for."""
     per_pixel = sum(
         len(layer.frame) * len(series.positions) * (4 * bands + 1)
         for (series, _), layer in zip(pairs, layers, strict=True)
     )
+    return affordable(sources.options.max_pixels, per_pixel)
+
+
+def affordable(
+    wanted: int,
+    per_pixel: int,
+    *,
+    kept: str = "pixels of a parcel",
+    read: str = "parcels",
+    field: str = "MAX_PIXELS",
+) -> tuple[int, list[str]]:
+    """`wanted`, or as much as the machine can hold of what takes `per_pixel` bytes each; and a sentence.
+
+    A power of two where it is fewer, so that machines sold as alike agree. Memory that others use changes
+    nothing: there is only a warning.
+    """
     if not per_pixel:
         return wanted, []
     # joining the parts and cutting out the training side hold the samples twice
@@ -183,13 +194,13 @@ def _affordable(
     if most < wanted:
         cap = 1 << (most.bit_length() - 1)
         notes.append(
-            f"At most {cap} pixels of a parcel are kept instead of {wanted}: this machine's memory holds no "
-            f"more. For the same model on another machine, set MAX_PIXELS to {cap} there."
+            f"At most {cap} {kept} are kept instead of {wanted}: this machine's memory holds no "
+            f"more. For the same model on another machine, set {field} to {cap} there."
         )
     if 2 * per_pixel * cap > memory.available:
         notes.append(
-            f"Reading the parcels may take up to {2 * per_pixel * cap / 1e9:.1f} GB of memory, and "
-            f"{memory.available / 1e9:.1f} GB are free. Close other programs, or lower MAX_PIXELS."
+            f"Reading the {read} may take up to {2 * per_pixel * cap / 1e9:.1f} GB of memory, and "
+            f"{memory.available / 1e9:.1f} GB are free. Close other programs, or lower {field}."
         )
     return cap, notes
 

@@ -33,12 +33,13 @@ class TableOptions:
     """How to read a table of labelled series.
 
     Attributes:
-        field: column with the label.
+        field: column with the label; '' where there is none (with `keep_unlabelled`).
         labels_table: table or vector layer that holds the label, joined by the id; '' if the series
             table has it itself.
         id_field: column that names the place, in both tables; None looks for the usual names.
         bands: columns to use, in any usual spelling; None takes all numeric spectral columns.
         scale: physical value = column * scale; None detects it (0..1, or times 10,000) and says so.
+        keep_unlabelled: series without a label are kept with the label -1 instead of dropped.
     """
 
     field: str
@@ -46,6 +47,7 @@ class TableOptions:
     id_field: str | None = None
     bands: Sequence[str] | None = None
     scale: float | None = None
+    keep_unlabelled: bool = False
 
 
 def read_labelled_series(
@@ -73,10 +75,14 @@ def read_labelled_series(
     if not usable.all():
         notes.append(f"{path.name}: {int((~usable).sum())} rows without id or date were dropped.")
     labels_of, places = _labels(frame, ids, options, id_name, path)
-    labelled = np.array([labels_of.get(i) is not None for i in ids]) & usable
+    labelled = np.array([options.keep_unlabelled or i in labels_of for i in ids]) & usable
     without = len(set(ids[usable])) - len(set(ids[labelled]))
     if without:
         notes.append(f"{path.name}: {without} series without a label were dropped.")
+    if not usable.any():
+        raise InputError(
+            f"No row of {path.name} has both an id and a date.", "Give one row for each place and date."
+        )
     if not labelled.any():
         where = VectorSource.parse(options.labels_table).name if options.labels_table else path.name
         raise InputError(
@@ -216,6 +222,8 @@ def _labels(
         frame = read_table(source.path) if tabular else read_vector(options.labels_table)
         key = _column(frame, options.id_field or id_name, ID_NAMES, "id", name)
         own = codes_of(frame[key].to_numpy())
+    if not options.field:
+        return {}, _places(frame, own)
     if options.field not in frame.columns:
         raise InputError(
             f"The table {name} has no column '{options.field}' with the label; it has: "
@@ -315,8 +323,9 @@ def _assemble(
     positions[number, place_in_row] = (days - year[number]).astype(np.int32)
     last = positions[np.arange(n), counts - 1]
     positions = np.where(np.arange(dates) < counts[:, None], positions, last[:, None]).astype(np.int32)
-    codes = np.array([labels_of[i] for i in unique])
-    classes, labels = np.unique(codes, return_inverse=True)
+    classes = sorted({labels_of[i] for i in unique if i in labels_of})
+    number_of = {code: k for k, code in enumerate(classes)}
+    labels = np.array([number_of[labels_of[i]] if i in labels_of else -1 for i in unique])
     xy = np.array([places.get(i, (np.nan, np.nan)) for i in unique], dtype=np.float64)
     return PixelSets(
         bands=tuple(canonical(b) for b in bands),
@@ -325,7 +334,7 @@ def _assemble(
         offsets=offsets_of(np.ones(n, dtype=np.int64)),
         positions=positions,
         labels=labels.astype(np.int64),
-        classes=tuple(classes.tolist()),
+        classes=tuple(classes),
         ids=unique.astype(np.str_),
         xy=xy.reshape(n, 2),
         region=np.full(n, region, dtype=np.int16),

@@ -153,20 +153,33 @@ def read_labelled(text: str, label_field: str, id_field: str | None = None) -> L
     Raises:
         InputError: as `read_vector`; a line layer; or no feature has both a label and a geometry.
     """
+    return _read(text, label_field, id_field, keep_unlabelled=False)
+
+
+def read_features(text: str, label_field: str | None = None, id_field: str | None = None) -> Labelled:
+    """Read polygons or points whose label needn't be known: `code` is null where it isn't.
+
+    As `read_labelled` otherwise.
+    """
+    return _read(text, label_field, id_field, keep_unlabelled=True)
+
+
+def _read(text: str, label_field: str | None, id_field: str | None, *, keep_unlabelled: bool) -> Labelled:
     import geopandas as gpd
     import shapely
 
     name = VectorSource.parse(text).name
-    columns = [label_field] + ([id_field] if id_field and id_field != label_field else [])
-    frame = read_vector(text, columns=columns)
+    frame = read_vector(text, columns=list(dict.fromkeys(c for c in (label_field, id_field) if c)))
     notes = []
     geometries = frame.geometry.to_numpy()
     empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     if empty.all():
         raise InputError(f"No feature of {name} has a geometry.", "Choose another layer.")
-    codes = codes_of(frame[label_field].to_numpy())
+    codes = (
+        codes_of(frame[label_field].to_numpy()) if label_field else np.full(len(frame), None, dtype=object)
+    )
     null = np.array([code is None for code in codes]) & ~empty
-    if (null | empty).all():
+    if label_field and (null | empty).all():
         raise InputError(
             f"The field '{label_field}' of {name} is empty for every feature.",
             "Fill it in (the crop that is really there, in the attribute table of QGIS), or choose another "
@@ -174,6 +187,8 @@ def read_labelled(text: str, label_field: str, id_field: str | None = None) -> L
         )
     if empty.any():
         notes.append(f"{name}: {int(empty.sum())} features without geometry were dropped.")
+    if keep_unlabelled:
+        null[:] = False
     if null.any():
         notes.append(
             f"{name}: {int(null.sum())} of {len(frame)} features have no value in '{label_field}' "

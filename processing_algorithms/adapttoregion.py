@@ -77,6 +77,7 @@ class AdaptToRegion(InAdaptation, EngineAlgorithm):
                 optional=True,
             ),
             *regions.more_source(),
+            regions.extent(),
             regions.n_pixels(),
             regions.target_table(),
             *regions.id_and_scale("TARGET_", tr("Target")),

@@ -7,7 +7,7 @@ from ..i18n import tr
 from ..parameters import device_parameter
 from . import regions, styling
 from .adaptationoptions import METHODS, epochs, shift_augmentation
-from .definitions import choice, described, file_output, number
+from .definitions import choice, described, file_input, file_output, folder_input, number, switch
 from .documented import InAdaptation
 
 
@@ -77,7 +77,7 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
             regions.target_table(),
             *regions.id_and_scale("TARGET_", tr("Target")),
             *regions.target_labels_table(),
-            *regions.parcel_parameters(),
+            *regions.parcel_parameters(most_pixels=None),
             choice(
                 "SPLIT",
                 tr("Split for validation and test"),
@@ -106,6 +106,7 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
             ),
             *epochs(),
             shift_augmentation(),
+            *published_data(),
             device_parameter(),
         ):
             self.addParameter(parameter)
@@ -116,13 +117,22 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
         ok, why = super().checkParameterValues(parameters, context)
         if not ok:
             return ok, why
-        why = (
-            regions.source_problem(self, parameters, context)
-            or regions.target_problem(self, parameters, context)
-            or self._labels_problem(parameters, context)
-            or regions.files_problem(self, parameters, context)
-        )
+        why = self._published_problem(parameters)
+        if not why and not parameters.get("PUBLISHED_SOURCE"):
+            why = (
+                regions.source_problem(self, parameters, context)
+                or regions.target_problem(self, parameters, context)
+                or self._labels_problem(parameters, context)
+                or regions.files_problem(self, parameters, context)
+            )
         return not why, why
+
+    def _published_problem(self, parameters):
+        if bool(parameters.get("PUBLISHED_SOURCE")) != bool(parameters.get("PUBLISHED_TARGET")):
+            return tr("Published data come in pairs: give the folders of source and target.")
+        if parameters.get("PUBLISHED_SOURCE") and not parameters.get("CLASS_MAPPING_SOURCE"):
+            return tr("Give the class mapping of the published source.")
+        return ""
 
     def _labels_problem(self, parameters, context):
         images = bool(parameters.get("TARGET_PARCELS"))
@@ -138,4 +148,67 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
 
     def afterJob(self, result, outputs, context, feedback):
         """The table comes into the project."""
-        styling.load(context, outputs.get("TABLE"), tr("Comparison of adaptation"))
+        styling.load_table(context, outputs.get("TABLE"), tr("Comparison of adaptation"))
+
+
+def published_data():
+    """The TimeMatch data set in place of two regions of one's own."""
+    mapping = tr("CSV files (*.csv);;JSON files (*.json);;All files (*)")
+    return [
+        folder_input(
+            "PUBLISHED_SOURCE",
+            tr("Published data: source"),
+            tr(
+                "Folder country/tile/year of the TimeMatch data, instead of series and parcels of both "
+                "regions."
+            ),
+            advanced=True,
+        ),
+        folder_input(
+            "PUBLISHED_TARGET", tr("Published data: target"), tr("The same for the target."), advanced=True
+        ),
+        file_input(
+            "CLASS_MAPPING_SOURCE",
+            tr("Published data: class mapping of the source"),
+            tr("CSV (code,class,color) or JSON that gives crop codes of the source's country a class."),
+            mapping,
+            optional=True,
+            advanced=True,
+        ),
+        file_input(
+            "CLASS_MAPPING_TARGET",
+            tr("Published data: class mapping of the target"),
+            tr("Without it: that of the source."),
+            mapping,
+            optional=True,
+            advanced=True,
+        ),
+        number(
+            "FOLD",
+            tr("Published data: fold"),
+            tr("Which of the paper's three splits: 0, 1 or 2."),
+            default=0,
+            low=0,
+            high=2,
+        ),
+        switch(
+            "COMBINE_SPRING_AND_WINTER",
+            tr("Published data: spring and winter crops are one class"),
+            tr("As an option of the paper."),
+            default=False,
+        ),
+        choice(
+            "UNKNOWN",
+            tr("Published data: crops without a class"),
+            tr("A class of their own (published), or their parcels are left out."),
+            ["class", "drop"],
+            default="class",
+        ),
+        number(
+            "MIN_PARCELS",
+            tr("Published data: fewest parcels of a class"),
+            tr("Rarer crops of the source have no class of their own (published: 200)."),
+            default=200,
+            low=1,
+        ),
+    ]

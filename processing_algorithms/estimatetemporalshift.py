@@ -50,6 +50,7 @@ class EstimateTemporalShift(InAdaptation, EngineAlgorithm):
                 tr("The score of every shift for each estimator; numbers as JSON beside it."),
                 tr("HTML files (*.html)"),
             ),
+            regions.extent(),
             regions.n_pixels(),
             regions.target_table(),
             *regions.id_and_scale(who=tr("Target")),

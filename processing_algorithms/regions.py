@@ -2,13 +2,14 @@
 
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterMultipleLayers,
 )
 
 from ..i18n import tr
-from ..parameters import vector_source, vector_sources
+from ..parameters import extent_string, vector_source, vector_sources
 from .definitions import TABLE_FILTER, described, file_input, folder_input, number, text
 from .facts import FactsError, missing_bands, model_facts, series_facts
 from .values import engine_values, files
@@ -82,14 +83,23 @@ def target_places():
         ),
         described(
             QgsProcessingParameterFeatureSource(
-                "TARGET_PARCELS", tr("Target: parcels (no crop needed)"), POLYGONS, None, True
+                "TARGET_PARCELS", tr("Target: parcels (no crop needed)"), LABELS, None, True
             ),
             tr(
-                "Outlines of fields, if you have them: better than single pixels. No class is read. "
-                "Selection and filter are respected."
+                "Outlines of fields, if you have them: better than single pixels. No class is read. Points "
+                "take the pixel under them. Selection and filter are respected."
             ),
         ),
     ]
+
+
+def extent():
+    """A box in place of the region of interest."""
+    return described(
+        QgsProcessingParameterExtent("EXTENT", tr("Target: extent"), optional=True),
+        tr("Instead of a region of interest: a box in which single pixels are drawn."),
+        True,
+    )
 
 
 def labelled_target():
@@ -158,7 +168,7 @@ def id_and_scale(prefix="", who=None):
         text(
             f"{prefix}ID_FIELD",
             tr("{who}: column that names the place").format(who=who),
-            tr("The place's identifier in the table (or both tables), for example sample_id."),
+            tr("The place's identifier in the tables, for example sample_id, or in the parcels."),
         ),
         number(
             f"{prefix}SERIES_SCALE",
@@ -175,7 +185,10 @@ def target_table():
     return file_input(
         "TARGET_TABLE",
         tr("Target: table of series"),
-        tr("Instead of images: CSV or Parquet with one row per place and date (columns id, date, bands)."),
+        tr(
+            "Instead of images, or in addition: CSV or Parquet with one row per place and date (columns id, "
+            "date, one a band)."
+        ),
         TABLE_FILTER,
         optional=True,
         advanced=True,
@@ -213,8 +226,9 @@ def n_pixels():
     )
 
 
-def parcel_parameters():
-    """How pixels of parcels are read, in both regions."""
+def parcel_parameters(most_pixels=128):
+    """How pixels of parcels are read, in both regions; None keeps all that the memory holds."""
+    all_of_them = tr(" Without it: 128; of published data all, or what the memory holds.")
     return [
         number(
             "BUFFER",
@@ -234,8 +248,9 @@ def parcel_parameters():
         number(
             "MAX_PIXELS",
             tr("Most pixels kept of a parcel"),
-            tr("A random choice of larger parcels keeps memory small."),
-            default=128,
+            tr("A random choice of larger parcels keeps memory small.")
+            + ("" if most_pixels else all_of_them),
+            default=most_pixels,
             low=1,
         ),
     ]
@@ -269,14 +284,16 @@ def source_problem(algorithm, parameters, context):
 def target_problem(algorithm, parameters, context):
     """What is wrong with the target, as a sentence, or ''."""
     series = files(algorithm, parameters, "TARGET_SERIES", context)
-    table = algorithm.parameterAsString(parameters, "TARGET_TABLE", context)
-    if bool(series) == bool(table):
-        return tr("Give the target: an image time series, or a table of series (advanced), and not both.")
-    for name in ("REGION", "TARGET_PARCELS"):
-        if parameters.get(name) and not series:
-            return tr("'{label}' needs the image time series of the target.").format(
-                label=algorithm.parameterDefinition(name).description()
-            )
+    if not series and not algorithm.parameterAsString(parameters, "TARGET_TABLE", context):
+        return tr("Give the target: an image time series, or a table of series (advanced).")
+    places = [name for name in ("REGION", "EXTENT", "TARGET_PARCELS") if parameters.get(name)]
+    labels = [f"'{algorithm.parameterDefinition(name).description()}'" for name in places]
+    if len(places) > 1:
+        return tr("Choose one of {labels}: what is drawn from is one of them.").format(
+            labels=", ".join(labels)
+        )
+    if places and not series:
+        return tr("{label} needs the image time series of the target.").format(label=labels[0])
     return ""
 
 
@@ -308,6 +325,8 @@ def region_values(algorithm, parameters, context, feedback):
     for name in ("REGION", "TARGET_PARCELS"):
         if algorithm.parameterDefinition(name) is not None:
             fields[name.lower()] = vector_source(algorithm, parameters, name, context, feedback)
+    if algorithm.parameterDefinition("EXTENT") is not None and not fields["region"]:
+        fields["region"] = extent_string(algorithm, parameters, "EXTENT", context)
     if algorithm.parameterDefinition("PARCELS") is not None:
         parcels = vector_source(algorithm, parameters, "PARCELS", context, feedback)
         if parcels:

@@ -82,6 +82,12 @@ def load(context, path, name, season=None):
         context.addLayerToLoadOnCompletion(path, details)
 
 
+def load_table(context, path, name):
+    """Have QGIS load a CSV file with its numbers as numbers."""
+    if path:
+        load(context, f"{path}|option:AUTODETECT_TYPE=YES", name)
+
+
 def season_of(dates):
     """Temporal range from the first to the last of `dates` (ISO strings), or None."""
     days = [QDate.fromString(date, "yyyy-MM-dd") for date in (dates[:1] + dates[-1:])]

@@ -18,6 +18,8 @@ FEEDS = {
     ("trainsourcemodel", "MORE_PARCELS"): "parcels",
     ("trainsourcemodel", "LABELS_FIELD"): "field",
     ("assessmap", "REFERENCE_RASTER"): "reference",
+    ("estimatetemporalshift", "EXTENT"): "region",
+    ("adapttoregion", "EXTENT"): "region",
     ("adapttoregion", "MORE_PARCELS"): "parcels",
     ("adapttoregion", "LABELS_FIELD"): "field",
     ("adapttoregion", "TARGET_LABELS_FIELD"): "target_field",

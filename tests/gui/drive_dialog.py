@@ -21,9 +21,8 @@ import time
 import traceback
 
 from qgis.core import QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.gui import QgsCollapsibleGroupBoxBasic
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QCheckBox
+from qgis.PyQt.QtWidgets import QApplication, QCheckBox, QGroupBox
 from qgis.utils import iface, plugins
 
 FAILURES = ("Execution failed", "There were errors", "Unable to execute", "Traceback")
@@ -96,8 +95,9 @@ class Drive:
             if box.text().startswith("Open output file") and box.isEnabled():
                 box.setChecked(True)
         if run.get("advanced"):
-            for group in self.dialog.findChildren(QgsCollapsibleGroupBoxBasic):
-                group.setCollapsed(False)
+            for group in self.dialog.findChildren(QGroupBox, "grpAdvanced"):
+                group.setProperty("collapsed", False)  # Python sees QGIS's own class as a plain group box
+            QApplication.processEvents()
         self.keep(self.dialog, "dialog")
 
     def press_run(self, run):

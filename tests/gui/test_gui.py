@@ -22,7 +22,8 @@ MAKE = (
     "describemodel",
 )
 USE = ("mapcrops", "assessmap", "createvalidationsample", "cropmapmodel")
-ALGORITHMS = MAKE + USE
+ADAPT = ("estimatetemporalshift", "adapttoregion", "compareadaptation", "adaptandmap")
+ALGORITHMS = MAKE + USE + ADAPT
 
 pytestmark = [
     pytest.mark.skipif(

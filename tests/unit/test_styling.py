@@ -1,7 +1,14 @@
 """How results look: what the form of a validation sample shows, and what it must not."""
 
 import pytest
-from qgis.core import QgsFeature, QgsVectorFileWriter, QgsVectorLayer
+from qgis.core import (
+    QgsFeature,
+    QgsProcessingContext,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsVectorFileWriter,
+    QgsVectorLayer,
+)
 
 
 class Silent:
@@ -36,3 +43,21 @@ def test_the_form_of_a_sample_hides_what_the_map_says(sample):
     assert kinds["reference"] == "ValueMap"
     columns = {c.name for c in layer.attributeTableConfig().columns() if c.hidden}
     assert columns >= {"stratum", "stratum_ha"}
+
+
+def test_a_table_comes_into_the_project_under_its_name(qgis_app, tmp_path):
+    from sits_qgis.processing_algorithms import styling
+
+    path = tmp_path / "tabelle.csv"
+    path.write_text("method,seed,macro_f1\ntimematch,1,0.81\n", encoding="utf-8")
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    styling.load_table(context, None, "Nothing")
+    assert context.layersToLoadOnCompletion() == {}
+    styling.load_table(context, str(path), "Comparison")
+    ((source, details),) = context.layersToLoadOnCompletion().items()
+    layer = QgsProcessingUtils.mapLayerFromString(source, context)
+    details.postProcessor().postProcessLayer(layer, context, None)
+    assert layer.name() == "Comparison"
+    feature = next(layer.getFeatures())
+    assert feature.attributes() == ["timematch", 1, 0.81], "numbers, not texts"

@@ -13,7 +13,7 @@ import shapely
 from sits_engine.errors import InputError
 from sits_engine.evaluation import design as designs
 from sits_engine.evaluation.labels import likely_misspelt, match_labels
-from sits_engine.evaluation.metrics import Matrix, Scores, confusion_of, scores_of
+from sits_engine.evaluation.metrics import Matrix, Scores, error_matrix, scores_of
 from sits_engine.evaluation.reference import (
     Compared,
     compare_polygons,
@@ -107,7 +107,7 @@ def assess_vector(
         points = shapely.centroid(points)  # a multi-point of one point is a point
         mapped = values_at(the_map, points, comparing)
         known = mapped >= 0
-        matrix = confusion_of(mapped, labels, k, len(others))
+        matrix = error_matrix(mapped, labels, k, len(others))
         compared = Compared(matrix, int((~known).sum()), np.zeros((0, k), np.int64))
         unit = "parcels (one pixel each)" if polygons.any() else "points"
         parts = _Parts(unit, compared, {}, [], hectares, others)
@@ -172,7 +172,7 @@ def _of_polygons(
 ) -> _Parts:
     """All pixels, and each parcel once, by the majority of its pixels."""
     majority = _majority(compared.votes)
-    matrix = confusion_of(majority, labels, len(the_map.classes))
+    matrix = error_matrix(majority, labels, len(the_map.classes))
     warnings = []
     small = int((majority < 0).sum())
     if small:
@@ -205,7 +205,7 @@ def _adjust_points(
     value_of = np.array([c.value for c in the_map.classes])
     if len(stratum) and (design.values[stratum] == value_of[mapped]).all():
         note = "Stratified random points; the strata are the classes of this map (Olofsson et al. 2014)."
-        matrix = confusion_of(mapped, labels, len(the_map.classes), len(parts.others))
+        matrix = error_matrix(mapped, labels, len(the_map.classes), len(parts.others))
         parts.adjusted, warnings = designs.from_counts(
             matrix, parts.hectares, the_map.classes, parts.others, note, random=True
         )

@@ -1,4 +1,4 @@
-"""Scores of a confusion matrix. Everywhere in this package: rows = map, columns = reference.
+"""Scores of an error matrix. Everywhere in this package: rows = map, columns = reference.
 
 The reference may know classes that the map doesn't have: they are further columns (K rows, K + E columns),
 and whatever lies in them is a mistake of the map.
@@ -13,20 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.evaluation.summary import ClassScores
+from sits_engine.learning.scores import confusion_of
 
 Matrix = npt.NDArray[np.int64]
 
 
-def confusion_of(
+def error_matrix(
     mapped: npt.NDArray[np.integer], reference: npt.NDArray[np.integer], n_classes: int, n_others: int = 0
 ) -> Matrix:
-    """(K, K + E) counts of pairs; pairs with a negative index are left out."""
+    """(K, K + E) counts of pairs, rows = map; pairs with a negative index are left out.
+
+    The transpose of `learning.scores.confusion_of`, which has the reference in the rows as machine learning
+    does; accuracy assessment of maps has the map there, since the map's classes are the strata.
+    """
     mapped = mapped.astype(np.int64, copy=False).ravel()
     reference = reference.astype(np.int64, copy=False).ravel()
     known = (mapped >= 0) & (reference >= 0)
-    columns = n_classes + n_others
-    flat = mapped[known] * columns + reference[known]
-    return np.bincount(flat, minlength=n_classes * columns).reshape(n_classes, columns).astype(np.int64)
+    return confusion_of(reference[known], mapped[known], n_classes + n_others).T[:n_classes]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
 from sits_engine.errors import InputError
-from sits_engine.evaluation.metrics import Matrix, confusion_of
+from sits_engine.evaluation.metrics import Matrix, error_matrix
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.samples.footprints import inside_pixels
 from sits_engine.series.types import Grid, Window
@@ -75,7 +75,7 @@ def compare_polygons(
         )
         inside = ids > 0
         owner, mapped = ids[inside] - 1, table[values[inside]]
-        matrix += confusion_of(mapped, labels[owner], k)
+        matrix += error_matrix(mapped, labels[owner], k)
         known = mapped >= 0
         unmapped += int((~known).sum())
         np.add.at(votes, (owner[known], mapped[known]), 1)
@@ -170,7 +170,7 @@ def compare_raster(
                 truth = warped.read(1, window=RioWindow(window.col, window.row, window.width, window.height))
                 truth = index_of[np.where((truth < 0) | (truth > 255), 0, truth)]
                 mapped = table[values]
-                matrix += confusion_of(mapped, truth, k, n_others)
+                matrix += error_matrix(mapped, truth, k, n_others)
                 unmapped += int(((mapped < 0) & (truth >= 0) & (truth < k)).sum())
                 tick((number + 1) / len(windows))
     except RasterioError as error:

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from sits_engine.evaluation.metrics import confusion_of, scores_of
+from sits_engine.evaluation.metrics import error_matrix, scores_of
+from sits_engine.learning.scores import confusion_of
 
 
 def test_agree_with_scikit_learn():
     rng = np.random.default_rng(1)
     reference = rng.integers(0, 4, 500)
     mapped = np.where(rng.random(500) < 0.6, reference, rng.integers(0, 4, 500))
-    matrix = confusion_of(mapped, reference, 4)
+    matrix = error_matrix(mapped, reference, 4)
     np.testing.assert_array_equal(matrix, metrics.confusion_matrix(reference, mapped).T)
     scores = scores_of(matrix, list("abcd"), ["#000000"] * 4)
     assert scores.overall_accuracy == pytest.approx(metrics.accuracy_score(reference, mapped))
@@ -35,7 +36,7 @@ def test_class_in_neither_does_not_count_but_a_missed_one_does():
 
 
 def test_negative_indices_are_left_out():
-    assert confusion_of(np.array([0, -1, 1]), np.array([0, 1, -1]), 2).tolist() == [[1, 0], [0, 0]]
+    assert error_matrix(np.array([0, -1, 1]), np.array([0, 1, -1]), 2).tolist() == [[1, 0], [0, 0]]
 
 
 def test_one_class_has_no_kappa():
@@ -43,10 +44,18 @@ def test_one_class_has_no_kappa():
 
 
 def test_a_class_that_the_map_lacks_is_a_mistake():
-    matrix = confusion_of(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 2]), 2, 1)
+    matrix = error_matrix(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 2]), 2, 1)
     assert matrix.tolist() == [[1, 0, 1], [0, 1, 1]]
     scores = scores_of(matrix, ["a", "b"], ["#000000"] * 2)
     assert scores.overall_accuracy == 0.5
     assert [c.precision for c in scores.per_class] == [0.5, 0.5]
     assert [c.recall for c in scores.per_class] == [1, 1]
     assert scores.n == 4
+
+
+def test_the_error_matrix_is_the_transpose_of_the_confusion_of_training() -> None:
+    rng = np.random.default_rng(3)
+    mapped, reference = rng.integers(0, 4, 50), rng.integers(0, 4, 50)
+    matrix = error_matrix(mapped, reference, 4)
+    np.testing.assert_array_equal(matrix, confusion_of(reference, mapped, 4).T)
+    assert matrix[1, 2] == ((mapped == 1) & (reference == 2)).sum()

@@ -19,6 +19,7 @@ from qgis.core import (
     QgsProcessingModelChildParameterSource,
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
+    QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
@@ -29,6 +30,7 @@ from qgis.PyQt.QtCore import QPointF
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "resources" / "models"
 EFFORTS = ["quick", "standard", "thorough"]
+METHODS = ["timematch", "fixmatch", "shift", "mmd", "dann", "cdan", "jumbot", "alda"]
 Source = QgsProcessingModelChildParameterSource
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
 POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
@@ -115,6 +117,10 @@ def crop_map():
 def adapt_and_map():
     """Model and labels of a source, images of a target -> series of the target -> adapted model -> map."""
     folder = QgsProcessingParameterFile.Behavior.Folder
+    method = QgsProcessingParameterEnum(
+        "METHOD", "Method", METHODS, False, "timematch", usesStaticStrings=True
+    )
+    method.setFlags(method.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
     inputs = (
         (
             QgsProcessingParameterFile("MODEL", "Model of the source", fileFilter=MODEL_FILTER),
@@ -143,6 +149,10 @@ def adapt_and_map():
             "Polygons around farmland: pixels to learn from are drawn there, and there is mapped. Without "
             "it: all of the images.",
         ),
+        (
+            method,
+            "As in 'Adapt to region': timematch, or shift, which trains nothing and takes moments.",
+        ),
     )
     steps = (
         ("build", "sits:buildtimeseries", {"INPUT_FOLDER": [given("IMAGES")]}, {"OUTPUT": "SERIES"}),
@@ -156,6 +166,7 @@ def adapt_and_map():
                 "FIELD": [given("FIELD")],
                 "TARGET_SERIES": [made("build", "OUTPUT")],
                 "REGION": [given("REGION")],
+                "METHOD": [given("METHOD")],
             },
             {"OUTPUT": "MODEL", "REPORT": "REPORT"},
         ),

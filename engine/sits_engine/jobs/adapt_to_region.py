@@ -1,0 +1,279 @@
+"""Adapt a model to a region without labels, and say honestly whether that likely helped."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from sits_engine.context import JobContext
+from sits_engine.jobs.base import JobResult, keep_inputs
+from sits_engine.jobs.region_samples import (
+    PixelFields,
+    RegionSamples,
+    SamplingFields,
+    SourceFields,
+    TargetFields,
+    TargetLabelFields,
+    check_bands,
+    open_model,
+    read_target,
+    write_numbers,
+)
+from sits_engine.outputs import check_writable, numbers_beside
+
+if TYPE_CHECKING:
+    from sits_engine.learning.adaptation.options import AdaptOptions
+    from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck
+    from sits_engine.models.card import ModelCard
+
+
+class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, SamplingFields):
+    """Train on labelled samples of the source and unlabelled ones of the target; judge the result."""
+
+    title: ClassVar[str] = "Adapt to region"
+
+    model: Path = Field(description="model of the source (.safetensors)")
+    output: Path = Field(description="adapted model (.safetensors)")
+    report: Path | None = Field(None, description="report (.html); its numbers are written beside it")
+    numbers: Path | None = Field(
+        None, description="numbers of the report (.json); default: beside the report, else beside the model"
+    )
+    samples_store: Path | None = Field(
+        None, description="folder (Zarr) that keeps the source samples for the next run with the same inputs"
+    )
+    method: Literal["timematch", "fixmatch", "shift", "mmd", "dann", "cdan", "jumbot", "alda"] = Field(
+        "timematch",
+        description="timematch, fixmatch (without shift), shift (no training: the shift is built into the "
+        "model), or an alignment of the two regions: mmd, dann, cdan, jumbot, alda",
+    )
+    first_estimator: Literal["IS", "AM", "ENT"] = Field(
+        "IS",
+        description="score that finds the shift before training (published: IS): IS inception score, AM "
+        "activation maximisation, ENT entropy",
+    )
+    estimator: Literal["IS", "AM", "ENT"] = Field(
+        "AM", description="score that finds the shift at the start of each epoch (published: AM)"
+    )
+    max_shift: int = Field(60, ge=1, le=180, description="largest shift tried in days (published: 60)")
+    shift: int | None = Field(
+        None,
+        ge=-180,
+        le=180,
+        description="shift that is known: days added to the target's dates; default: estimated",
+    )
+    epochs: int | None = Field(
+        None, ge=1, le=10_000, description="default: 20 (published), fewer for small regions and on CPUs"
+    )
+    steps_per_epoch: int | None = Field(
+        None, ge=1, le=100_000, description="default: 500 (published), fewer for small regions and on CPUs"
+    )
+    batch_size: int = Field(128, ge=8, le=8192, description="samples of each region a step (published: 128)")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="of Adam for timematch and fixmatch (published and default: 0.0001); for the others a "
+        "factor on the published SGD schedule (default: 1)",
+    )
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 (published: 0.0001)")
+    gamma: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        description="of the focal loss of timematch and fixmatch (published: 1); 0 is cross-entropy",
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="pseudo labels count above this confidence (published and default: 0.9; alda 0.7)",
+    )
+    trade_off: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="weight of the target's loss (published and default: 2 for timematch and fixmatch, 1 for "
+        "the others)",
+    )
+    ema: float = Field(
+        0.9999,
+        ge=0,
+        le=1,
+        description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); scaled in "
+        "shorter runs",
+    )
+    shift_augmentation: int | None = Field(
+        None, ge=0, le=180, description="largest random shift of training samples in days (published: 60)"
+    )
+    balanced_source: bool = Field(
+        True, description="every class of the source equally often in timematch and fixmatch (published: on)"
+    )
+    separate_norm: bool = Field(
+        True,
+        description="each region normalised with its own batches in timematch and fixmatch (published: on)",
+    )
+    keep: Literal["student", "teacher"] = Field(
+        "student", description="network that is the result of timematch and fixmatch (published: student)"
+    )
+    pixels_per_set: int | None = Field(
+        None, ge=1, le=1024, description="drawn of a parcel in each step (published: 64)"
+    )
+    dates_per_sample: int = Field(
+        30, ge=3, le=1000, description="most dates drawn in each step (published: 30)"
+    )
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
+    resume: bool = Field(
+        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
+    )
+
+    @field_validator("output")
+    @classmethod
+    def _model_name(cls, value: Path) -> Path:
+        return value if value.suffix == ".safetensors" else value.with_name(value.name + ".safetensors")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted run goes on from."""
+        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
+
+    def options(self) -> AdaptOptions:
+        """The choices as the adaptation takes them."""
+        from sits_engine.learning.adaptation.options import AdaptOptions
+
+        return AdaptOptions(**{one.name: getattr(self, one.name) for one in dataclasses.fields(AdaptOptions)})
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Read both regions, adapt, judge, write."""
+        numbers = self.numbers or numbers_beside(self.report or self.output)
+        written = (self.output, self.report, numbers, self.checkpoint)
+        keep_inputs(written, [self.model, *self.source_files(), *self.target_files(), self.region])
+        keep_inputs(written, [self.target_labels_table])
+        for path in written:
+            if path is not None:
+                check_writable(path)
+
+        from sits_engine import device as devices
+        from sits_engine.learning.adaptation.run import adapt
+        from sits_engine.learning.adaptation.season import check_season
+        from sits_engine.models.model_file import save_model
+        from sits_engine.report.adaptation import write_adaptation_report
+        from sits_engine.samples.for_model import with_model_classes, with_report_labels
+
+        device = devices.select(self.device)
+        ctx.device = device.label
+        ctx.progress(0.0, "Opening model, source and target")
+        module, card = open_model(self.model)
+        known = self.open_source(self, card.band_names, card.mask_dates, self.seed)
+        unknown = self.with_labels(
+            dataclasses.replace(
+                self.open_target(self, card.mask_dates, self.seed),
+                region=self.region,
+                n_pixels=self.n_pixels,
+            )
+        )
+        check_bands([*known.series, *unknown.series], card)
+        source = self.read_source(known, ctx.part(0.01, 0.2, "Reading the source"), self.samples_store)
+        source.sets, dropped = with_model_classes(source.sets, card)
+        # the model's own spelling and order, whatever the sources call their bands
+        source.sets = dataclasses.replace(source.sets, bands=tuple(card.band_names))
+        target = read_target(unknown, card.band_names, ctx.part(0.2, 0.3, "Reading the target"))
+        target.sets = dataclasses.replace(target.sets, bands=tuple(card.band_names))
+        target.sets, left_out = with_report_labels(target.sets, card)
+        notes = [*source.notes, *dropped, *target.notes, *left_out]
+        for note in notes:
+            ctx.info(note)
+        for sentence in check_season(target.sets, card, max(self.max_shift, abs(self.shift or 0))):
+            ctx.warn(sentence)
+        if not self.resume:
+            self.checkpoint.unlink(missing_ok=True)
+        result = adapt(
+            module,
+            card,
+            source.sets,
+            target.sets,
+            self.options(),
+            device,
+            ctx,
+            start=0.3,
+            end=0.97,
+            titles=(source.title, target.title),
+            checkpoint=self.checkpoint,
+        )
+        ctx.progress(0.97, "Writing report and model")
+        data = result.report
+        data.notes[:0] = notes
+        data.warnings = list(dict.fromkeys([*ctx.warnings, *data.warnings]))
+        data.parameters = {**self._parameters(), **data.parameters}
+        adapted = adapted_card(result.card, card, self.model, source, target, data)
+        data.provenance = {**data.provenance, **adapted.provenance["adapted"]}
+        outputs = {"output": str(self.output)}
+        if self.report is not None:
+            beside = write_adaptation_report(self.report, data)
+            outputs |= {"report": str(self.report), "numbers": str(beside)}
+        if self.numbers is not None or self.report is None:
+            write_numbers(numbers, data.as_json())
+            outputs["numbers"] = str(numbers)
+        # the model last: where it is, everything is
+        save_model(self.output, result.module, adapted)
+        self.checkpoint.unlink(missing_ok=True)
+        ctx.info(data.verdict.headline)
+        ctx.progress(1.0, "Done")
+        return JobResult(outputs=outputs, scores=scores_of(data), warnings=data.warnings)
+
+    def _parameters(self) -> dict[str, Any]:
+        files = {"model", "output", "report", "numbers", "samples_store", "resume"}
+        return self.model_dump(mode="json", exclude=files)
+
+
+def adapted_card(
+    made: ModelCard,
+    old: ModelCard,
+    model: Path,
+    source: RegionSamples,
+    target: RegionSamples,
+    data: AdaptationReportData,
+) -> ModelCard:
+    """The card of an adapted model: from what, to where, with which shift.
+
+    Scores of the source model were measured in the source: they move into the provenance.
+    """
+    facts: dict[str, Any] = {
+        **made.provenance.get("adapted", {}),
+        "from": {
+            "title": source.title,
+            "model": model.name,
+            "tensors_sha256": old.tensors_sha256,
+            "samples": source.facts,
+            "scores_in_source": old.scores,
+        },
+        "to": {"title": target.title, "samples": target.facts},
+        "method": data.method,
+        "shift_days": data.shift,
+        "interval_days": list(data.curves.interval),
+        "samples": {"source": len(source.sets), "target": len(target.sets)},
+        "verdict": data.verdict.word,
+    }
+    if "adapted" in old.provenance:
+        facts["from"]["adapted"] = old.provenance["adapted"]
+    return made.model_copy(update={"scores": {}, "provenance": {**made.provenance, "adapted": facts}})
+
+
+def scores_of(data: AdaptationReportData) -> dict[str, Any]:
+    """Numbers and words that the job gives back."""
+    check: LabelledCheck | None = data.labelled
+    found: dict[str, Any] = {
+        "shift_days": data.shift,
+        "agreement": None if math.isnan(data.agreement) else round(data.agreement, 6),
+        "verdict": data.verdict.word,
+        "verdict_text": data.verdict.headline,
+    }
+    if check is not None:
+        for moment, key in (("before", "source"), ("after", "adapted")):
+            for name in ("macro_f1", "accuracy"):
+                value = check.scores[key][name]
+                found[f"{name}_{moment}"] = None if math.isnan(value) else round(value, 6)
+    return found

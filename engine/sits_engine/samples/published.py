@@ -21,7 +21,7 @@ from sits_engine.samples.published_splits import PublishedSplit, block_sides, pa
 from sits_engine.samples.published_tile import BANDS, SCALE, PublishedTile, read_parcel, read_tile
 
 #: Parcels read between two looks at cancellation.
-AT_ONCE = 256
+AT_ONCE = 64
 #: Names with fewer parcels in a tile don't have a say in how its blocks are split.
 SPREAD_NAMES = 200
 

@@ -49,7 +49,8 @@ def class_list(
     Args:
         source_names: name of each parcel of the source tile.
         min_parcels: fewest parcels of a class in the source tile.
-        with_unknown: 'unknown' is a class like any other, whatever its number (published), or none.
+        with_unknown: 'unknown' is a class like any other, also where it has fewer parcels (the published
+            code needs it in the list), or none. Without a parcel of it in the source there is none either.
 
     Raises:
         InputError: fewer than two classes have that many parcels.
@@ -58,7 +59,8 @@ def class_list(
     """
     counts = Counter(source_names)
     kept = {name for name, n in counts.items() if n >= min_parcels and name != UNKNOWN}
-    classes = sorted({*kept, UNKNOWN} if with_unknown else kept)
+    rest = with_unknown and any(name not in kept for name in counts)
+    classes = sorted({*kept, UNKNOWN} if rest else kept)
     if len(classes) < 2 or not kept:
         most = ", ".join(f"{name} {n}" for name, n in counts.most_common(5))
         raise InputError(

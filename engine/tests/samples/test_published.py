@@ -76,7 +76,7 @@ def test_own_splits_of_a_target_do_not_depend_on_the_source(
     source, target, options = pair
     options = dataclasses.replace(options, split=split)  # type: ignore[arg-type]
     first = read_published_pair(source, target, options)
-    other = write_tile(tmp_path, "austria/33UVP/2017", [251] * 12 + [5] * 5)
+    other = write_tile(tmp_path, "austria/33UVP/2017", [251] * 12 + [5] * 5 + [999])
     second = read_published_pair(other, target, options)
     np.testing.assert_array_equal(first.target_side, second.target_side)
     assert set(first.target_side) == {0, 1, 2}

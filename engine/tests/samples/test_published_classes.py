@@ -31,6 +31,9 @@ def test_class_list_is_alphabetical_with_unknown_in_its_place() -> None:
     names = ["winter_wheat"] * 5 + ["corn"] * 4 + ["unknown"] * 2 + ["peas"] * 3
     assert class_list(names, min_parcels=4) == ["corn", "unknown", "winter_wheat"]
     assert class_list(names, min_parcels=3, with_unknown=False) == ["corn", "peas", "winter_wheat"]
+    # rare ones are unknown; a class that the source doesn't show can't be learned
+    assert class_list(["corn"] * 5 + ["oat"] * 5 + ["rye"], min_parcels=4) == ["corn", "oat", "unknown"]
+    assert class_list(["corn"] * 5 + ["oat"] * 5, min_parcels=4) == ["corn", "oat"]
 
 
 def test_too_few_parcels_of_each_class() -> None:

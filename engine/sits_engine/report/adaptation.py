@@ -16,10 +16,10 @@ from sits_engine.report.plots import changes, confusion, epochs, moved
 from sits_engine.report.shift import SIGN, curve_section, curve_warnings
 
 _TONES: dict[Word, tuple[Literal["good", "even", "bad", "open"], str]] = {
-    "better": ("good", "Likely better than the source model"),
-    "same": ("even", "Likely about as good as the source model"),
-    "worse": ("bad", "Likely worse than the source model"),
-    "unclear": ("open", "Unclear whether it is better than the source model"),
+    "better": ("good", "Verdict: likely better"),
+    "same": ("even", "Verdict: about the same"),
+    "worse": ("bad", "Verdict: likely worse"),
+    "unclear": ("open", "Verdict: unclear"),
 }
 _WORTH = (
     "This is a judgement from indirect evidence: no label of the target was used for it, so it can be wrong. "
@@ -49,9 +49,6 @@ def write_adaptation_report(path: Path, data: AdaptationReportData) -> Path:
 
 def adaptation_page(data: AdaptationReportData) -> Page:
     """The page: verdict, sentences, shift, profiles, epochs, shares, changes, labels, provenance."""
-    tone, word = _TONES[data.verdict.word]
-    # What is wrong with an estimate that the method did not use is no news.
-    shift_warnings = curve_warnings(data.curves) if data.method in SHIFTING or data.shift else []
     sections = [
         _shift(data),
         _profiles(data),
@@ -66,13 +63,7 @@ def adaptation_page(data: AdaptationReportData) -> Page:
         title=data.title,
         subtitle=f"{_method(data)}, from {data.source_title} to {data.target_title}, "
         f"{len(data.classes)} classes",
-        judgement=Judgement(
-            tone,
-            word,
-            data.verdict.headline,
-            [(reason.speaks, reason.text) for reason in data.verdict.reasons],
-            _WORTH,
-        ),
+        judgement=judgement(data),
         sentences=sentences(data),
         tiles=_tiles(data),
         sections=[section for section in sections if section is not None],
@@ -85,8 +76,22 @@ def adaptation_page(data: AdaptationReportData) -> Page:
             },
             "Samples left out or repaired": {str(i): note for i, note in enumerate(data.notes, start=1)},
         },
-        warnings=list(dict.fromkeys([*data.warnings, *shift_warnings, *_contradiction(data)])),
+        warnings=warnings_of(data),
     )
+
+
+def judgement(data: AdaptationReportData) -> Judgement:
+    """The verdict in its colour, its reasons, and that no label was used for it."""
+    tone, word = _TONES[data.verdict.word]
+    reasons = [(reason.speaks, reason.text) for reason in data.verdict.reasons]
+    return Judgement(tone, word, data.verdict.headline, reasons, _WORTH)
+
+
+def warnings_of(data: AdaptationReportData) -> list[str]:
+    """Those of the run, of the shift if it was used, and of labels that contradict the verdict."""
+    # What is wrong with an estimate that the method did not use is no news.
+    shift = curve_warnings(data.curves) if data.method in SHIFTING or data.shift else []
+    return list(dict.fromkeys([*data.warnings, *shift, *_contradiction(data)]))
 
 
 def _method(data: AdaptationReportData) -> str:
@@ -129,8 +134,12 @@ def sentences(data: AdaptationReportData) -> list[str]:
     n = len(data.before)
     if n:
         changed = int((data.before != data.after).sum())
-        change = f"{words.of_hundred(changed / n)} samples of the target" if changed else "No sample"
-        out.append(f"{change} have another class than before{_most_frequent(data)}.")
+        out.append(
+            f"{words.of_hundred(changed / n)} samples of the target have another class than before"
+            f"{_most_frequent(data)}."
+            if changed
+            else "No sample of the target has another class than before."
+        )
     if data.labelled is not None and data.labelled.n_sets:
         scores = data.labelled.scores
         old, new = (scores.get(m, {}).get("macro_f1") for m in ("source", "adapted"))
@@ -193,10 +202,12 @@ def _profiles(data: AdaptationReportData) -> Section | None:
         [
             Figure(
                 picture,
-                f"Mean {label} of each class in the source and in the target before and after the shift.",
-                f"Mean {label}. Classes of the target are pseudo labels: answers of the source model with "
-                "the shift, right or wrong. Where the dark line follows the coloured one, the class looks "
-                "alike in both regions; where it doesn't, the class differs or the pseudo labels are wrong.",
+                f"Mean {label} of each class in the source and in the target.",
+                f"Mean {label}. Classes of the target are pseudo labels: answers of the source "
+                f"model{' with the shift' if data.shift else ''}, right or wrong. Where the dark line "
+                "follows the coloured one, the class looks alike in both regions; where it doesn't, the "
+                "class differs or the pseudo labels are wrong. 'Not found': no sample of the target was "
+                "given the class.",
             )
         ],
     )

@@ -42,7 +42,7 @@ def shift_page(data: ShiftReportData) -> Page:
     )
     tiles = [
         Tile(words.days(curves.shift), "shift", "to add to the dates of the target"),
-        Tile(interval_words(curves), "range of the resamples", "90 of 100 resamples lie in it"),
+        Tile(interval_words(curves), "range of the resamples", "about 90 of 100 lie in it"),
         Tile(words.count(curves.n_sets), "target samples", "that the model looked at"),
     ]
     sections = [curve_section(curves), _profiles(data)]
@@ -84,7 +84,7 @@ def curve_warnings(curves: ShiftCurves) -> list[str]:
     if curves.at_edge:
         out.append(
             f"The best shift ({words.days(curves.shift)}) is at the edge of the range that was tried, so the "
-            "true one may lie beyond it. Try a wider range, and check the profiles below."
+            "true one may lie beyond it. Try a wider range before you rely on it."
         )
     found = [curves.best[key] for key in ESTIMATORS if key in curves.best]
     if found and max(found) - min(found) > APART:
@@ -93,7 +93,7 @@ def curve_warnings(curves: ShiftCurves) -> list[str]:
         ]
         out.append(
             f"The estimators disagree by {max(found) - min(found)} days ({words.listing(named)}). "
-            "Look at the profiles before you rely on any of them."
+            "Compare the seasons of both regions before you rely on any of them."
         )
     rise = _rise(curves, curves.estimator)
     if not rise >= FLAT:  # NaN as well
@@ -141,7 +141,7 @@ def curve_section(curves: ShiftCurves, used: int | None = None) -> Section:
             ]
         )
     columns = [Column("Estimator"), Column("best shift", True), Column("resamples (5 to 95 %)", True)]
-    columns += [Column(name, True) for name in ("score unshifted", "score at best", "best less worst")]
+    columns += [Column(name, True) for name in ("score unshifted", "score at best", "worst to best")]
     figure = Figure(
         shifts.shift_curves("shift-curves", curves, used),
         f"Scores of all shifts by each estimator; the estimate is {words.days(curves.shift)}.",

@@ -229,7 +229,7 @@ def adapt_epochs(count=3, number=6, self_training=True):
             target_loss=0.4 / (i + 1) if self_training else float("nan"),
             pseudo_labels=200 + 30 * i if self_training else 0,
             pseudo_seen=500 if self_training else 0,
-            confidence=0.7 + 0.03 * i,
+            confidence=1 - 0.3 / (i + 1),
             class_shares=shares[i].tolist(),
             agreement=0.9 - 0.02 * i,
             learning_rate=1e-4,

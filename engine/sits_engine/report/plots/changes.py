@@ -85,7 +85,7 @@ def change_map(
     shape = float(np.clip(stretch * height / max(width, 1e-9), 0.35, 1.3))
     # In random order, so that no class hides the others where points lie on each other.
     order = np.random.default_rng(0).permutation(np.flatnonzero(changed))
-    size = float(np.clip(9000 / max(len(xy), 1), 4, 22))
+    size = float(np.clip(12000 / max(len(xy), 1), 5, 22))
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -96,7 +96,7 @@ def change_map(
             xy[~changed, 0], xy[~changed, 1], s=0.6 * size, c=UNCHANGED, linewidths=0, rasterized=picture
         )
         axes.scatter(xy[order, 0], xy[order, 1], s=size, c=[to_rgba(colors[i]) for i in after[order]] or None,
-                     edgecolors=INK, linewidths=0.25, rasterized=picture)  # fmt: skip
+                     edgecolors=INK, linewidths=0.1 if picture else 0.25, rasterized=picture)  # fmt: skip
         axes.set_aspect(stretch, adjustable="datalim")
         axes.margins(0.04)
         axes.set_xlabel("longitude")

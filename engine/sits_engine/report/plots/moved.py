@@ -83,10 +83,9 @@ def class_pairs(
                     axes, target.positions, theirs[index], color=SOFT, linewidth=1.4, linestyle=":", zorder=3
                 )
             _line(axes, target.positions + shift, theirs[index], color=INK, linewidth=1.7, zorder=4)
-            if not np.isfinite(theirs[index]).any():
-                axes.text(0.5, 0.04, "not found in the target", ha="center", color=SOFT, fontsize=9,
-                          transform=axes.transAxes)  # fmt: skip
-            axes.set_title(shorten(classes[index]), fontsize=10.5)
+            found = np.isfinite(theirs[index]).any()
+            title = shorten(classes[index]) if found else f"{shorten(classes[index], 15)} (not found)"
+            axes.set_title(title, fontsize=10.5)
             axes.set_ylim(low, high)
             month_axis(axes, float(places.min()), float(places.max()), source.season_year, most=6)
             if index + columns >= len(classes):

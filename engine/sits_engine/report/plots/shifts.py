@@ -56,46 +56,62 @@ def shift_curves(name: str, curves: ShiftCurves, used: int | None = None) -> str
             mine = key == curves.estimator
             line = upright(key, curves.scores[key])
             word = f"{ESTIMATORS[key]} ({key}{', decides' if mine else ''}): {days(curves.best[key])}"
-            top.plot(curves.shifts, line, color=_COLORS[key], linestyle=_DASHES[key],
-                     linewidth=2.6 if mine else 1.8, label=word, zorder=4 if mine else 3)  # fmt: skip
+            # The one that decides is broad and lies below: curves of the same shape stay visible.
+            look: dict[str, float] = {"linewidth": 4.0, "alpha": 0.85} if mine else {"linewidth": 1.8}
+            top.plot(
+                curves.shifts,
+                line,
+                color=_COLORS[key],
+                linestyle="-" if mine else _DASHES[key],
+                label=word,
+                zorder=2 if mine else 3,
+                **look,
+            )
             at = line[np.flatnonzero(curves.shifts == curves.best[key])]
             if at.size and np.isfinite(at[0]):
-                top.plot(curves.best[key], at[0], marker="o", markersize=7, color=_COLORS[key],
-                         markeredgecolor="white", zorder=5, clip_on=False)  # fmt: skip
-        if used is not None and used != curves.shift:
-            top.axvline(used, color=ORANGE, linewidth=1.4, linestyle=(0, (1, 1)), zorder=1)
-            _tag(top, curves, used, f"used {days(used)}", 1.025, ORANGE, raised=True)
-        _tag(top, curves, curves.shift, f"estimate {days(curves.shift)}", 1.025, INK)
+                top.plot(
+                    curves.best[key],
+                    at[0],
+                    marker="o",
+                    markersize=9 if mine else 6,
+                    color=_COLORS[key],
+                    markeredgecolor="white",
+                    zorder=4 if mine else 5,
+                    clip_on=False,
+                )
+        other = used is not None and used not in (0, curves.shift)
+        if used is not None and other:
+            top.axvline(used, color=ORANGE, linewidth=1.6, linestyle=(0, (1, 1)), zorder=1)
+            _tag(top, used, f"used {days(used)}", 1.12, ORANGE, right=used > curves.shift)
+        # Away from the other line, else where there is room.
+        middle = (int(curves.shifts[0]) + int(curves.shifts[-1])) / 2
+        right = curves.shift > used if used is not None and other else curves.shift <= middle
+        _tag(top, curves.shift, f"estimate {days(curves.shift)}", 1.12, INK, right)
         if curves.shift != 0:
-            _tag(top, curves, 0, "no shift", -0.055, SOFT)
-        top.set_ylim(-0.1, 1.09)
+            _tag(top, 0, "no shift (used)" if used == 0 else "no shift", -0.075, SOFT, curves.shift < 0)
+        top.set_ylim(-0.14, 1.2)
         top.set_yticks([0, 1], ["worst", "best"])
         top.set_ylabel("score, each on its own scale")
         below.set_xlim(float(curves.shifts[0]) - 1.5, float(curves.shifts[-1]) + 1.5)
         below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
         below.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f}".replace("-", "−") if value else "0")
         below.set_xlabel("days added to the dates of the target (crops there later ← 0 → earlier)")
-        figure.legend(loc="outside lower center", ncols=2 if len(keys) > 2 else len(keys), fontsize=9.5)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9.5)
 
     return draw(name, 10.4, 4.9, paint)
 
 
-def _tag(
-    axes: Axes, curves: ShiftCurves, at: int, text: str, height: float, color: str, raised: bool = False
-) -> None:
-    """Words beside a vertical line, on the side where there is room."""
-    right = at < (int(curves.shifts[0]) + int(curves.shifts[-1])) / 2 + 1
+def _tag(axes: Axes, at: int, text: str, height: float, color: str, right: bool) -> None:
+    """Words beside a vertical line."""
     axes.annotate(
         text,
         (at, height),
-        xytext=(5 if right else -5, 14 if raised else 0),
+        xytext=(5 if right else -5, 0),
         textcoords="offset points",
         ha="left" if right else "right",
         va="center",
         color=color,
         fontsize=9.5,
-        annotation_clip=False,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
         zorder=6,
     )
 

@@ -103,7 +103,7 @@ def comparison_page(data: ComparisonReportData) -> Page:
     for bound, note in (("source", "macro-F1 without adaptation"), ("target", "macro-F1 with labels there")):
         if np.isfinite(_bound(rows, bound)):
             tiles.append(Tile(words.score(_bound(rows, bound)), BOUNDS[bound].split(" (")[0].lower(), note))
-    if ranked and np.isfinite(_closed(ranked[0], rows)):
+    if ranked and 0 < _closed(ranked[0], rows) <= 1:
         tiles.append(Tile(words.percent(_closed(ranked[0], rows)), "of the gap closed", "by the best method"))
     sections = [_methods(data, rows), _classes(data, rows)] if rows else []
     return Page(

@@ -107,6 +107,7 @@ def test_small_words():
     assert words.score(None) == words.score(float("nan")) == words.percent(float("inf")) == "–"
     assert words.count(1234567) == "1\u202f234\u202f567"
     assert words.hectares(12.345) == "12.3 ha"
+    assert [words.days(d) for d in (31, -1, 0, 0.4)] == ["+31 days", "\u22121 day", "0 days", "0 days"]
     assert words.listing(["a"]) == "a"
     assert words.listing(["a", "b", "c"]) == "a, b and c"
     assert words.listing(list("abcdef")) == "a, b, c, d and 2 more"

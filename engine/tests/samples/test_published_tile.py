@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numcodecs import Blosc
 from support.published import DATES, pixels, write_array, write_tile
 
 from sits_engine.errors import InputError
@@ -47,6 +48,21 @@ def test_pixels_of_a_parcel_in_the_stored_order_of_bands(folder: Path) -> None:
     np.testing.assert_array_equal(read_parcel(read_tile(folder), 1), pixels(1, 3))
     assert BANDS.index("B08") == 3
     assert BANDS.index("B05") == 4
+
+
+def test_the_form_that_zarr_wrote_in_2021(folder: Path) -> None:
+    """Blosc, several chunks, and a header that doesn't name the separator of their numbers."""
+    path = folder / "data" / "1.zarr"
+    write_array(path, pixels(1, 3), chunks=(3, 5, 2), compressors=Blosc("lz4", 5, Blosc.SHUFFLE))
+    header = json.loads((path / ".zarray").read_text())
+    del header["dimension_separator"]
+    (path / ".zarray").write_text(json.dumps(header))
+    assert header["compressor"]["id"] == "blosc"
+    assert (path / "1.1.1").is_file()
+    np.testing.assert_array_equal(read_parcel(read_tile(folder), 1), pixels(1, 3))
+    (path / "1.0.1").unlink()
+    with pytest.raises(InputError, match="incomplete: 7 of 8 pieces"):
+        read_parcel(read_tile(folder), 1)
 
 
 def test_dates_out_of_order_are_sorted_with_their_pixels(tmp_path: Path) -> None:

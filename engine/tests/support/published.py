@@ -41,8 +41,9 @@ def pixels(index: int, size: int, *, dates: int = len(DATES), bands: int = 10) -
 
 
 def write_array(path: Path, values: npt.NDArray[np.uint16], **options: object) -> None:
-    array = zarr.open_array(
-        path, mode="w", shape=values.shape, chunks=values.shape, dtype=values.dtype, zarr_format=2, **options
+    made = {"chunks": values.shape, **options}
+    array = zarr.create_array(
+        path, shape=values.shape, dtype=values.dtype, zarr_format=2, overwrite=True, **made
     )
     array[:] = values
 

@@ -43,7 +43,8 @@ def published_sides(tiles: Sequence[tuple[str, int]], fold: int) -> dict[str, Si
     Source: shared/spec/timematch.md section 1.5; what is wrong with it: pitfalls.md 1.4 and 1.5.
     """
     _check(tiles, fold)
-    stream = random.Random(SEED)  # nosec B311: the reference's stream, nothing secret
+    # Python's own stream, as in the reference: nothing here is secret
+    stream = random.Random(SEED)  # nosec B311
     sides: dict[str, Sides] = {}
     for _ in range(fold + 1):
         for name, n in tiles:

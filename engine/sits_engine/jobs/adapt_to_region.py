@@ -186,7 +186,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         notes = [*source.notes, *dropped, *target.notes, *left_out]
         for note in notes:
             ctx.info(note)
-        for sentence in check_season(target.sets, card, max(self.max_shift, abs(self.shift or 0))):
+        reach = max(self.max_shift, abs(self.shift or 0))
+        for sentence in check_season(target.sets, card.positions, reach):
             ctx.warn(sentence)
         if not self.resume:
             self.checkpoint.unlink(missing_ok=True)

@@ -84,7 +84,22 @@ def _day(card: ModelCard, which: Any) -> str:
     return (first + datetime.timedelta(days=round(which(card.positions)))).isoformat()
 
 
+def _adapted(facts: dict[str, Any]) -> Iterator[str]:
+    """What an adapted model was adapted from, where to, with which shift; see `jobs.adapt_to_region`."""
+    old, new = facts.get("from"), facts.get("to")
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return
+    days, verdict = facts.get("shift_days"), facts.get("verdict")
+    shift = f", shift {days:+d} days" if isinstance(days, int) else ""
+    yield (
+        f"Adapted from {old.get('title')} (model {old.get('model')}) to {new.get('title')} by "
+        f"{facts.get('method')}{shift}; judged without labels: {verdict}"
+    )
+
+
 def _provenance(facts: dict[str, Any]) -> Iterator[str]:
+    if isinstance(facts.get("adapted"), dict):
+        yield from _adapted(facts["adapted"])
     for one in facts.get("series") or []:
         if isinstance(one, dict):
             season = f"{len(one.get('dates') or [])} dates, season {one.get('season_year')}"

@@ -82,7 +82,7 @@ class EstimateTemporalShift(TargetFields, PixelFields, SamplingFields):
         target = read_target(sources, card.band_names, ctx.part(0.01, 0.5, "Reading the target"))
         for note in target.notes:
             ctx.info(note)
-        for sentence in check_season(target.sets, card, self.max_shift):
+        for sentence in check_season(target.sets, card.positions, self.max_shift):
             ctx.warn(sentence)
         curves = estimate_shift(
             module,

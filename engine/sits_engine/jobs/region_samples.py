@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Fewer target samples than this have no class distribution to speak of.
 MIN_TARGET = 30
+#: Pixels kept of a parcel unless the user says otherwise.
+MAX_PIXELS = 128
 
 
 @dataclass
@@ -46,15 +48,30 @@ class RegionSamples:
     notes: list[str] = field(default_factory=list)
 
 
-class SamplingFields(Job):
+class ParcelFields(Job):
     """How pixels are taken from parcels, and where to compute."""
 
     buffer: float | None = Field(
         None, ge=0, description="erosion of parcels in metres; default: 0.71 pixels (published: 20 m)"
     )
     min_pixels: int = Field(1, ge=1, description="parcels with fewer pixels are dropped")
-    max_pixels: int = Field(128, ge=1, description="pixels kept of a parcel, drawn at random")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels kept of a parcel."""
+        return MAX_PIXELS
+
+
+class SamplingFields(ParcelFields):
+    """The same, with a limit on the pixels of a parcel."""
+
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="pixels kept of a parcel, drawn at random")
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels kept of a parcel."""
+        return self.max_pixels
 
 
 class SourceFields(Job):
@@ -88,9 +105,7 @@ class SourceFields(Job):
         """Inputs that no output may overwrite."""
         return [*self.series, *self.parcels, self.labelled_series, self.labels_table]
 
-    def open_source(
-        self, sampling: SamplingFields, bands: list[str], mask_clouds: bool, seed: int
-    ) -> Sources:
+    def open_source(self, sampling: ParcelFields, bands: list[str], mask_clouds: bool, seed: int) -> Sources:
         """What `samples.gather` reads.
 
         Args:
@@ -178,7 +193,7 @@ class TargetFields(Job):
         """Inputs that no output may overwrite."""
         return [*self.target_series, self.target_parcels, self.target_table]
 
-    def open_target(self, sampling: SamplingFields, mask_clouds: bool, seed: int) -> TargetSources:
+    def open_target(self, sampling: ParcelFields, mask_clouds: bool, seed: int) -> TargetSources:
         """What `samples.unlabelled` reads; pixels of a region and labels are for the caller to add."""
         from sits_engine.samples.unlabelled import TargetSources
 
@@ -311,14 +326,14 @@ def open_series(paths: list[Path]) -> list[TimeSeries]:
     return [TimeSeries.open(existing(path, "Time series")) for path in paths]
 
 
-def parcel_options(sampling: SamplingFields, mask_clouds: bool, seed: int) -> Any:
+def parcel_options(sampling: ParcelFields, mask_clouds: bool, seed: int) -> Any:
     """`samples.parcels.ParcelOptions` of these fields."""
     from sits_engine.samples.parcels import ParcelOptions
 
     return ParcelOptions(
         buffer=sampling.buffer,
         min_pixels=sampling.min_pixels,
-        max_pixels=sampling.max_pixels,
+        max_pixels=sampling.most_pixels,
         mask_clouds=mask_clouds,
         seed=seed,
     )

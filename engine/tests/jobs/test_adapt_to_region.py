@@ -14,6 +14,7 @@ from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError, ModelError
 from sits_engine.jobs import job_class
 from sits_engine.jobs.adapt_to_region import AdaptToRegion
+from sits_engine.jobs.describe_model import description
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
 from sits_engine.models.model_file import load_model, read_card
 
@@ -115,6 +116,10 @@ def test_the_card_says_from_what_to_where_with_which_shift(two_regions, tmp_path
     assert adapted["samples"] == {"source": 100, "target": 100}
     assert adapted["note"] == "kept"
     assert (tmp_path / "adapté_numbers.json").exists()
+    assert (
+        "Adapted from là-bas (model modèle.safetensors) to ici by timematch, shift +31 days; judged without "
+        "labels: better" in list(description(card))
+    )
     again = tmp_path / "again"
     again.mkdir()
     run(two_regions, again, model=str(tmp_path / "adapté.safetensors"))

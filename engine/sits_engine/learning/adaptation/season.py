@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from sits_engine.errors import InputError
-from sits_engine.models.card import ModelCard
 from sits_engine.samples.pixel_sets import PixelSets
 
 #: A series of more days than this (15 months) holds more than one season.
@@ -14,12 +16,12 @@ MOST_DAYS = 456
 LEAST_COVER, GOOD_COVER = 0.5, 0.8
 
 
-def check_season(target: PixelSets, card: ModelCard, reach: int) -> list[str]:
+def check_season(target: PixelSets, trained_on: Sequence[float], reach: int) -> list[str]:
     """Sentences about a season that fits badly; empty where all is well.
 
     Args:
         target: sets, positions in days since 1 January of their own season year.
-        card: of the model; `positions` are the days that it was trained on.
+        trained_on: days of the source's season (`positions` of a model's card).
         reach: largest shift in days that may be added to the target's positions.
 
     Raises:
@@ -27,9 +29,9 @@ def check_season(target: PixelSets, card: ModelCard, reach: int) -> list[str]:
             shift.
     """
     first, last = _spans(target)
-    if not len(first) or len(card.positions) < 2:
+    if not len(first) or len(trained_on) < 2:
         return []
-    begin, end = float(min(card.positions)), float(max(card.positions))
+    begin, end = float(min(trained_on)), float(max(trained_on))
     length = float(np.median(last - first))
     if length > max(MOST_DAYS, end - begin + 91):
         raise InputError(
@@ -58,7 +60,7 @@ def check_season(target: PixelSets, card: ModelCard, reach: int) -> list[str]:
     return []
 
 
-def _spans(target: PixelSets) -> tuple[np.ndarray, np.ndarray]:
+def _spans(target: PixelSets) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """First and last day with a valid pixel of each set that has one."""
     filled = np.flatnonzero(target.n_pixels > 0)
     if not len(filled):

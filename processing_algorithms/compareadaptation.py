@@ -1,6 +1,6 @@
 """Compare adaptation: which method adapts best between two regions whose crops are both known."""
 
-from qgis.core import QgsProcessingOutputFile, QgsProcessingParameterEnum
+from qgis.core import QgsProcessingOutputFile, QgsProcessingOutputNumber, QgsProcessingParameterEnum
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
@@ -54,7 +54,9 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
             file_output(
                 "TABLE",
                 tr("Table (CSV)"),
-                tr("One row a method and seed, with macro-F1, accuracy and the F1 of each class."),
+                tr(
+                    "One row a method: macro-F1 and accuracy with their deviations, and the F1 of each class."
+                ),
                 tr("CSV files (*.csv)"),
                 optional=True,
             ),
@@ -111,6 +113,12 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))
+        for name, label in (
+            ("SOURCE", tr("Macro-F1 without adaptation (lower bound)")),
+            *((method.upper(), tr("Macro-F1 of {}").format(method)) for method in METHODS),
+            ("TARGET", tr("Macro-F1 of training on the target (upper bound)")),
+        ):
+            self.addOutput(QgsProcessingOutputNumber(name, label))
 
     def checkParameterValues(self, parameters, context):
         """Both regions are there, with labels."""

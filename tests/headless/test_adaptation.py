@@ -105,6 +105,7 @@ def test_a_method_that_does_not_exist_is_refused(headless, here):
 
 def test_a_comparison_of_chosen_methods(headless, here):
     table = here / "table.csv"
+    headless.orders(scores={"source": 0.4, "shift": 0.61, "timematch": 0.7, "target": 0.9})
     status, out, err = headless.call(
         *("--json", "run", "sits:compareadaptation", "--", *source(here)),
         *(f"TARGET_SERIES={here / 'target.json'}", f"TARGET_PARCELS={here / 'target.geojson'}"),
@@ -112,6 +113,9 @@ def test_a_comparison_of_chosen_methods(headless, here):
         *(f"REPORT={here / 'r.html'}", f"TABLE={table}"),
     )
     assert status == 0, err
-    assert json.loads(out)["results"]["TABLE"] == str(table)
+    results = json.loads(out)["results"]
+    assert results["TABLE"] == str(table)
+    assert [results[name] for name in ("SOURCE", "SHIFT", "TIMEMATCH", "TARGET")] == [0.4, 0.61, 0.7, 0.9]
+    assert "DANN" not in results, "it was not run"
     job = seen(table)
     assert (job["methods"], job["seeds"], job["target_field"]) == (["timematch", "shift"], 1, "crop")

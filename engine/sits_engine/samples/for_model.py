@@ -81,11 +81,11 @@ def with_report_labels(coded: PixelSets, card: HasClasses) -> tuple[PixelSets, l
         The sets with `classes` = the model's K names, then the codes it doesn't know; and sentences.
     """
     names = tuple(one.name for one in card.classes)
-    place = class_of_codes(coded.classes, card)
-    others = [code for code, k in zip(coded.classes, place, strict=True) if k < 0]
-    place[place < 0] = len(names) + np.arange(len(others))
-    labels = np.where(coded.labels >= 0, place[coded.labels], -1) if len(place) else coded.labels
     known = class_of_codes(coded.classes, card)
+    others = [code for code, k in zip(coded.classes, known, strict=True) if k < 0]
+    place = known.copy()
+    place[known < 0] = len(names) + np.arange(len(others))
+    labels = np.where(coded.labels >= 0, place[coded.labels], -1) if len(place) else coded.labels
     return (
         dataclasses.replace(coded, labels=labels, classes=(*names, *others) if len(place) else ()),
         _foreign(coded, known, "and are left out of the scores"),

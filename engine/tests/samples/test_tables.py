@@ -128,6 +128,21 @@ def test_unlabelled_and_short_series_are_counted(tmp_path) -> None:
     assert "1 series with fewer than 3 dates" in notes[1]
 
 
+def test_series_without_label_are_kept_on_wish(tmp_path) -> None:
+    frame = long_table()
+    frame.loc[frame["sample_id"] == 7, "crop"] = None
+    path = write(tmp_path, frame)
+    sets, notes = read_labelled_series(path, TableOptions("crop", keep_unlabelled=True))
+    assert sets.ids.tolist() == ["7", "3"]
+    assert sets.labels.tolist() == [-1, 0]
+    assert sets.classes == ("soy",)
+    assert notes == []
+    blind, _ = read_labelled_series(path, TableOptions("", keep_unlabelled=True))
+    assert blind.labels.tolist() == [-1, -1]
+    assert blind.classes == ()
+    assert blind.bands == ("B04", "NDVI")
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
@@ -144,6 +159,7 @@ def test_unlabelled_and_short_series_are_counted(tmp_path) -> None:
         (lambda f: f.assign(crop=None), FIELD, "No series of séries 1.csv has a label"),
         (lambda f: f[["sample_id", "date", "crop"]], FIELD, "no numeric column for a band"),
         (lambda f: f.iloc[:0], FIELD, "has no rows"),
+        (lambda f: f.assign(sample_id=None), FIELD, "No row of séries 1.csv has both an id and a date"),
         (lambda f: f.iloc[:2], FIELD, "No series of séries 1.csv has 3 dates"),
     ],
 )

@@ -49,3 +49,31 @@ class BalancedSampler:
             self._queues[k] = np.concatenate([self._queues[k], again])
         taken, self._queues[k] = self._queues[k][:n], self._queues[k][n:]
         return taken
+
+
+class ShuffledSampler:
+    """Batches of all samples in random order, one round after the other; the last short batch is dropped.
+
+    A batch larger than the set takes samples of the next rounds as well.
+
+    Args:
+        labels: (N,), only counted.
+        batch_size: samples a batch.
+        rng: source of chance.
+    """
+
+    def __init__(self, labels: npt.NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> None:
+        if len(labels) == 0:
+            raise ValueError("a sampler needs samples")
+        self.batch_size = batch_size
+        self._n, self._rng = len(labels), rng
+        self._queue = np.empty(0, dtype=np.int64)
+
+    def draw(self) -> npt.NDArray[np.int64]:
+        """One batch."""
+        if self._n >= self.batch_size > len(self._queue):
+            self._queue = np.empty(0, dtype=np.int64)
+        while len(self._queue) < self.batch_size:
+            self._queue = np.concatenate([self._queue, self._rng.permutation(self._n)])
+        batch, self._queue = self._queue[: self.batch_size], self._queue[self.batch_size :]
+        return batch

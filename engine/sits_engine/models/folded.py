@@ -51,6 +51,7 @@ class Folded:
         score: from the sequence to the scores of the heads.
         last: to the logits, divided by the temperature.
         expand: (d_model, H), 1 where the channel belongs to the head.
+        shift: days added to every position.
     """
 
     mlp1: tuple[Affine, ...]
@@ -62,6 +63,7 @@ class Folded:
     decoder: tuple[Affine, ...]
     last: Affine
     expand: Tensor
+    shift: int = 0
 
 
 @torch.no_grad()
@@ -102,6 +104,7 @@ def fold(module: PSELTAE, mean: Tensor, std: Tensor, temperature: float = 1.0) -
         decoder=tuple(single(_fold64(block)) for block in list(module.decoder)[:-1]),
         last=single((_wide(last.weight) / temperature, _wide(last.bias) / temperature)),
         expand=torch.eye(heads.n_head, device=device).repeat_interleave(channels, 0),
+        shift=temporal.shift,
     )
 
 
@@ -116,7 +119,7 @@ def _wide(x: Tensor) -> Tensor:
 
 def calendar(folded: Folded, positions: Tensor) -> Tensor:
     """What each date adds to the sequence of any set: positions (T,) -> (T, 1, d_model)."""
-    return encode_positions(positions, folded.inconv[0].shape[0]).unsqueeze(1)
+    return encode_positions(positions + folded.shift, folded.inconv[0].shape[0]).unsqueeze(1)
 
 
 def days_of(table: Tensor, index: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class LTAE(nn.Module):
         mlp: widths of the layers after the heads.
         attention_dropout, dropout: published 0.1 and 0.2.
         reference: published behaviour: every date is attended to, masked or not.
+        shift: days added to every position, so that a model made for an earlier or later season fits.
 
     Source: shared/spec/timematch.md section 3.2.
     """
@@ -99,11 +100,12 @@ class LTAE(nn.Module):
         attention_dropout: float = 0.1,
         dropout: float = 0.2,
         reference: bool = False,
+        shift: int = 0,
     ) -> None:
         super().__init__()
         if d_model % n_head or d_model % 2:
             raise ValueError(f"d_model {d_model} must be even and a multiple of n_head {n_head}")
-        self.reference = reference
+        self.reference, self.shift = reference, shift
         self.inconv = LinearNorm(in_channels, d_model)
         self.attention_heads = AttentionHeads(n_head, d_k, d_model)
         self.mlp = blocks([d_model, *mlp])
@@ -124,7 +126,7 @@ class LTAE(nn.Module):
         """
         seen = None if self.reference else date_mask
         x = self.inconv(x, seen)
-        x = x + encode_positions(positions, x.shape[-1]).to(x.dtype)
+        x = x + encode_positions(positions + self.shift, x.shape[-1]).to(x.dtype)
         attention = attention_weights(self.attention_heads.scores(x), seen)
         heads = x.view(*x.shape[:-1], self.attention_heads.n_head, -1)
         out = torch.einsum("bht,bthc->bhc", self.attention_dropout(attention), heads).flatten(1)

@@ -27,6 +27,7 @@ class PSELTAE(nn.Module):
         attention_dropout, dropout: on the attention weights, and on the features.
         reference: published behaviour: all dates attended to, padded pixels and masked dates in the
             batch-norm statistics.
+        shift: days added to every position (the method 'shift' of adaptation builds them in).
 
     Source: shared/spec/timematch.md section 3; parameter names as published, so that published
     state dicts load.
@@ -48,6 +49,7 @@ class PSELTAE(nn.Module):
         attention_dropout: float = 0.1,
         dropout: float = 0.2,
         reference: bool = False,
+        shift: int = 0,
     ) -> None:
         super().__init__()
         self.n_bands, self.n_classes, self.reference = n_bands, n_classes, reference
@@ -61,6 +63,7 @@ class PSELTAE(nn.Module):
             attention_dropout=attention_dropout,
             dropout=dropout,
             reference=reference,
+            shift=shift,
         )
         self.decoder = blocks([mlp3[-1], *mlp4])
         self.decoder.append(nn.Linear(mlp4[-1], n_classes))

@@ -40,10 +40,26 @@ class TrainingForm:
     ) -> Tensor:
         """Logits (B, K); arguments as `PSELTAE.forward`, fastest with pixels stored channels last."""
         module = self.module
-        if not isinstance(module, PSELTAE) or not module.training or module.spatial_encoder.extra:
+        if not isinstance(module, PSELTAE):
             arguments = (pixels, pixel_mask, positions, date_mask)
             out: Tensor = module(*arguments) if extra is None else module(*arguments, extra)
             return out
+        return module.classify(self.features(pixels, pixel_mask, positions, date_mask, extra))
+
+    def features(
+        self,
+        pixels: Tensor,
+        pixel_mask: Tensor,
+        positions: Tensor,
+        date_mask: Tensor | None = None,
+        extra: Tensor | None = None,
+    ) -> Tensor:
+        """What the decoder of PSE+LTAE sees, (B, mlp3[-1]); arguments as `PSELTAE.forward`."""
+        module = self.module
+        if not isinstance(module, PSELTAE):
+            raise TypeError(f"{type(module).__name__} has no features of this kind")
+        if not module.training or module.spatial_encoder.extra:
+            return module.features(pixels, pixel_mask, positions, date_mask, extra)[0]
         if module.reference:
             date_mask = None
         elif date_mask is None:
@@ -56,7 +72,7 @@ class TrainingForm:
 def _after_pooling(
     module: PSELTAE, x: Tensor, order: Tensor, positions: Tensor, date_mask: Tensor | None
 ) -> Tensor:
-    """mlp2, attention over dates, decoder.
+    """mlp2, attention over dates: features (B, mlp3[-1]).
 
     Args:
         x: (G, 2 F) pooled features of the pairs that are used.
@@ -69,7 +85,7 @@ def _after_pooling(
     temporal = module.temporal_encoder
     heads = temporal.attention_heads
     x = temporal.inconv(x)
-    x = x + _positions(positions, order, x.shape[-1]).to(x.dtype)
+    x = x + _positions(positions + temporal.shift, order, x.shape[-1]).to(x.dtype)
     weight, bias = heads.folded()
     scores = torch.addmm(bias, x, weight.T)
     batch, dates = positions.shape
@@ -84,7 +100,8 @@ def _after_pooling(
     out = torch.matmul(attention.unsqueeze(2), values).flatten(1)
     for block in temporal.mlp:
         out = block(out)
-    return module.classify(temporal.dropout(out))
+    dropped: Tensor = temporal.dropout(out)
+    return dropped
 
 
 def _positions(positions: Tensor, order: Tensor, d_model: int) -> Tensor:

@@ -26,7 +26,7 @@ def reverse(x: Tensor, coefficient: float) -> Tensor:
     return reversed_
 
 
-def coefficient(step: int, horizon: float = 10_000) -> float:
+def coefficient(step: float, horizon: float = 10_000) -> float:
     """2 / (1 + exp(-10 step / horizon)) - 1: from 0 at step 0 to almost 1 at the horizon.
 
     Args:

@@ -182,8 +182,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         source.sets = dataclasses.replace(source.sets, bands=tuple(card.band_names))
         target = read_target(unknown, card.band_names, ctx.part(0.2, 0.3, "Reading the target"))
         target.sets = dataclasses.replace(target.sets, bands=tuple(card.band_names))
-        target.sets, left_out = with_report_labels(target.sets, card)
-        notes = [*source.notes, *dropped, *target.notes, *left_out]
+        target.sets, foreign, said = with_report_labels(target.sets, card)
+        notes = [*source.notes, *dropped, *target.notes, *said]
         for note in notes:
             ctx.info(note)
         reach = max(self.max_shift, abs(self.shift or 0))
@@ -206,6 +206,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         )
         ctx.progress(0.97, "Writing report and model")
         data = result.report
+        if data.labelled is not None:
+            data.labelled.left_out = foreign
         data.notes[:0] = notes
         data.warnings = list(dict.fromkeys([*ctx.warnings, *data.warnings]))
         data.parameters = {**self._parameters(), **data.parameters}
@@ -240,7 +242,8 @@ def adapted_card(
 ) -> ModelCard:
     """The card of an adapted model: from what, to where, with which shift.
 
-    Scores of the source model were measured in the source: they move into the provenance.
+    Scores of the source model were measured in the source: they move into the provenance. The dates are the
+    target's, and so is the season year that they count from.
     """
     facts: dict[str, Any] = {
         **made.provenance.get("adapted", {}),
@@ -260,7 +263,8 @@ def adapted_card(
     }
     if "adapted" in old.provenance:
         facts["from"]["adapted"] = old.provenance["adapted"]
-    return made.model_copy(update={"scores": {}, "provenance": {**made.provenance, "adapted": facts}})
+    provenance = {**made.provenance, "adapted": facts}
+    return made.model_copy(update={"scores": {}, "season_year": target.season_year, "provenance": provenance})
 
 
 def scores_of(data: AdaptationReportData) -> dict[str, Any]:

@@ -139,7 +139,10 @@ class EstimateTemporalShift(TargetFields, PixelFields, SamplingFields):
 
 
 def learned_in(card: ModelCard, path: Path) -> str:
-    """Where a model learned, for people: titles of its series, else its file."""
+    """Where a model learned (or was adapted to), for people: titles of its series, else its file."""
+    adapted = card.provenance.get("adapted")
+    if isinstance(adapted, dict) and isinstance(adapted.get("to"), dict) and adapted["to"].get("title"):
+        return str(adapted["to"]["title"])
     found = card.provenance.get("series")
     titles = [str(one.get("title") or "") for one in found or [] if isinstance(one, dict)]
     return ", ".join(dict.fromkeys(filter(None, titles))) or path.stem

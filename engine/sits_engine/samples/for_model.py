@@ -72,24 +72,21 @@ def with_model_classes(coded: PixelSets, card: HasClasses) -> tuple[PixelSets, l
     return out, _foreign(coded, place, "and were dropped")
 
 
-def with_report_labels(coded: PixelSets, card: HasClasses) -> tuple[PixelSets, list[str]]:
-    """All sets, their labels counted in the model's classes; other labels come after those.
-
-    For scores only: sets whose label the model doesn't know stay, with labels from K on.
+def with_report_labels(coded: PixelSets, card: HasClasses) -> tuple[PixelSets, int, list[str]]:
+    """All sets, their labels counted in the model's classes: for scores only, so that no set is dropped.
 
     Returns:
-        The sets with `classes` = the model's K names, then the codes it doesn't know; and sentences.
+        The sets with `classes` = the model's names (none where nothing is labelled), -1 where the label is
+        missing or no class of the model; how many sets have such a foreign label; and sentences.
     """
+    if not coded.classes:
+        return coded, 0, []
+    place = class_of_codes(coded.classes, card)
+    labels = np.where(coded.labels >= 0, place[coded.labels], -1)
+    foreign = int(((coded.labels >= 0) & (labels < 0)).sum())
     names = tuple(one.name for one in card.classes)
-    known = class_of_codes(coded.classes, card)
-    others = [code for code, k in zip(coded.classes, known, strict=True) if k < 0]
-    place = known.copy()
-    place[known < 0] = len(names) + np.arange(len(others))
-    labels = np.where(coded.labels >= 0, place[coded.labels], -1) if len(place) else coded.labels
-    return (
-        dataclasses.replace(coded, labels=labels, classes=(*names, *others) if len(place) else ()),
-        _foreign(coded, known, "and are left out of the scores"),
-    )
+    out = dataclasses.replace(coded, labels=labels, classes=names)
+    return out, foreign, _foreign(coded, place, "and are left out of the scores")
 
 
 def class_of_codes(codes: Sequence[str], card: HasClasses) -> npt.NDArray[np.int64]:

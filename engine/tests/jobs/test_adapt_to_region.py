@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from support import report_data
+from support.two_regions import EARLIER
 
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError, ModelError
@@ -142,14 +143,14 @@ def test_target_labels_are_for_scores_and_keep_every_sample(two_regions, tmp_pat
         target_field="crop",
         target_id_field="plot",
     )
-    assert adapter.target.classes == ("blé dur", "maize", "wheat", "hops")
-    assert (adapter.target.labels == 3).sum() == 5
-    assert (adapter.target.labels == -1).sum() == 2
+    assert adapter.target.classes == ("blé dur", "maize", "wheat")
+    assert (adapter.target.labels == -1).sum() == 7
     assert adapter.target.ids[0] == "plot 0"
     np.testing.assert_array_equal(adapter.target.values, blind.values)
     assert (result.scores["macro_f1_before"], result.scores["macro_f1_after"]) == (0.4, 0.7)
     assert (result.scores["accuracy_before"], result.scores["accuracy_after"]) == (0.45, 0.75)
     numbers = json.loads((tmp_path / "adapté_numbers.json").read_text("utf-8"))
+    assert numbers["labelled_for_the_report_only"]["left_out"] == 5
     assert any("5 samples have labels that are no class of the model" in note for note in numbers["notes"])
 
 
@@ -213,3 +214,51 @@ def test_bad_input_names_the_thing_and_leaves_nothing(two_regions, tmp_path, ada
     with pytest.raises(InputError, match=r"no sample of maize.*classes: blé dur, maize, wheat"):
         run(two_regions, tmp_path, parcels=str(tmp_path / "few.gpkg"))
     assert [path.name for path in tmp_path.iterdir()] == ["few.gpkg"]
+
+
+TINY = {"epochs": 2, "steps_per_epoch": 4, "batch_size": 16, "resume": True}
+
+
+def test_shift_only_and_timematch_with_the_real_adaptation(two_regions, tmp_path) -> None:
+    """The model with the shift built in is much better than the source model; both models map."""
+    known = {"target_parcels": str(two_regions.target_parcels), "target_field": "crop"}
+    found = run(two_regions, tmp_path, method="shift", report=str(tmp_path / "r.html"), **known)
+    assert abs(found.scores["shift_days"] - EARLIER) <= 8
+    assert found.scores["macro_f1_after"] > found.scores["macro_f1_before"] + 0.1
+    assert "labels given for this report only" in (tmp_path / "r.html").read_text("utf-8")
+    for name, changes in (("time", {"method": "timematch"}), ("dann", {"method": "dann"})):
+        output = tmp_path / f"{name}.safetensors"
+        trained = run(two_regions, tmp_path, output=str(output), **TINY, **changes)
+        assert trained.scores["verdict"] in ("better", "same", "worse", "unclear")
+        assert "macro_f1_after" not in trained.scores
+        module, card = load_model(output)
+        assert card.provenance["adapted"]["method"] == changes["method"]
+        assert all(parameter.isfinite().all() for parameter in module.parameters())
+        assert not output.with_name(f"{name}.resume.safetensors").exists()
+        job_class("map").parse(
+            {
+                "model": str(output),
+                "series": str(two_regions.target),
+                "output": str(tmp_path / f"{name}.tif"),
+                "device": "cpu",
+            }
+        ).run(JobContext())
+
+
+def test_a_cancelled_adaptation_goes_on_from_its_last_epoch(two_regions, tmp_path) -> None:
+    ctx = JobContext()
+    ctx._send = lambda kind, fields: (
+        ctx.cancel() if kind == "metric" and fields["name"] == "shift_days" and fields["step"] == 2 else None
+    )
+    changes = {**TINY, "epochs": 3}
+    with pytest.raises(Cancelled):
+        run(two_regions, tmp_path, ctx, **changes)
+    assert [path.name for path in tmp_path.iterdir()] == ["adapté.resume.safetensors"]
+    said = []
+    ctx = JobContext(lambda kind, fields: said.append(fields.get("text", "")))
+    run(two_regions, tmp_path, ctx, **changes)
+    assert any("where an earlier run was interrupted" in text for text in said)
+    straight = run(two_regions, tmp_path, output=str(tmp_path / "b.safetensors"), **changes)
+    assert straight.scores["verdict"]
+    one, other = (load_model(tmp_path / f"{name}.safetensors")[1].tensors_sha256 for name in ("adapté", "b"))
+    assert one == other

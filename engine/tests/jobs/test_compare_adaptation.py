@@ -198,3 +198,20 @@ def test_target_samples_of_other_classes_are_counted() -> None:
     assert len(found) == 35
     assert notes[0] == "1 samples of the target without a label were left out."
     assert "12 samples of the target have classes that the source doesn't have" in notes[1]
+
+
+def test_two_methods_with_the_real_comparison(two_regions, tmp_path) -> None:
+    changes = {
+        "effort": "quick",
+        "width": "small",
+        "shift_augmentation": 0,
+        "epochs": 1,
+        "steps_per_epoch": 3,
+    }
+    result = run(two_regions, tmp_path, methods="shift, timematch", seeds=1, **changes)
+    assert set(result.scores) == {"source", "shift", "timematch", "target"}
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["source", "shift", "timematch", "target"]
+    assert 15 <= float(rows["shift"]["shift"]) <= 45
+    assert float(rows["target"]["macro_f1"]) > 0.8

@@ -11,7 +11,7 @@ from support.two_regions import DAYS, EARLIER, write_region
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, EngineError, InputError, ModelError
 from sits_engine.jobs import job_class
-from sits_engine.jobs.estimate_temporal_shift import card_profiles
+from sits_engine.jobs.estimate_temporal_shift import card_profiles, learned_in
 from sits_engine.models.model_file import load_model, read_card
 
 
@@ -146,6 +146,14 @@ def test_cancel_leaves_nothing(two_regions, tmp_path) -> None:
     with pytest.raises(Cancelled):
         run(two_regions, ctx, report=str(tmp_path / "r.html"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_model_learned(two_regions) -> None:
+    card = read_card(two_regions.model)
+    assert learned_in(card, two_regions.model) == "là-bas"
+    adapted = {**card.provenance, "adapted": {"to": {"title": "ici"}}}
+    assert learned_in(card.model_copy(update={"provenance": adapted}), two_regions.model) == "ici"
+    assert learned_in(card.model_copy(update={"provenance": {}}), two_regions.model) == "modèle"
 
 
 def test_profiles_of_a_card(two_regions) -> None:

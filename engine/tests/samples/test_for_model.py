@@ -53,10 +53,11 @@ def test_nothing_fits_and_a_class_without_samples_name_both_lists() -> None:
 
 
 def test_labels_for_a_report_keep_every_set() -> None:
-    found, notes = with_report_labels(coded(["1", "oats", "rye"], [0, 1, -1, 2]), CARD)
-    assert found.classes == ("wheat", "maize", "rice", "oats", "rye")
-    assert found.labels.tolist() == [1, 3, -1, 4]
+    found, foreign, notes = with_report_labels(coded(["1", "oats", "rye", "8"], [0, 1, -1, 2, 3]), CARD)
+    assert found.classes == ("wheat", "maize", "rice")
+    assert found.labels.tolist() == [1, -1, -1, -1, 0]
+    assert foreign == 2
     assert "2 samples have labels that are no class of the model and are left out of the scores" in notes[0]
-    nothing, notes = with_report_labels(coded([], [-1, -1]), CARD)
+    nothing, foreign, notes = with_report_labels(coded([], [-1, -1]), CARD)
     assert nothing.classes == ()
-    assert notes == []
+    assert (foreign, notes) == (0, [])

@@ -14,10 +14,10 @@ from sits_engine.jobs.build_time_series import BuildTimeSeries
 from sits_engine.jobs.train_source_model import TrainSourceModel
 
 DAYS = [datetime.date(2019, 2, 10) + datetime.timedelta(days=15 * i) for i in range(13)]
-EARLIER = 20
+EARLIER = 30
 CROPS = ("maize", "wheat", "blé dur")
 #: Day of the peak, height and length of the season of each crop: told apart by more than a shift.
-PEAKS, HEIGHTS, WIDTHS = (60, 85, 120), (1.0, 0.6, 0.8), (15, 45, 25)
+PEAKS, HEIGHTS, WIDTHS = (60, 95, 125), (1.0, 0.75, 0.9), (18, 32, 25)
 SIDE = 5  # pixels of a field's side
 FIELDS = 10  # fields in a row
 

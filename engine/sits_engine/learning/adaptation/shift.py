@@ -155,6 +155,7 @@ def _shifted_logits(
     # every head weighs its own channels, of the pixels and of the unshifted encoding
     per_head = width // heads
     both = torch.stack([x, encode_positions(positions, width)], 2)  # (n, T, 2, d_model)
+    both *= valid.any(1)[:, None, None, None]  # a set without dates says the same at each shift
     values = both.view(n, dates, 2, heads, per_head).permute(0, 3, 1, 2, 4).flatten(3)
     summed = torch.matmul(attention, values).view(n, heads, len(shifts), 2, per_head // 2, 2)
     pixels, encoded = summed.unbind(3)
@@ -236,7 +237,7 @@ def _resampled(
     """Best shifts of bootstrap samples of the sets, drawn as weights: (R,) for each estimator."""
     n, d, k = p.shape
     rng = np.random.default_rng([seed, n])
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=max(1, resamples)).astype(np.float32) / n
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32) / n
     weights = torch.from_numpy(drawn)
     log_p = torch.log(p + shift_scores.EPS)
     negative_entropy = weights @ (p * log_p).sum(-1)  # (R, D)

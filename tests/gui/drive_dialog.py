@@ -130,6 +130,7 @@ class Drive:
             for node in QgsProject.instance().layerTreeRoot().findLayers():
                 node.setExpanded(node.layer() in layers)
                 node.setItemVisibilityChecked(node.layer() in chosen or not run.get("show"))
+            layers = [layer for layer in layers if layer.isSpatial()]
             if layers:
                 extent = canvas.mapSettings().layerExtentToOutputExtent(layers[0], layers[0].extent())
                 extent.scale(1.05)
@@ -154,6 +155,9 @@ class Drive:
 
     def facts(self, layer):
         """What the test checks of a layer."""
+        if not layer.isSpatial():
+            rows = [feature.attributes() for feature in layer.getFeatures()]
+            return {"name": layer.name(), "fields": [f.name() for f in layer.fields()], "rows": rows}
         renderer = layer.renderer()
         temporal = layer.temporalProperties()
         legend = []

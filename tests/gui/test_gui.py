@@ -50,9 +50,11 @@ def home(tmp_path_factory):
 def data(home, tmp_path_factory):
     """A small region with series and a model that was trained for moments."""
     folder = tmp_path_factory.mktemp("données")
-    engine(home, "createdemodata", "--output-folder", folder, "--size", 128, "--dates", 12, "--seed", 3)
+    engine(home, "createdemodata", "--output-folder", folder, "--size", 192, "--dates", 12, "--seed", 3)
+    for name in ("region_a", "region_b"):
+        images, made = folder / name / "images", folder / f"{name}.json"
+        engine(home, "buildtimeseries", "--input-folder", images, "--output", made)
     region, series = folder / "region_a", folder / "region_a.json"
-    engine(home, "buildtimeseries", "--input-folder", region / "images", "--output", series)
     engine(
         home, "trainsourcemodel", "--series", series, "--parcels", region / "parcels.gpkg", "--field", "crop",
         "--effort", "quick", "--epochs", 6, "--min-parcels", 3, "--output", folder / "model.safetensors",
@@ -138,6 +140,36 @@ def test_a_run_from_the_dialog_shows_a_styled_map_with_its_legend(stage_folder, 
     assert kind == "ValueMap"
     assert [name for entry in settings["map"] for name in entry.values()] == [name for name, _ in classes]
     assert sample["form"]["stratum"][0] == "Hidden"
+
+
+def test_an_adapted_model_and_a_comparison_from_their_dialogs(stage_folder, home, data):
+    pair = {
+        "SERIES": [str(data / "region_a.json")],
+        "PARCELS": str(data / "region_a" / "parcels.gpkg"),
+        "FIELD": "crop",
+        "TARGET_SERIES": [str(data / "region_b.json")],
+        "TARGET_PARCELS": str(data / "region_b" / "parcels.gpkg"),
+    }
+    output = data / "adapté.safetensors"
+    adapt = {"MODEL": str(data / "model.safetensors"), "METHOD": "shift", "OUTPUT": str(output)}
+    compare = {"TARGET_FIELD": "crop", "METHODS": ["shift"], "SEEDS": 1, "EFFORT": "quick", "WIDTH": "small"}
+    files = {"REPORT": str(data / "vergleich.html"), "TABLE": str(data / "vergleich.csv")}
+    runs = [
+        {"name": "adapttoregion", "parameters": {**pair, **adapt}, "wait_for": 0},
+        {"name": "compareadaptation", "parameters": {**pair, **compare, **files}, "wait_for": 1},
+    ]
+    runs = [{**run, "algorithm": f"sits:{run['name']}", "size": [1000, 760]} for run in runs]
+    task = {"runs": runs, "seconds": 400}
+    found = gui.drive(task, stage_folder, SITS_QGIS_HOME=str(home), SITS_QGIS_INTERPRETER=ENGINE)
+    adapted, compared = found["runs"]
+    provenance = card(output)["provenance"]["adapted"]
+    assert provenance["method"] == "shift"
+    assert f"'SHIFT_DAYS': {provenance['shift_days']}" in adapted["log"]
+    (table,) = compared["layers"]
+    assert table["name"] == "Comparison of adaptation"
+    assert [row[0] for row in table["rows"]] == ["source", "shift", "target"]
+    score = table["fields"].index("macro_f1")
+    assert all(0 <= row[score] <= 1 for row in table["rows"]), "numbers, not texts"
 
 
 def test_every_dialog_opens_and_is_kept_as_a_picture(stage_folder, home):

@@ -56,7 +56,7 @@ def epochs(advanced=True):
         number(
             "EPOCHS",
             tr("Epochs"),
-            tr("Published: 20. Without it: 20, or fewer for a small region or on a CPU; the log says so."),
+            tr("TimeMatch estimates the shift anew at the start of each. Published and default: 20."),
             low=1,
             high=10000,
             advanced=advanced,
@@ -64,7 +64,7 @@ def epochs(advanced=True):
         number(
             "STEPS_PER_EPOCH",
             tr("Steps in an epoch"),
-            tr("Published: 500. Without it: 500, or fewer for a small region or on a CPU."),
+            tr("Published: 500. Without it: four times through the samples of the target, but 25 to 500."),
             low=1,
             high=100000,
             advanced=advanced,
@@ -79,7 +79,7 @@ def shift_augmentation():
         tr("Random shift of the season in training (days, 0 is off)"),
         tr(
             "Published: 60. It makes the network blind to small shifts, and so hides the very shift that is "
-            "estimated. Without it: chosen without target labels; the report says which."
+            "estimated. Without it: off."
         ),
         low=0,
         high=180,
@@ -210,7 +210,7 @@ def _samples():
         number(
             "PIXELS_PER_SET",
             tr("Pixels drawn of a parcel in each step"),
-            tr("Published: 64. Without it: what the source model was trained with."),
+            tr("Published and default: 64."),
             low=1,
             high=1024,
         ),

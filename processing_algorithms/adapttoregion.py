@@ -135,3 +135,8 @@ class AdaptToRegion(InAdaptation, EngineAlgorithm):
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""
         return regions.region_values(self, parameters, context, feedback)
+
+    def afterJob(self, result, outputs, context, feedback):
+        """A bad verdict stands out in the log."""
+        if outputs.get("VERDICT") == "worse":
+            feedback.pushWarning(tr("Verdict 'worse': map with the source model. The report says why."))

@@ -87,6 +87,7 @@ def test_an_adapted_model_with_its_verdict(headless, here):
     results = json.loads(out)["results"]
     assert results["OUTPUT"] == str(output)
     assert (results["VERDICT"], results["VERDICT_TEXT"], results["AGREEMENT"]) == ("worse", said, 0.4)
+    assert any("map with the source model" in text for text in json.loads(out)["log"]["warning"])
     assert "MACRO_F1_AFTER" not in results, "without target labels there are no scores"
     job = seen(output)
     assert job["method"] == "cdan"

@@ -1,5 +1,7 @@
 """The fast forms of prediction give the probabilities of the plain network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -176,3 +178,21 @@ def test_open_reads_a_file(tmp_path):
         Predictor.open(tmp_path / "m.safetensors", CPU).predict_pixels(*given),
         Predictor(network(), card(), CPU).predict_pixels(*given),
     )
+
+
+@pytest.mark.parametrize("mask_dates", [True, False])
+def test_a_built_in_shift_is_the_same_as_moved_dates(mask_dates, tmp_path):
+    module, description = network(shift=-33), card(mask_dates=mask_dates, temperature=1.3, shift=-33)
+    save_model(tmp_path / "shifted.safetensors", module, description)
+    shifted = Predictor.open(tmp_path / "shifted.safetensors", CPU)
+    plain = Predictor(network(), card(mask_dates=mask_dates, temperature=1.3), CPU)
+    values, valid, scale, offset, positions = pixels()
+    found = shifted.predict_pixels(values, valid, scale, offset, positions)
+    wanted = plain.predict_pixels(values, valid, scale, offset, positions - 33)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    unmoved = plain.predict_pixels(values, valid, scale, offset, positions)
+    assert np.abs(unmoved - wanted).max() > 0.01
+    for clear in (0.6, 1.0):
+        sets = pixel_sets([1, 3, 60, 2, 17, 4], regions=2, clear=clear)
+        moved = replace(sets, positions=sets.positions - np.int32(33))
+        np.testing.assert_allclose(shifted.predict_sets(sets), plain.predict_sets(moved), atol=1e-6)

@@ -75,3 +75,11 @@ def test_a_network_that_is_not_known_or_can_t_be_built():
         build("pseltae", {"n_bands": 3, "n_classes": 2, "depth": 7})
     with pytest.raises(ModelError, match="multiple of n_head"):
         build("pseltae", pseltae_hyperparameters(3, 2, d_model=100))
+
+
+def test_a_built_in_shift_is_the_same_as_moved_dates():
+    pixels, mask, positions = batch()
+    shifted = network(shift=30)
+    torch.testing.assert_close(shifted(pixels, mask, positions), network()(pixels, mask, positions + 30))
+    # it is a hyperparameter, not a weight: state dicts fit both
+    assert shifted.state_dict().keys() == network().state_dict().keys()

@@ -133,3 +133,29 @@ def test_a_gradient_check_of_the_pixel_stage_in_double():
         return pixel_stage.pooled_features(blocks, groups)
 
     assert torch.autograd.gradcheck(run, parameters, atol=1e-5, rtol=1e-3, fast_mode=True)
+
+
+@pytest.mark.parametrize("kind", ["full", "clouds"])
+def test_features_and_a_built_in_shift_are_those_of_the_plain_form(kind):
+    plain = network(attention_dropout=0.0, dropout=0.0, shift=-17).double().train()
+    fast = copy.deepcopy(plain)
+    values, mask, positions = batch(kind)
+    expected = plain.features(values.double(), mask, positions)[0]
+    form = TrainingForm(fast)
+    found = form.features(values.double(), mask, positions)
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
+    # the same as an unshifted network on moved dates
+    other = network(attention_dropout=0.0, dropout=0.0).double().train()
+    moved = TrainingForm(other).features(values.double(), mask, positions - 17)
+    torch.testing.assert_close(found, moved, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(fast.classify(found), plain.classify(expected), atol=1e-9, rtol=1e-9)
+    fast.eval()
+    plain.eval()
+    torch.testing.assert_close(
+        form.features(values.double(), mask, positions), plain.features(values.double(), mask, positions)[0]
+    )
+
+
+def test_features_of_another_network_are_refused():
+    with pytest.raises(TypeError, match="Linear has no features"):
+        TrainingForm(torch.nn.Linear(2, 2)).features(torch.zeros(1), torch.zeros(1), torch.zeros(1))

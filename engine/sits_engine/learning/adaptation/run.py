@@ -82,11 +82,12 @@ def adapt(
         checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:
-        InputError: source without labels, too few samples, or the training diverges.
+        InputError: source without labels, other bands or classes than the model's, too few samples, or the
+            training diverges.
         ModelError: not a PSE+LTAE model, or one with geometric features.
         Cancelled: somebody asked to stop; the checkpoint holds the last epoch.
     """
-    network = _checked(module, card, source)
+    network = _checked(module, card, source, target)
     settings = settle(options, source, target)
     module = copy.deepcopy(network).to(device.torch).eval()
     unlabelled = replace(target, labels=np.full(len(target), -1, np.int64), classes=tuple(card.class_names))
@@ -138,7 +139,7 @@ def with_shift(module: PSELTAE, card: ModelCard, shift: int) -> PSELTAE:
     return moved.eval()
 
 
-def _checked(module: nn.Module, card: ModelCard, source: PixelSets) -> PSELTAE:
+def _checked(module: nn.Module, card: ModelCard, source: PixelSets, target: PixelSets) -> PSELTAE:
     if not isinstance(module, PSELTAE) or module.spatial_encoder.extra:
         raise ModelError(
             f"A model of the kind '{card.architecture}' can't be adapted: only PSE+LTAE without geometric "
@@ -156,6 +157,12 @@ def _checked(module: nn.Module, card: ModelCard, source: PixelSets) -> PSELTAE:
             f"{', '.join(card.class_names)}.",
             "Give the samples that the model was trained with.",
         )
+    for name, sets in (("source", source), ("target", target)):
+        if list(sets.bands) != card.band_names:
+            raise InputError(
+                f"The {name}'s bands are {', '.join(sets.bands)}, the model's {', '.join(card.band_names)}.",
+                "Give a series with the model's bands.",
+            )
     return module
 
 
@@ -222,7 +229,7 @@ def _train(
         now = _predict(trainer.result, card, target, device).argmax(1)
         rate = float(trainer.optimizer.param_groups[0]["lr"])
         row = _epoch_row(number, tally, search, float((now == first).mean()), rate, len(card.classes))
-        if not np.isfinite(row.source_loss):
+        if not np.isfinite([row.source_loss, row.target_loss]).all():
             raise InputError(
                 f"The adaptation diverged in epoch {number}: the loss is no number any more.",
                 "Lower LEARNING_RATE, and check the images for values that can't be.",
@@ -261,7 +268,9 @@ def _card(card: ModelCard, adapted: nn.Module, target: PixelSets) -> ModelCard:
         "positions": sorted({float(day) for day in np.unique(target.positions)}),
         "scores": {},
     }
-    if isinstance(adapted, PSELTAE) and adapted.temporal_encoder.shift:
+    if isinstance(adapted, PSELTAE) and adapted.temporal_encoder.shift != card.hyperparameters.get(
+        "shift", 0
+    ):
         update["hyperparameters"] = {**card.hyperparameters, "shift": adapted.temporal_encoder.shift}
     return card.model_copy(update=update)
 

@@ -19,7 +19,7 @@ from sits_engine.learning.adaptation.mmd import mmd_loss
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.reversal import coefficient
 from sits_engine.learning.adaptation.settings import PUBLISHED_TOTAL, AdaptSettings
-from sits_engine.learning.adaptation.views import Tally, joined, strong_view
+from sits_engine.learning.adaptation.views import Tally, joined, strong_view, without_padding
 from sits_engine.learning.sampler import ShuffledSampler
 from sits_engine.learning.transforms import Batch, Collator
 from sits_engine.models.card import BandCard
@@ -74,6 +74,8 @@ class Alignment:
         self.optimizer = schedule.nesterov(encoder, head, rate, decay)
         self.schedule = schedule.inverse_decay(self.optimizer, settings.epochs * settings.steps_per_epoch)
         strong = strong_view(settings, mask_dates=mask_dates)
+        if network.reference and options.method in ONE_CALL:
+            strong = without_padding(strong, source, target)
         self._source_view, self._target_view = (Collator(s, bands, strong) for s in (source, target))
 
     @property

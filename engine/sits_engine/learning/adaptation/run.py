@@ -97,8 +97,8 @@ def adapt(
     p = table.probabilities(module, shifts, ctx.part(start, third, "Looking for the temporal shift"))
     curves = curves_of(p, shifts, estimator=options.first_estimator, resamples=RESAMPLES, seed=options.seed)
     shift = _known_shift(options, curves)
-    before = _predict(network, card, unlabelled, device)
-    shifted = _predict(network, card, _moved(unlabelled, shift), device) if shift else before
+    before = _predict(network, card, unlabelled, device, ctx)
+    shifted = _predict(network, card, _moved(unlabelled, shift), device, ctx) if shift else before
     rows: list[AdaptEpoch] = []
     adapted: nn.Module
     if options.method == "shift":
@@ -122,7 +122,7 @@ def adapt(
             shift = -(trainer.search.source or 0)
     made = _card(card, adapted, unlabelled)
     ctx.progress(start + 0.96 * (end - start), "Comparing the model before and after")
-    after = _predict(adapted, made, unlabelled, device)
+    after = _predict(adapted, made, unlabelled, device, ctx)
     report = _report(
         card, source, target, options, settings, curves, shift, rows, titles, before, shifted, after
     )
@@ -226,7 +226,7 @@ def _train(
     for number in range(len(rows) + 1, settings.epochs + 1):
         begun = (number - 1) / settings.epochs
         tally = trainer.epoch(number, ctx, lambda f, b=begun: progress(b + f / settings.epochs))  # type: ignore[misc]
-        now = _predict(trainer.result, card, target, device).argmax(1)
+        now = _predict(trainer.result, card, target, device, ctx).argmax(1)
         rate = float(trainer.optimizer.param_groups[0]["lr"])
         row = _epoch_row(number, tally, search, float((now == first).mean()), rate, len(card.classes))
         if not np.isfinite([row.source_loss, row.target_loss]).all():
@@ -279,8 +279,9 @@ def _moved(sets: PixelSets, shift: int) -> PixelSets:
     return replace(sets, positions=sets.positions + np.int32(shift))
 
 
-def _predict(module: nn.Module, card: ModelCard, sets: PixelSets, device: Device) -> Floats:
-    return predict(Predictor(copy.deepcopy(module), card, device), sets)
+def _predict(module: nn.Module, card: ModelCard, sets: PixelSets, device: Device, ctx: JobContext) -> Floats:
+    predictor = Predictor(copy.deepcopy(module), card, device)
+    return predict(predictor, sets, lambda fraction: ctx.check_cancelled())
 
 
 def _report(

@@ -19,7 +19,7 @@ from sits_engine.learning.adaptation import ema, shift_scores
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.settings import AdaptSettings
 from sits_engine.learning.adaptation.shift import ShiftTable, search_range
-from sits_engine.learning.adaptation.views import Tally, joined, strong_view, take, weak_view
+from sits_engine.learning.adaptation.views import Tally, joined, strong_view, take, weak_view, without_padding
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.sampler import BalancedSampler, ShuffledSampler
 from sits_engine.learning.transforms import Batch, Collator
@@ -116,6 +116,8 @@ class SelfTraining:
         self.schedule = schedule.cosine(self.optimizer, settings.epochs * settings.steps_per_epoch)
         self._device, self._source, self._target = device, source, target
         strong = strong_view(settings, mask_dates=mask_dates)
+        if getattr(student, "reference", False) and not options.separate_norm:
+            strong = without_padding(strong, source, target)
         weak = weak_view(settings, mask_dates=mask_dates)
         self._source_view = Collator(source, bands, strong)
         self._weak, self._strong = Collator(target, bands, weak), Collator(target, bands, strong)
@@ -147,7 +149,8 @@ class SelfTraining:
         rng = np.random.default_rng([self.options.seed, number])
         torch.manual_seed(int(rng.integers(2**31)))
         if self.search is not None and self._table is not None:
-            p = self._table.probabilities(self.teacher, self.search.shifts)
+            shifts = self.search.shifts
+            p = self._table.probabilities(self.teacher, shifts, lambda fraction: ctx.check_cancelled())
             scores = shift_scores.score(self.options.estimator, p, self.search.distribution)
             self.search.move(shift_scores.best_shift(scores, self.search.shifts, self.options.estimator))
         size = self.settings.batch_size

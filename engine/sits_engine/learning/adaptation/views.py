@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sits_engine.learning.adaptation.settings import AdaptSettings
-from sits_engine.learning.transforms import Batch, Sampling
+from sits_engine.learning.transforms import Batch, Sampling, real_dates
+from sits_engine.samples.pixel_sets import PixelSets
 
 _FIELDS = ("pixels", "pixel_mask", "positions", "date_mask", "labels")
 
@@ -51,6 +52,15 @@ def weak_view(settings: AdaptSettings, *, mask_dates: bool) -> Sampling:
     """Some pixels, all dates."""
     strong = strong_view(settings, mask_dates=mask_dates)
     return replace(strong, dates=None, shift=0, small_share=0.0)
+
+
+def without_padding(view: Sampling, *regions: PixelSets) -> Sampling:
+    """The view with no more dates than every set has: nothing is padded where regions are joined.
+
+    The published form of the network attends to padding as to any date, so it must not see any.
+    """
+    fewest = min(int(real_dates(sets.positions).sum(1).min()) for sets in regions)
+    return replace(view, dates=fewest if view.dates is None else min(view.dates, fewest))
 
 
 def take(batch: Batch, keep: Tensor) -> Batch:

@@ -43,13 +43,13 @@ def options(method, **changes):
     )
 
 
-def make(method, *, target_labels=-1, dropout=0.0, classes=4, **changes):
+def make(method, *, target_labels=-1, dropout=0.0, reference=False, **changes):
     """A trainer; source of 6 and target of 9 dates, multiples of 20."""
     source = pixel_sets([3, 1, 5, 4] * 8, seed=1)
     target = pixel_sets([2, 4, 1, 6] * 8, seed=2, dates=9)
     target = replace(target, labels=np.full(32, target_labels))
     chosen = options(method, **changes)
-    module = network(classes=classes, attention_dropout=dropout, dropout=dropout)
+    module = network(reference=reference, attention_dropout=dropout, dropout=dropout)
     trainer = Alignment(
         module, source, target, BANDS, chosen, settle(chosen, source, target), CPU, mask_dates=True
     )
@@ -221,3 +221,19 @@ def test_cancel_between_steps():
     ctx.cancel()
     with pytest.raises(Cancelled):
         run(make("mmd"), ctx=ctx)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_published_network_never_attends_to_padding(method):
+    """It looks at every date that it is given, so both regions give as many where they share a call."""
+    trainer = make(method, reference=True)
+    run(trainer)
+    dates = {batch.positions.shape[1] for batch in trainer.batches}
+    assert dates == ({6} if method in ("mmd", "dann", "cdan") else {6, 9})
+    assert {batch.positions.shape[1] for batch in make_batches(method)} == {6, 9}
+
+
+def make_batches(method):
+    trainer = make(method)
+    run(trainer)
+    return trainer.batches

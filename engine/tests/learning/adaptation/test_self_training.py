@@ -201,6 +201,16 @@ def test_regions_are_normalised_apart_or_together(separate):
         assert float(tally.target_loss[0]) == pytest.approx(float(wanted), rel=1e-5)
 
 
+def test_the_published_network_never_attends_to_padding():
+    """It looks at every date that it is given, so both regions give as many where they share a call."""
+    for separate, wanted in ((False, [(2 * BATCH, 6)]), (True, [(BATCH, 6), (BATCH, 9)])):
+        module = network(attention_dropout=0.0, dropout=0.0, reference=True)
+        trainer = make(replace(PLAIN, separate_norm=separate), None, threshold=0.0, module=module)
+        run(trainer)
+        assert [tuple(inputs[2].shape) for inputs in trainer.seen.inputs] == wanted
+        assert trainer.asked[0][2].shape == (BATCH, 9)
+
+
 def test_one_call_without_confident_samples():
     trainer = make(replace(PLAIN, separate_norm=False), None, threshold=1.0)
     tally = run(trainer)
@@ -350,6 +360,10 @@ def test_an_epoch_can_be_repeated_and_cancelled():
     ctx.cancel()
     with pytest.raises(Cancelled):
         make().epoch(1, ctx, lambda fraction: None)
+    searching = make(search=Search.begin(3, 10, EVEN))
+    with pytest.raises(Cancelled):  # also while the shift is looked for
+        searching.epoch(1, ctx, lambda fraction: None)
+    assert searching.search.source is None
 
 
 def test_the_learning_rate_ends_at_zero_whatever_the_length():

@@ -7,7 +7,14 @@ from networks import card, network, pixel_sets
 
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.settings import settle
-from sits_engine.learning.adaptation.views import Tally, joined, strong_view, take, weak_view
+from sits_engine.learning.adaptation.views import (
+    Tally,
+    joined,
+    strong_view,
+    take,
+    weak_view,
+    without_padding,
+)
 from sits_engine.learning.transforms import Collator, Sampling
 
 
@@ -64,3 +71,13 @@ def test_weak_and_strong_views(mask_dates):
     assert (strong.pixels, strong.dates, strong.shift, strong.mask_dates) == (4, 5, 30, mask_dates)
     assert (weak.pixels, weak.dates, weak.shift, weak.mask_dates) == (4, None, 0, mask_dates)
     assert weak.small_share == 0
+
+
+def test_as_many_dates_as_every_set_has():
+    """Sets of two regions of 6 and 7 dates, and of one of 9: nothing is left to pad."""
+    a, b = pixel_sets([3, 1, 5, 4], dates=7, regions=2), pixel_sets([3, 1], dates=9)
+    view = Sampling(dates=30)
+    assert without_padding(view, a, b).dates == 6
+    assert without_padding(view, b).dates == 9
+    assert without_padding(Sampling(dates=4), a, b).dates == 4
+    assert without_padding(Sampling(dates=None), b).dates == 9

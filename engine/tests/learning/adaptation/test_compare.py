@@ -52,7 +52,7 @@ class Spy:
     """What each adaptation and each training was given."""
 
     def __init__(self, monkeypatch):
-        self.adapted, self.trained = [], []
+        self.adapted, self.trained, self.seeds = [], [], []
         adapt, train = comparing.adapt, comparing.train_network
 
         def see_adapt(module, card, source, target, options, *rest, **more):
@@ -61,6 +61,7 @@ class Spy:
 
         def see_train(known, validation, *rest):
             self.trained.append((known, validation))
+            self.seeds.append(rest[0].seed)
             return train(known, validation, *rest)
 
         monkeypatch.setattr(comparing, "adapt", see_adapt)
@@ -72,7 +73,8 @@ def test_the_test_side_and_labels_of_the_target_are_never_seen(given, monkeypatc
     spy = Spy(monkeypatch)
     sides = (sides_of(100, 1), sides_of(90, 2)) if given else None
     data = run(sides=sides, seeds=(3, 4))
-    assert len(spy.adapted) == len(spy.trained) == 4
+    assert len(spy.adapted) == 4
+    assert spy.seeds == [3, 3, 4, 4]
     for i, seed in enumerate((3, 4)):
         source_training, target_training = spy.trained[2 * i : 2 * i + 2]
         seen = {name for part in target_training for name in part.ids}

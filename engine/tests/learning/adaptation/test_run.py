@@ -82,6 +82,18 @@ def test_labels_of_the_target_are_for_the_report_only(method):
     assert results[1].report.labelled != results[2].report.labelled
 
 
+def test_not_even_the_trainer_is_given_labels_of_the_target(monkeypatch):
+    given, trainer = [], running._trainer
+
+    def spy(network, card, source, target, *rest):
+        given.append(target.labels)
+        return trainer(network, card, source, target, *rest)
+
+    monkeypatch.setattr(running, "_trainer", spy)
+    adapted(target=replace(target_sets(), labels=np.zeros(48, np.int64), classes=CLASSES))
+    assert (given[0] == -1).all()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_what_every_method_leaves(method):
     sets, module, description = source_model()

@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after the other, on an otherwise quiet machine.
 
-    python benchmarks/run.py [network] [mapping] [memory] [parcels] [-- options for them]
+    python benchmarks/run.py [network] [mapping] [memory] [parcels] [adaptation] [-- options for them]
 
 Each prints a table of its own; baselines run in the same process on the same data, interleaved with what
 they are compared to, so that ratios hold even where the machine is noisy.
@@ -22,6 +22,7 @@ SCRIPTS = {
     "mapping": ["mapping.py"],
     "memory": ["mapping.py", "--memory", "--large", "1536"],
     "parcels": ["parcels.py"],
+    "adaptation": ["adaptation_speed.py"],
 }
 #: A benchmark that takes longer (seconds) has failed.
 LONGEST = 3600

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from sits_engine.device import Device
 from sits_engine.errors import InputError, ModelError
 from sits_engine.learning.adaptation import shift_scores
+from sits_engine.learning.adaptation.shifted_attention import ShiftedAttention
 from sits_engine.learning.adaptation.summary import ESTIMATORS, ShiftCurves
-from sits_engine.learning.transforms import Collator, Sampling
+from sits_engine.learning.transforms import Batch, Collator, Sampling
 from sits_engine.models import folded as form
-from sits_engine.models import pixel_stage
+from sits_engine.models import pixel_stage, workers
 from sits_engine.models.card import BandCard, ModelCard
-from sits_engine.models.dense import affine
-from sits_engine.models.ltae import POSITION_OFFSET, encode_positions
 from sits_engine.models.pseltae import PSELTAE
 from sits_engine.samples.pixel_sets import PixelSets
 
@@ -27,7 +26,9 @@ MOST_SETS = 12_800
 #: Pixels of a set that are looked at (published).
 PIXELS = 64
 #: Sets times shifts computed together: what stays in the cache of a core, and what fills a card.
-PAIRS_CPU, PAIRS_GPU = 2048, 2**18
+PAIRS_CPU, PAIRS_GPU = 1024, 2**16
+#: Sets read and encoded together, and the batches of them that each worker is given at once.
+SETS_CPU, SETS_GPU, ROUND = 64, 4096, 4
 #: Fewest sets that a distribution of predictions can be made of.
 FEWEST_SETS = 10
 
@@ -41,9 +42,8 @@ def search_range(max_shift: int, sign: int = 0) -> npt.NDArray[np.int64]:
 class ShiftTable:
     """Class probabilities of the same target sets under many shifts.
 
-    Each set goes through the pixel-set encoder once. What a shift changes is the date encoding, and a
-    shifted encoding is a rotated one (sin(a + b) = sin a cos b + cos a sin b): the attention is applied to
-    the encoded pixels and to the unshifted encoding, and the sum over dates is rotated.
+    Each set goes through the pixel-set encoder once; all shifts are computed from there together
+    (`shifted_attention`), in batches on several threads.
 
     Args:
         target: sets; labels are not looked at.
@@ -105,70 +105,39 @@ class ShiftTable:
                 "Only PSE+LTAE models without geometric features can be shifted in time.",
                 "Train a source model with Train source model, and adapt that.",
             )
-        torch_device = self._device.torch
+        device = self._device.torch
         width = len(self._collate.sets.bands)
-        plain = torch.zeros(width, device=torch_device), torch.ones(width, device=torch_device)
-        network = form.fold(module, *plain)
-        heads = module.temporal_encoder.attention_heads.n_head
-        days = torch.as_tensor(shifts, dtype=torch.float32, device=torch_device)
-        parts = []
-        done = 0
-        for index in self._batches(len(shifts)):
-            progress(done / len(self._order))
-            batch = self._collate(index, np.random.default_rng([self._seed, int(index[0])])).to(torch_device)
-            groups = pixel_stage.plan(batch.pixels, batch.pixel_mask, batch.date_mask)
-            rows = form.sequence_of_sets(network, groups)
-            n, dates = batch.date_mask.shape
-            x = rows.new_zeros(n * dates, rows.shape[1]).index_copy_(0, groups.order, rows)
-            logits = _shifted_logits(
-                network, x.view(n, dates, -1), batch.positions + network.shift, batch.date_mask, days, heads
-            )
-            parts.append(torch.softmax(logits, -1).cpu())
-            done += len(index)
+        network = form.fold(module, torch.zeros(width, device=device), torch.ones(width, device=device))
+        attention = ShiftedAttention(network, self._target.positions, torch.as_tensor(shifts, device=device))
+        step = max(1, (PAIRS_CPU if self._device.is_cpu else PAIRS_GPU) // len(shifts))
+
+        def classify(index: npt.NDArray[np.int64]) -> Tensor:
+            batch = self._collate(index, np.random.default_rng([self._seed, int(index[0])])).to(device)
+            given = _sequence(network, batch), batch.positions, batch.date_mask
+            parts = zip(*(torch.split(tensor, step) for tensor in given), strict=True)
+            return torch.softmax(torch.cat([attention.logits(*part) for part in parts]), -1).cpu()
+
+        size = SETS_CPU if self._device.is_cpu else SETS_GPU
+        batches = [self._order[start : start + size] for start in range(0, len(self._order), size)]
+        # A round of batches keeps every worker busy, and is over before anybody waits for a cancel.
+        at_once = ROUND * torch.get_num_threads() if self._device.is_cpu else 1
+        found: list[Tensor] = []
+        for start in range(0, len(batches), at_once):
+            progress(start / len(batches))
+            found += workers.run(classify, batches[start : start + at_once], parallel=self._device.is_cpu)
         progress(1.0)
-        return torch.cat(parts)[torch.from_numpy(self._place)]
-
-    def _batches(self, n_shifts: int) -> Iterator[npt.NDArray[np.int64]]:
-        pairs = PAIRS_CPU if self._device.is_cpu else PAIRS_GPU
-        size = max(1, pairs // n_shifts)
-        for start in range(0, len(self._order), size):
-            yield self._order[start : start + size]
+        return torch.cat(found)[torch.from_numpy(self._place)]
 
 
-def _shifted_logits(
-    network: form.Folded, x: Tensor, positions: Tensor, valid: Tensor, shifts: Tensor, heads: int
-) -> Tensor:
-    """Logits (n, D, K) of n sets under D shifts.
-
-    Args:
-        x: (n, T, d_model) sequence before the dates are added, finite where not valid.
-        positions: (n, T) days. valid: (n, T) bool. shifts: (D,) days.
-    """
-    n, dates, width = x.shape
-    weight, bias = network.score
-    # scores of the dates: those of the pixels, and those of each different day under each shift
-    days, place = torch.unique(positions, return_inverse=True)
-    table = affine(encode_positions(days[:, None] + shifts, width), weight, torch.zeros_like(bias))
-    scores = affine(x, weight, bias).unsqueeze(2) + table[place]  # (n, T, D, H)
-    scores.masked_fill_(~valid[:, :, None, None], torch.finfo(scores.dtype).min)
-    attention = torch.softmax(scores, 1).permute(0, 3, 2, 1)  # (n, H, D, T)
-    # every head weighs its own channels, of the pixels and of the unshifted encoding
-    per_head = width // heads
-    both = torch.stack([x, encode_positions(positions, width)], 2)  # (n, T, 2, d_model)
-    both *= valid.any(1)[:, None, None, None]  # a set without dates says the same at each shift
-    values = both.view(n, dates, 2, heads, per_head).permute(0, 3, 1, 2, 4).flatten(3)
-    summed = torch.matmul(attention, values).view(n, heads, len(shifts), 2, per_head // 2, 2)
-    pixels, encoded = summed.unbind(3)
-    turn = encode_positions(shifts - POSITION_OFFSET, width)  # sine and cosine of the angles of each shift
-    turn = turn.view(len(shifts), heads, per_head // 2, 2).transpose(0, 1)
-    sine, cosine = encoded.unbind(-1)
-    turned = torch.stack(
-        [sine * turn[..., 1] + cosine * turn[..., 0], cosine * turn[..., 1] - sine * turn[..., 0]], -1
-    )
-    out = (pixels + turned).flatten(3).permute(0, 2, 1, 3).reshape(n * len(shifts), width)
-    for layer_weight, layer_bias in [*network.mlp3, *network.decoder]:
-        out = affine(out, layer_weight, layer_bias, relu=True)
-    return affine(out, *network.last).view(n, len(shifts), -1)
+def _sequence(network: form.Folded, batch: Batch) -> Tensor:
+    """(n, T, d_model) before the dates are added, finite where a date doesn't count."""
+    n, dates, _, pixels = batch.pixels.shape
+    if pixels == 1:
+        return form.sequence_of_pixels(network, batch.pixels.flatten(0, 1).squeeze(2)).view(n, dates, -1)
+    groups = pixel_stage.plan(batch.pixels, batch.pixel_mask, batch.date_mask)
+    rows = form.sequence_of_sets(network, groups)
+    x = rows.new_zeros(n * dates, rows.shape[1]).index_copy_(0, groups.order, rows)
+    return x.view(n, dates, -1)
 
 
 def estimate_shift(

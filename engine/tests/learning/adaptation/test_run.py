@@ -199,6 +199,20 @@ def test_shift_alone_is_the_source_model_on_moved_dates(built_in, known, tmp_pat
             torch.testing.assert_close(*answers)
 
 
+@pytest.mark.parametrize("method", ["timematch", "mmd"])
+def test_a_model_with_a_shift_inside_keeps_it(method, tmp_path):
+    _, module, description = source_model()
+    module.temporal_encoder.shift = 10
+    changed = {**description.hyperparameters, "shift": 10}
+    description = description.model_copy(update={"hyperparameters": changed})
+    result = adapted(replace(TINY, method=method), module=module, card=description)
+    save_model(tmp_path / "a.safetensors", result.module, result.card)
+    loaded, card = load_model(tmp_path / "a.safetensors")
+    found = Predictor(loaded, card, CPU).predict_sets(target_sets())
+    np.testing.assert_allclose(found.max(1), result.report.confidence_after, atol=1e-6)
+    assert card.hyperparameters["shift"] == 10
+
+
 class Stopping(JobContext):
     """Cancels itself in the first step after so many whole epochs."""
 

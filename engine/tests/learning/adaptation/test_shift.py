@@ -57,6 +57,14 @@ def test_equal_to_predictions_with_moved_dates(width, changes, mask_dates, regio
     assert np.abs(found - found[:, 2:3]).max() > 0.01
 
 
+@pytest.mark.parametrize("mask_dates", [True, False])
+def test_targets_of_single_pixels(mask_dates):
+    module, description = network(), card(mask_dates=mask_dates)
+    sets = seen_sets([1] * 30, regions=2, clear=0.4)
+    found = ShiftTable(sets, description.bands, CPU, mask_dates=mask_dates).probabilities(module, SHIFTS)
+    np.testing.assert_allclose(found.numpy(), direct(module, description, sets, SHIFTS), atol=2e-5)
+
+
 def test_each_set_with_a_calendar_of_its_own():
     _, module, description = source_model()
     sets = region(40, clear=0.6, seed=8)

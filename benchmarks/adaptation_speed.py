@@ -53,6 +53,7 @@ from sits_engine.learning.adaptation.shift import ShiftTable, search_range
 from sits_engine.learning.adaptation.views import Tally
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.transforms import Batch, Collator, Sampling
+from sits_engine.models import compiled
 from sits_engine.models.inference import Predictor
 from sits_engine.samples.pixel_sets import PixelSets
 
@@ -125,27 +126,30 @@ def shifts(width: str, rounds: int, available: int, pixels: int, n: int) -> dict
     predictor = Predictor(ours, card, CPU)
     clear, clouds = (sets_of(n, pixels, share) for share in (2.0, CLEAR_OF_CLOUDS))
 
-    def once(sets: PixelSets) -> Work:
-        return on_threads(available, lambda: len(predictor.predict_sets(sets)))
+    def once(sets: PixelSets, compile_after: int = sys.maxsize) -> Work:
+        def run() -> int:
+            compiled.ROWS = compile_after
+            return len(predictor.predict_sets(sets))
+
+        return on_threads(available, run)
 
     def table(sets: PixelSets) -> Work:
         made = ShiftTable(sets, card.bands, CPU)
         return on_threads(available, lambda: len(made.probabilities(ours, SHIFTS)))
 
-    forms = {
-        PLAIN: baseline,
-        ONCE: once(clear),
-        TABLE: table(clear),
-        f"{ONCE}, clouds": once(clouds),
-        f"{TABLE}, clouds": table(clouds),
-        f"{TABLE}, each set its own days": table(own_calendars(clear)),
-    }
+    # What is measured, and the prediction by ours that it is compared with.
+    forms = {PLAIN: baseline, ONCE: once(clear), TABLE: table(clear)}
+    against = {TABLE: ONCE}
+    if pixels > 1 and compiled.load() is not None:
+        forms[f"{ONCE}, compiled"] = once(clear, 0)
+    for name, sets in (("clouds", clouds), ("each set its own days", own_calendars(clear))):
+        forms |= {f"{ONCE}, {name}": once(sets), f"{TABLE}, {name}": table(sets)}
+        against[f"{TABLE}, {name}"] = f"{ONCE}, {name}"
     found = interleaved(forms, rounds)
     print(f"{len(SHIFTS)} shifts of sets of {pixels} pixels, {DATES} dates (published form: {how})")
     figures: dict[str, Any] = {"baseline": how}
-    for name in (name for name in forms if name.startswith(TABLE)):
-        by_plain = ratio(found[name], found[PLAIN])
-        by_own = ratio(found[name], found[f"{ONCE}, clouds" if name.endswith("clouds") else ONCE])
+    for name, other in against.items():
+        by_plain, by_own = ratio(found[name], found[PLAIN]), ratio(found[name], found[other])
         rate = 1 / statistics.median(wall for wall, _ in found[name])
         figures[name] = {"sets_per_second": rate, "per_plain": by_plain, "per_predictor": by_own}
         print(
@@ -153,6 +157,10 @@ def shifts(width: str, rounds: int, available: int, pixels: int, n: int) -> dict
             f" (processor {by_plain[1]:5.2f}), of {by_own[0]:5.2f} by Predictor (processor {by_own[1]:5.2f})",
             flush=True,
         )
+    if f"{ONCE}, compiled" in forms:
+        by_compiled = ratio(found[TABLE], found[f"{ONCE}, compiled"])
+        figures[TABLE]["per_compiled_predictor"] = by_compiled
+        print(f"  {TABLE:36s} cost of {by_compiled[0]:5.2f} by Predictor with a C++ compiler")
     return figures
 
 

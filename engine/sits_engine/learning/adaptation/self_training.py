@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning import schedule
-from sits_engine.learning.adaptation import ema, shift_scores
+from sits_engine.learning.adaptation import ema, eval_mode, shift_scores
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.settings import AdaptSettings
 from sits_engine.learning.adaptation.shift import ShiftTable, search_range
@@ -111,7 +112,7 @@ class SelfTraining:
     ) -> None:
         self.student, self.teacher = student, copy.deepcopy(student).eval().requires_grad_(False)
         self.search, self.options, self.settings = search, options, settings
-        self._form = TrainingForm(student)
+        self._form, self._teacher_form = TrainingForm(student), partial(eval_mode.logits, self.teacher)
         self.optimizer = schedule.adam(student, settings.learning_rate, options.weight_decay)
         self.schedule = schedule.cosine(self.optimizer, settings.epochs * settings.steps_per_epoch)
         self._device, self._source, self._target = device, source, target
@@ -210,7 +211,6 @@ class SelfTraining:
         confidence, labels = probabilities.max(1)
         return confidence, labels, confidence > self.settings.threshold
 
-    @torch.no_grad()
     def _ask(self, weak: Batch, shift: int) -> Tensor:
         pixels, mask, positions, date_mask = weak.inputs
-        return torch.softmax(self.teacher(pixels, mask, positions + shift, date_mask), -1)
+        return torch.softmax(self._teacher_form(pixels, mask, positions + shift, date_mask), -1)

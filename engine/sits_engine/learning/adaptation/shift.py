@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from sits_engine.device import Device
 from sits_engine.errors import InputError, ModelError
-from sits_engine.learning.adaptation import shift_scores
+from sits_engine.learning.adaptation import eval_mode, shift_scores
 from sits_engine.learning.adaptation.shifted_attention import ShiftedAttention
 from sits_engine.learning.adaptation.summary import ESTIMATORS, ShiftCurves
-from sits_engine.learning.transforms import Batch, Collator, Sampling
-from sits_engine.models import folded as form
-from sits_engine.models import pixel_stage, workers
+from sits_engine.learning.transforms import Collator, Sampling
+from sits_engine.models import workers
 from sits_engine.models.card import BandCard, ModelCard
 from sits_engine.models.pseltae import PSELTAE
 from sits_engine.samples.pixel_sets import PixelSets
@@ -106,14 +105,14 @@ class ShiftTable:
                 "Train a source model with Train source model, and adapt that.",
             )
         device = self._device.torch
-        width = len(self._collate.sets.bands)
-        network = form.fold(module, torch.zeros(width, device=device), torch.ones(width, device=device))
+        network = eval_mode.fold(module)
         attention = ShiftedAttention(network, self._target.positions, torch.as_tensor(shifts, device=device))
         step = max(1, (PAIRS_CPU if self._device.is_cpu else PAIRS_GPU) // len(shifts))
 
         def classify(index: npt.NDArray[np.int64]) -> Tensor:
             batch = self._collate(index, np.random.default_rng([self._seed, int(index[0])])).to(device)
-            given = _sequence(network, batch), batch.positions, batch.date_mask
+            x = eval_mode.sequence(network, batch.pixels, batch.pixel_mask, batch.date_mask)
+            given = x, batch.positions, batch.date_mask
             parts = zip(*(torch.split(tensor, step) for tensor in given), strict=True)
             return torch.softmax(torch.cat([attention.logits(*part) for part in parts]), -1).cpu()
 
@@ -127,17 +126,6 @@ class ShiftTable:
             found += workers.run(classify, batches[start : start + at_once], parallel=self._device.is_cpu)
         progress(1.0)
         return torch.cat(found)[torch.from_numpy(self._place)]
-
-
-def _sequence(network: form.Folded, batch: Batch) -> Tensor:
-    """(n, T, d_model) before the dates are added, finite where a date doesn't count."""
-    n, dates, _, pixels = batch.pixels.shape
-    if pixels == 1:
-        return form.sequence_of_pixels(network, batch.pixels.flatten(0, 1).squeeze(2)).view(n, dates, -1)
-    groups = pixel_stage.plan(batch.pixels, batch.pixel_mask, batch.date_mask)
-    rows = form.sequence_of_sets(network, groups)
-    x = rows.new_zeros(n * dates, rows.shape[1]).index_copy_(0, groups.order, rows)
-    return x.view(n, dates, -1)
 
 
 def estimate_shift(

@@ -50,7 +50,7 @@ def fixed_search(days):
 
 
 class Recorder:
-    """Calls a training form and keeps its inputs and outputs."""
+    """Calls a form of a network and keeps its inputs and outputs."""
 
     def __init__(self, form):
         self.form, self.inputs, self.outputs = form, [], []
@@ -74,13 +74,8 @@ def make(options=PLAIN, search=None, *, threshold=None, stay=None, source=None, 
         copy.deepcopy(module), source, target, BANDS, options, settings, search, CPU, mask_dates=True
     )
     trainer.seen = trainer._form = Recorder(trainer._form)
-    trainer.asked, trainer.answers = [], []
-
-    def keep(_, given, out):
-        trainer.asked.append([x.clone() for x in given])
-        trainer.answers.append(out.clone())
-
-    trainer.teacher.register_forward_hook(keep)
+    trainer._teacher_form = Recorder(trainer._teacher_form)
+    trainer.asked, trainer.answers = trainer._teacher_form.inputs, trainer._teacher_form.outputs
     return trainer
 
 

@@ -12,7 +12,8 @@ view, focal losses, Adam, moving average. The published form does all of it with
 eager float32, batches of each region by themselves. The same tensors, drawn beforehand, and as confident a
 teacher for both: all target samples are kept, which is the most work. The issue asks for twice as many steps.
 
-All forms run in turn in every round; a ratio is the median over rounds.
+All forms run in turn in every round; a ratio is the median over rounds. Batch sizes and threads of the plain
+prediction are forms of their own, and the fastest of them is the measure.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sits_engine  # noqa: F401 - first: it sets how the threads of torch wait
 import torch
 from network import (
     BANDS,
@@ -59,7 +61,6 @@ from sits_engine.samples.pixel_sets import PixelSets
 
 SHIFTS = search_range(60)
 TABLE, ONCE = "121 shifts", "one prediction (Predictor)"
-PLAIN = "one prediction (published form, eager)"
 STEP_PLAIN = "published form, eager"
 
 
@@ -118,11 +119,12 @@ def shifts(width: str, rounds: int, available: int, pixels: int, n: int) -> dict
     """What 121 shifts of the same sets cost."""
     plain, ours, card = networks(width)
     plain.eval()
-    baseline, how = best_of(
-        lambda batch, number: plain_inference(plain, batch, pixels, max(1, n // batch), number),
-        [8, 16, 32, 128] if pixels > 1 else [128, 256, 512, 2048],
-        available,
-    )
+    # Batches and threads of the published form take part in every round: a trial beforehand picks badly.
+    published = {
+        f"batch {batch}, {number} threads": plain_inference(plain, batch, pixels, max(1, n // batch), number)
+        for number in sorted({1, available})
+        for batch in ([4, 8, 16, 32] if pixels > 1 else [128, 256, 512])
+    }
     predictor = Predictor(ours, card, CPU)
     clear, clouds = (sets_of(n, pixels, share) for share in (2.0, CLEAR_OF_CLOUDS))
 
@@ -138,7 +140,7 @@ def shifts(width: str, rounds: int, available: int, pixels: int, n: int) -> dict
         return on_threads(available, lambda: len(made.probabilities(ours, SHIFTS)))
 
     # What is measured, and the prediction by ours that it is compared with.
-    forms = {PLAIN: baseline, ONCE: once(clear), TABLE: table(clear)}
+    forms = {**published, ONCE: once(clear), TABLE: table(clear)}
     against = {TABLE: ONCE}
     if pixels > 1 and compiled.load() is not None:
         forms[f"{ONCE}, compiled"] = once(clear, 0)
@@ -146,10 +148,11 @@ def shifts(width: str, rounds: int, available: int, pixels: int, n: int) -> dict
         forms |= {f"{ONCE}, {name}": once(sets), f"{TABLE}, {name}": table(sets)}
         against[f"{TABLE}, {name}"] = f"{ONCE}, {name}"
     found = interleaved(forms, rounds)
+    how = min(published, key=lambda name: statistics.median(wall for wall, _ in found[name]))
     print(f"{len(SHIFTS)} shifts of sets of {pixels} pixels, {DATES} dates (published form: {how})")
     figures: dict[str, Any] = {"baseline": how}
     for name, other in against.items():
-        by_plain, by_own = ratio(found[name], found[PLAIN]), ratio(found[name], found[other])
+        by_plain, by_own = ratio(found[name], found[how]), ratio(found[name], found[other])
         rate = 1 / statistics.median(wall for wall, _ in found[name])
         figures[name] = {"sets_per_second": rate, "per_plain": by_plain, "per_predictor": by_own}
         print(

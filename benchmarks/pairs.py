@@ -35,7 +35,7 @@ def _with(sets: PixelSets, classes: list[str], chosen: np.ndarray) -> PixelSets:
 
 
 def _cut(sets: PixelSets, first: int, last: int) -> PixelSets:
-    """Sets of one pixel with only their dates within first..last (days since 1 January), moved to the left."""
+    """Sets of one pixel with only their dates within first..last (0-based days), moved to the left."""
     real = np.ones(sets.positions.shape, bool)
     real[:, 1:] = np.diff(sets.positions, axis=1) != 0  # padding repeats the last position
     inside = real & (sets.positions >= first) & (sets.positions <= last)
@@ -54,7 +54,7 @@ def _cut(sets: PixelSets, first: int, last: int) -> PixelSets:
 
 
 def cawa() -> tuple[Pair, Pair]:
-    """Kashkadarya to Fergana and back: NDVI every 16 days, days 145 to 289 of the year (0-based 144 to 288)."""
+    """Kashkadarya to Fergana and back: NDVI every 16 days, days of the year 145 to 289."""
     import pandas as pd
 
     folder = ROOT / "cawa_central_asia"
@@ -70,7 +70,7 @@ def cawa() -> tuple[Pair, Pair]:
 
 
 def canada_france() -> Pair:
-    """Canada 2017, monthly, to western France 2023, every 10 days: Sentinel-2, the calendar year."""
+    """Canada 2017, monthly, to western France 2023, every 10 days: Sentinel-2, March to November."""
     folder = ROOT / "s2_points_canada_france"
     classes = ["grass", "maize", "soybean", "spring_cereal", "winter_cereal"]
     bands = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12"]
@@ -81,7 +81,7 @@ def canada_france() -> Pair:
         )
         sets, _ = read_labelled_series(folder / f"{prefix}_series.csv.gz", options)
         # the reader counts from the year of each series' median date: 2017 and 2023 for these spans
-        cut = _cut(sets, 0, 364)
+        cut = _cut(sets, 59, 334)
         regions.append(_with(cut, classes, np.ones(len(cut), bool)))
     return Pair("Canada to France", *regions)
 

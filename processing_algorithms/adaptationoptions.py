@@ -78,8 +78,8 @@ def shift_augmentation():
         "SHIFT_AUGMENTATION",
         tr("Random shift of the season in training (days, 0 is off)"),
         tr(
-            "Published: 60. It makes the network blind to small shifts, and so hides the very shift that is "
-            "estimated. Without it: off."
+            "Published: 60, which hides the very shift that is estimated. Without it: the days between two "
+            "dates of the source, at most 16."
         ),
         low=0,
         high=180,
@@ -125,8 +125,9 @@ def _optimiser():
             "LEARNING_RATE",
             tr("Learning rate"),
             tr(
-                "Of Adam for TimeMatch and FixMatch (published and default: 0.0001), a factor on the "
-                "published schedule of SGD for the other methods (default: 1)."
+                "Of Adam for TimeMatch and FixMatch (published: 0.0001), a factor on the published schedule "
+                "of SGD for the other methods (published: 1). Without it: the published one at 10,000 steps, "
+                "more in shorter runs."
             ),
             low=1e-7,
             high=10,
@@ -175,8 +176,7 @@ def _self_training():
             "EMA",
             tr("Share of the teacher that stays in each step"),
             tr(
-                "Published: 0.9999 at 10,000 steps. Shorter runs scale it, so that as much of the source "
-                "model stays in the teacher at the end."
+                "Published: 0.9999 at 10,000 steps. In shorter runs the teacher follows the student faster."
             ),
             default=0.9999,
             low=0,

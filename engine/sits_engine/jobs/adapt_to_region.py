@@ -76,8 +76,9 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         None,
         gt=0,
         le=10,
-        description="of Adam for timematch and fixmatch (published and default: 0.0001); for the others a "
-        "factor on the published SGD schedule (default: 1)",
+        description="of Adam for timematch and fixmatch (published: 0.0001); for the others a factor on the "
+        "published SGD schedule (published: 1); default: the published one at 10,000 steps, more in shorter "
+        "runs",
     )
     weight_decay: float = Field(1e-4, ge=0, le=1, description="L2 (published: 0.0001)")
     gamma: float = Field(
@@ -103,11 +104,15 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         0.9999,
         ge=0,
         le=1,
-        description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); scaled in "
-        "shorter runs",
+        description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); in shorter "
+        "runs it follows the student faster",
     )
     shift_augmentation: int | None = Field(
-        None, ge=0, le=180, description="largest random shift of training samples in days (published: 60)"
+        None,
+        ge=0,
+        le=180,
+        description="largest random shift of training samples in days (published: 60); default: the days "
+        "between two dates of the source, at most 16",
     )
     balanced_source: bool = Field(
         True, description="every class of the source equally often in timematch and fixmatch (published: on)"

@@ -36,14 +36,15 @@ class AdaptOptions:
         epochs, steps_per_epoch: published 20 x 500.
         batch_size: samples of each region a step (published 128).
         learning_rate: of Adam (TimeMatch, FixMatch; published 1e-4), or factor on the published SGD schedule
-            of the other methods (published 1).
+            of the other methods (published 1); None: more in shorter runs.
         weight_decay: L2 (published 1e-4).
         gamma: of the focal loss (published 1; TimeMatch and FixMatch).
         threshold: pseudo labels count above this confidence (published 0.9; ALDA 0.7).
         trade_off: weight of the target's or the alignment's loss (published 2 TimeMatch, 1 the others).
-        ema: share of the teacher that stays in each step at the published 10,000 steps (published 0.9999);
-            in shorter runs it is scaled so that as much of the source model stays in the teacher at the end.
-        shift_augmentation: largest random shift of training samples in days (published 60).
+        ema: share of the teacher that stays in each step (published 0.9999 at 10,000 steps; in shorter runs
+            the teacher follows faster, see `settle`).
+        shift_augmentation: largest random shift of training samples in days (published 60; None: the gap
+            between two dates of the source, at most 16).
         balanced_source: every class of the source equally often (published on for TimeMatch).
         separate_norm: each region normalised with its own batch statistics (published on for TimeMatch).
         keep: which network is the result of TimeMatch (published: student).

@@ -13,6 +13,10 @@ from sits_engine.samples.pixel_sets import PixelSets
 #: Published length; what is said about a step (EMA, decay of the learning rate) refers to it.
 PUBLISHED_EPOCHS, PUBLISHED_STEPS = 20, 500
 PUBLISHED_TOTAL = PUBLISHED_EPOCHS * PUBLISHED_STEPS
+#: Largest random shift that is chosen by itself, days: half a month.
+WIDEST_GAP = 16
+#: In very short runs a step of the teacher stands for at most so many published ones.
+MOST_HASTE = 500
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class AdaptSettings:
     """What a run uses; names as in `AdaptOptions`.
 
     Attributes:
-        stay: share of the teacher that stays in one step: `ema` scaled to the length of the run.
+        stay: share of the teacher that stays in one step: `ema`, and less in runs shorter than published.
         horizon: published steps that one step stands for, for schedules that count steps.
     """
 
@@ -42,29 +46,44 @@ class AdaptSettings:
 
 
 def settle(options: AdaptOptions, source: PixelSets, target: PixelSets) -> AdaptSettings:
-    """Fill in what the user left open."""
+    """Fill in what the user left open, from the numbers of samples and their dates; labels play no part.
+
+    A run of the published length gets the published values. A shorter one moves faster: the learning rate
+    grows with the square root of what a step stands for, and the teacher follows sooner, since with the
+    published pace it would still be the source model at the end (docs/decisions.md says what was tried).
+    """
     own = options.method in SELF_TRAINING
     epochs = options.epochs or PUBLISHED_EPOCHS
     wanted = int(np.ceil(4 * len(target) / options.batch_size))
     steps = options.steps_per_epoch or int(np.clip(wanted, 25, PUBLISHED_STEPS))
-    total = epochs * steps
-    horizon = PUBLISHED_TOTAL / total
-    rate = 1e-4 if own else 1.0
+    horizon = PUBLISHED_TOTAL / (epochs * steps)
+    rate = (1e-4 if own else 1.0) * max(1.0, horizon) ** 0.5
     largest = int(max(source.n_pixels.max(initial=1), target.n_pixels.max(initial=1)))
+    threshold = {"alda": 0.7}.get(options.method, 0.9)
+    trade_off = 2.0 if own else 1.0
+    shift = options.shift_augmentation
     return AdaptSettings(
         epochs=epochs,
         steps_per_epoch=steps,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate or rate,
-        threshold=options.threshold
-        if options.threshold is not None
-        else 0.7
-        if options.method == "alda"
-        else 0.9,
-        trade_off=options.trade_off if options.trade_off is not None else 2.0 if own else 1.0,
-        stay=options.ema**horizon,
+        threshold=threshold if options.threshold is None else options.threshold,
+        trade_off=trade_off if options.trade_off is None else options.trade_off,
+        stay=options.ema ** min(MOST_HASTE, horizon * max(1.0, horizon)),
         horizon=horizon,
-        shift_augmentation=options.shift_augmentation or 0,
+        shift_augmentation=gap_of_dates(source) if shift is None else shift,
         pixels_per_set=max(1, min(options.pixels_per_set or 64, largest)),
         dates_per_sample=options.dates_per_sample,
     )
+
+
+def gap_of_dates(source: PixelSets) -> int:
+    """Days between two dates of the source (median), at most `WIDEST_GAP`.
+
+    As random shift of the training samples it fills the gaps of the calendar: days on which the source was
+    never seen become as usual as the others. Wider shifts (published: 60 days) would hide the shift between
+    the regions.
+    """
+    gaps = np.diff(source.positions, axis=1)
+    gaps = gaps[gaps > 0]
+    return int(min(WIDEST_GAP, np.median(gaps))) if len(gaps) else 0

@@ -1,0 +1,128 @@
+"""The table of adaptation on pairs of regions: all methods, several seeds, between the two bounds.
+
+    PYTHONPATH=engine python benchmarks/adaptation_pairs.py --out build/adaptation [--pairs ...] [--seeds 3]
+
+Real pairs need `shared/data` (pairs.py). The simulated pair is made by `sits demo` and read here once. Each
+seed has its own spatial split, source model and adaptations; the scores are of the target's held-out blocks.
+Labels of the target are used for these scores and for the bound 'trained on target', for nothing else.
+Finished pairs are kept in --out as JSON, so that an interrupted table goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
+import torch
+from pairs import PAIRS, Pair
+from sits_engine import device as devices
+from sits_engine.context import JobContext
+from sits_engine.learning.adaptation.compare import compare
+from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
+from sits_engine.learning.adaptation.summary import ComparisonReportData
+from sits_engine.learning.run import RunOptions
+from sits_engine.report.comparison import write_comparison_report, write_comparison_table
+
+SIMULATED = {"demo-a-b": ("a", "b"), "demo-b-a": ("b", "a")}
+#: Pixels kept of a parcel of the simulated pair, and drawn of it in a step: the published 64 take four times
+#: as long.
+SIMULATED_PIXELS = 16
+
+
+def simulated(name: str, folder: Path) -> Pair:
+    """Parcels of both regions of the default demo, read from its images once."""
+    from sits_engine.jobs import job_class
+    from sits_engine.samples.gather import Sources, gather
+    from sits_engine.samples.parcels import ParcelOptions
+    from sits_engine.series.time_series import TimeSeries
+
+    if not (folder / "truth.json").exists():
+        job_class("createdemodata").parse({"output_folder": str(folder)}).run(JobContext())
+    sides = []
+    for region in SIMULATED[name]:
+        series = folder / f"{region}.json"
+        if not series.exists():
+            inputs = {"input_folder": str(folder / f"region_{region}" / "images"), "output": str(series)}
+            job_class("buildtimeseries").parse(inputs).run(JobContext())
+        layer = str(folder / f"region_{region}" / "parcels.gpkg")
+        options = ParcelOptions(min_pixels=1, max_pixels=SIMULATED_PIXELS)
+        sources = Sources([TimeSeries.open(series)], [layer], "crop", options)
+        sides.append(gather(sources, store=folder / f"{region}.zarr").sets)
+    return Pair(f"Demo region {name[-3].upper()} to {name[-1].upper()}", *sides)
+
+
+def run_pair(
+    name: str, pair: Pair, methods: list[str], seeds: list[int], width: str, effort: str
+) -> ComparisonReportData:
+    """All methods on one pair."""
+    device = devices.select("auto")
+    drawn = SIMULATED_PIXELS if name in SIMULATED else None
+    return compare(
+        pair.source,
+        pair.target,
+        methods,
+        seeds,
+        train=RunOptions(effort=effort, width=width, pixels_per_set=drawn),
+        options=AdaptOptions(pixels_per_set=drawn),
+        titles=tuple(pair.name.split(" to ")) if " to " in pair.name else ("source", "target"),
+        device=device,
+        ctx=JobContext(lambda kind, fields: print(fields, flush=True) if kind == "log" else None),
+    )
+
+
+def lines(name: str, summary: list[dict]) -> list[str]:
+    """A Markdown table of one pair."""
+    out = [
+        f"#### {name}",
+        "",
+        "| method | accuracy | macro-F1 | shift (days) | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for row in summary:
+        shift = "" if row["shift"] is None else f"{row['shift']:+.0f}"
+        seconds = "" if row["seconds"] != row["seconds"] else f"{row['seconds']:.0f}"
+        out.append(
+            f"| {row['method']} | {row['accuracy']:.3f} ± {row['accuracy_std']:.3f} | "
+            f"{row['macro_f1']:.3f} ± {row['macro_f1_std']:.3f} | {shift} | {seconds} |"
+        )
+    return [*out, ""]
+
+
+def main() -> None:
+    """Run what is asked for, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/adaptation"))
+    parser.add_argument("--pairs", nargs="+", default=[*PAIRS, *SIMULATED], choices=[*PAIRS, *SIMULATED])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--width", default="small", choices=("standard", "small"))
+    parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.pairs:
+        kept = options.out / f"{name}.json"
+        if not kept.exists():
+            began, cpu = time.monotonic(), time.process_time()
+            pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
+            data = run_pair(
+                name, pair, options.methods, list(range(options.seeds)), options.width, options.effort
+            )
+            write_comparison_report(options.out / f"{name}.html", data)
+            write_comparison_table(options.out / f"{name}.csv", data)
+            spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - cpu}
+            kept.write_text(json.dumps({"name": pair.name, **spent, **data.as_json()}), encoding="utf-8")
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        print("\n".join(lines(found["name"], found["summary"])), flush=True)
+        print(f"processor time: {found['processor_seconds'] / 60:.0f} min\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

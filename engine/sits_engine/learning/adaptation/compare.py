@@ -170,7 +170,9 @@ class _OneSeed:
         )
         seconds = time.monotonic() - began
         shift = found.report.shift if method in ("timematch", "shift") else None
-        return self._row(method, found.module, found.card, shift, seconds)
+        row = self._row(method, found.module, found.card, shift, seconds)
+        verdict = found.report.verdict
+        return replace(row, verdict=verdict.word, measures=verdict.measures)
 
     def _train(
         self, parts: list[PixelSets], start: float, end: float, phase: str

@@ -289,6 +289,8 @@ class ComparisonRow:
         per_class: (K,) F1, None for a class without test sets.
         shift: days used, None where the method has none.
         seconds: of the adaptation alone.
+        verdict: what the label-free judgement said, '' for the bounds.
+        measures: the label-free numbers behind it.
     """
 
     method: str
@@ -298,6 +300,8 @@ class ComparisonRow:
     per_class: list[float | None]
     shift: int | None
     seconds: float
+    verdict: str = ""
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -119,7 +119,9 @@ def adapt(
         rows = _train(trainer, state, card, unlabelled, shifted.argmax(1), settings, device, ctx, progress)
         adapted = trainer.result.cpu().eval().requires_grad_(True)
         if isinstance(trainer, SelfTraining) and trainer.search is not None:
-            shift = -(trainer.search.source or 0)
+            used = -(trainer.search.source or 0)
+            if used != shift:  # the first epoch estimates again, with the other estimator
+                shift, shifted = used, _predict(network, card, _moved(unlabelled, used), device, ctx)
     made = _card(card, adapted, unlabelled)
     ctx.progress(start + 0.96 * (end - start), "Comparing the model before and after")
     after = _predict(adapted, made, unlabelled, device, ctx)

@@ -5,7 +5,7 @@
 Real pairs need `shared/data` (pairs.py). The simulated pair is made by `sits demo` and read here once. Each
 seed has its own spatial split, source model and adaptations; the scores are of the target's held-out blocks.
 Labels of the target are used for these scores and for the bound 'trained on target', for nothing else.
-Finished pairs are kept in --out as JSON, so that an interrupted table goes on.
+Every finished seed of a pair is kept in --out as JSON, so that an interrupted table goes on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 
 import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
@@ -22,7 +23,7 @@ from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.learning.adaptation.compare import compare
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
-from sits_engine.learning.adaptation.summary import ComparisonReportData
+from sits_engine.learning.adaptation.summary import ComparisonReportData, ComparisonRow
 from sits_engine.learning.run import RunOptions
 from sits_engine.report.comparison import write_comparison_report, write_comparison_table
 
@@ -54,23 +55,30 @@ def simulated(name: str, folder: Path) -> Pair:
     return Pair(f"Demo region {name[-3].upper()} to {name[-1].upper()}", *sides)
 
 
-def run_pair(
-    name: str, pair: Pair, methods: list[str], seeds: list[int], width: str, effort: str
-) -> ComparisonReportData:
-    """All methods on one pair."""
-    device = devices.select("auto")
+def run_seed(name: str, pair: Pair, seed: int, chosen: argparse.Namespace) -> ComparisonReportData:
+    """All methods on one pair with one seed."""
     drawn = SIMULATED_PIXELS if name in SIMULATED else None
     return compare(
         pair.source,
         pair.target,
-        methods,
-        seeds,
-        train=RunOptions(effort=effort, width=width, pixels_per_set=drawn),
+        chosen.methods,
+        [seed],
+        train=RunOptions(effort=chosen.effort, width=chosen.width, pixels_per_set=drawn),
         options=AdaptOptions(pixels_per_set=drawn),
-        titles=tuple(pair.name.split(" to ")) if " to " in pair.name else ("source", "target"),
-        device=device,
+        titles=tuple(pair.name.split(" to ")),
+        device=devices.select("auto"),
         ctx=JobContext(lambda kind, fields: print(fields, flush=True) if kind == "log" else None),
     )
+
+
+def merged(parts: list[dict]) -> ComparisonReportData:
+    """One comparison from those of single seeds; the numbers of test samples are sums."""
+    names = {field.name for field in fields(ComparisonReportData)}
+    data = ComparisonReportData(**{key: value for key, value in parts[0].items() if key in names})
+    rows = [ComparisonRow(**row) for part in parts for row in part["rows"]]
+    order = list(dict.fromkeys(row.method for row in rows))
+    support = [sum(column) for column in zip(*(part["support"] for part in parts), strict=True)]
+    return replace(data, rows=sorted(rows, key=lambda r: (order.index(r.method), r.seed)), support=support)
 
 
 def lines(name: str, summary: list[dict]) -> list[str]:
@@ -107,21 +115,24 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
+    for seed in range(options.seeds):
+        for name in options.pairs:
+            kept = options.out / f"{name}_{seed}.json"
+            if not kept.exists():
+                began, cpu = time.monotonic(), time.process_time()
+                pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
+                data = run_seed(name, pair, seed, options)
+                spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - cpu}
+                kept.write_text(json.dumps({"name": pair.name, **spent, **data.as_json()}), encoding="utf-8")
     for name in options.pairs:
-        kept = options.out / f"{name}.json"
-        if not kept.exists():
-            began, cpu = time.monotonic(), time.process_time()
-            pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
-            data = run_pair(
-                name, pair, options.methods, list(range(options.seeds)), options.width, options.effort
-            )
-            write_comparison_report(options.out / f"{name}.html", data)
-            write_comparison_table(options.out / f"{name}.csv", data)
-            spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - cpu}
-            kept.write_text(json.dumps({"name": pair.name, **spent, **data.as_json()}), encoding="utf-8")
-        found = json.loads(kept.read_text(encoding="utf-8"))
-        print("\n".join(lines(found["name"], found["summary"])), flush=True)
-        print(f"processor time: {found['processor_seconds'] / 60:.0f} min\n", flush=True)
+        files = [options.out / f"{name}_{seed}.json" for seed in range(options.seeds)]
+        parts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+        data = merged(parts)
+        write_comparison_report(options.out / f"{name}.html", data)
+        write_comparison_table(options.out / f"{name}.csv", data)
+        minutes = sum(part["processor_seconds"] for part in parts) / 60
+        print("\n".join(lines(parts[0]["name"], data.summary())), flush=True)
+        print(f"processor time: {minutes:.0f} min\n", flush=True)
 
 
 if __name__ == "__main__":

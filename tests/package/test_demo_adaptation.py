@@ -1,4 +1,4 @@
-"""The demo's second act: no label of B reaches the adaptation, a map that isn't better is a defect; its picture."""
+"""The demo's second act: labels of B only assess, a map that isn't better is a defect; its picture."""
 
 import importlib.util
 import json

@@ -86,14 +86,14 @@ def lines(name: str, summary: list[dict]) -> list[str]:
     out = [
         f"#### {name}",
         "",
-        "| method | accuracy | macro-F1 | shift (days) | seconds |",
-        "|---|---|---|---|---|",
+        "| method | seeds | accuracy | macro-F1 | shift (days) | seconds |",
+        "|---|---|---|---|---|---|",
     ]
     for row in summary:
         shift = "" if row["shift"] is None else f"{row['shift']:+.0f}"
         seconds = "" if row["seconds"] != row["seconds"] else f"{row['seconds']:.0f}"
         out.append(
-            f"| {row['method']} | {row['accuracy']:.3f} ± {row['accuracy_std']:.3f} | "
+            f"| {row['method']} | {row['seeds']} | {row['accuracy']:.3f} ± {row['accuracy_std']:.3f} | "
             f"{row['macro_f1']:.3f} ± {row['macro_f1_std']:.3f} | {shift} | {seconds} |"
         )
     return [*out, ""]
@@ -125,7 +125,7 @@ def main() -> None:
                 spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - cpu}
                 kept.write_text(json.dumps({"name": pair.name, **spent, **data.as_json()}), encoding="utf-8")
     for name in options.pairs:
-        files = [options.out / f"{name}_{seed}.json" for seed in range(options.seeds)]
+        files = sorted(options.out.glob(f"{name}_*.json"))  # several sets of methods may lie side by side
         parts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
         data = merged(parts)
         write_comparison_report(options.out / f"{name}.html", data)

@@ -39,7 +39,7 @@ def write_comparison_table(path: Path, data: ComparisonReportData) -> Path:
     """Write the table as CSV (UTF-8, one row a method, an empty cell where there is no figure).
 
     Columns: method, seeds, macro_f1, macro_f1_std, accuracy, accuracy_std (population deviation over the
-    seeds), shift, seconds (means), and f1_<class> of each class.
+    seeds), shift, seconds (means), and f1_<class> and f1_<class>_std of each class.
 
     Raises:
         EngineError: OUTPUT_NOT_WRITABLE.
@@ -47,9 +47,12 @@ def write_comparison_table(path: Path, data: ComparisonReportData) -> Path:
     names = ["method", "seeds", "macro_f1", "macro_f1_std", "accuracy", "accuracy_std", "shift", "seconds"]
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*names, *(f"f1_{name}" for name in data.classes)])
+        writer.writerow([*names, *(f"f1_{name}{end}" for name in data.classes for end in ("", "_std"))])
         for row in _ordered(data):
-            writer.writerow(_cell(value) for value in [*(row[n] for n in names), *row["per_class_f1"]])
+            pairs = zip(row["per_class_f1"], row["per_class_f1_std"], strict=True)
+            writer.writerow(
+                _cell(value) for value in [*(row[n] for n in names), *(v for p in pairs for v in p)]
+            )
     return path
 
 
@@ -210,6 +213,7 @@ def _classes(data: ComparisonReportData, rows: list[Summary]) -> Section:
             [name, words.count(data.support[k]), *(words.score(row["per_class_f1"][k]) for row in rows)]
             for k, name in enumerate(data.classes)
         ],
-        "F1 on the test side of the target, mean over the seeds; – where it has no sample of the class.",
+        "F1 on the test side of the target, mean over the seeds; – where it has no sample of the class. The "
+        "deviations stand in the CSV table and the numbers.",
     )
     return Section("F1 of each class", [table])

@@ -338,12 +338,7 @@ class ComparisonReportData:
         for method in self.methods():
             rows = [row for row in self.rows if row.method == method]
             f1, accuracy = ([getattr(row, name) for row in rows] for name in ("macro_f1", "accuracy"))
-            per_class = [
-                None
-                if any(row.per_class[k] is None for row in rows)
-                else float(np.mean([row.per_class[k] for row in rows]))
-                for k in range(len(self.classes))
-            ]
+            per_class = [_moments([row.per_class[k] for row in rows]) for k in range(len(self.classes))]
             shifts = [row.shift for row in rows if row.shift is not None]
             out.append(
                 {
@@ -353,7 +348,8 @@ class ComparisonReportData:
                     "macro_f1_std": float(np.std(f1)),
                     "accuracy": float(np.mean(accuracy)),
                     "accuracy_std": float(np.std(accuracy)),
-                    "per_class_f1": per_class,
+                    "per_class_f1": [mean for mean, _ in per_class],
+                    "per_class_f1_std": [deviation for _, deviation in per_class],
                     "shift": float(np.mean(shifts)) if shifts else None,
                     "seconds": float(np.mean([row.seconds for row in rows])),
                 }
@@ -363,3 +359,9 @@ class ComparisonReportData:
     def as_json(self) -> dict[str, Any]:
         """JSON-serialisable numbers of the report."""
         return {**asdict(self), "summary": self.summary()}
+
+
+def _moments(values: list[float | None]) -> tuple[float | None, float | None]:
+    """Mean and population deviation; None of a class that some seed had no test sample of."""
+    known = [value for value in values if value is not None]
+    return (float(np.mean(known)), float(np.std(known))) if len(known) == len(values) else (None, None)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sits_engine.learning.adaptation.options import METHODS
+from sits_engine.learning.adaptation.options import METHODS, SHIFTING
 from sits_engine.learning.adaptation.shift_words import shift_words
 from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck, Word
 from sits_engine.report import words
@@ -32,8 +32,6 @@ _MODELS = {
     "shifted": "source model with the shift",
     "adapted": "adapted model",
 }
-#: Methods that use a shift; the others only show the estimate.
-SHIFTING = ("timematch", "shift")
 #: Macro-F1 may differ by this and still count as the same (one point).
 POINT = 0.01
 

@@ -14,7 +14,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning import scores as scoring
-from sits_engine.learning.adaptation.options import AdaptOptions, Method
+from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Method
 from sits_engine.learning.adaptation.run import adapt
 from sits_engine.learning.adaptation.summary import ComparisonReportData, ComparisonRow
 from sits_engine.learning.calibration import fit_temperature
@@ -169,7 +169,7 @@ class _OneSeed:
             titles=self.titles,
         )
         seconds = time.monotonic() - began
-        shift = found.report.shift if method in ("timematch", "shift") else None
+        shift = found.report.shift if method in SHIFTING else None
         row = self._row(method, found.module, found.card, shift, seconds)
         verdict = found.report.verdict
         return replace(row, verdict=verdict.word, measures=verdict.measures)

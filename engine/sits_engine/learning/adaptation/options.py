@@ -21,19 +21,23 @@ METHODS: dict[Method, str] = {
 }
 #: Methods that train on pseudo labels with a teacher; the others align features (or don't train at all).
 SELF_TRAINING = ("timematch", "fixmatch")
+#: Methods that use the estimated shift.
+SHIFTING = ("timematch", "shift")
 
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """How to adapt. None leaves it to `settle` (the published value, scaled down on small regions and CPUs).
+    """How to adapt. None leaves it to `settle` (the published value, scaled to the size of the target).
 
     Attributes:
         method: key of `METHODS`.
         first_estimator: of the shift before training (published IS).
         estimator: of the shift at the start of each epoch (published AM).
         max_shift: days; shifts in -max_shift..max_shift are tried (published 60).
-        shift: a shift that the user knows (days added to the target's positions); None estimates it.
-        epochs, steps_per_epoch: published 20 x 500.
+        shift: of the methods in `SHIFTING`, one that the user knows (days added to the target's positions);
+            None estimates it.
+        epochs, steps_per_epoch: published 20 x 500; None: 20, and as many steps as go four times through the
+            target, but 25 to 500.
         batch_size: samples of each region a step (published 128).
         learning_rate: of Adam (TimeMatch, FixMatch; published 1e-4), or factor on the published SGD schedule
             of the other methods (published 1); None: more in shorter runs.

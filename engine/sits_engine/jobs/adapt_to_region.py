@@ -23,10 +23,10 @@ from sits_engine.jobs.region_samples import (
     read_target,
     write_numbers,
 )
+from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Estimator, Method
 from sits_engine.outputs import check_writable, numbers_beside
 
 if TYPE_CHECKING:
-    from sits_engine.learning.adaptation.options import AdaptOptions
     from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck
     from sits_engine.models.card import ModelCard
 
@@ -45,17 +45,17 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
     samples_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the source samples for the next run with the same inputs"
     )
-    method: Literal["timematch", "fixmatch", "shift", "mmd", "dann", "cdan", "jumbot", "alda"] = Field(
+    method: Method = Field(
         "timematch",
         description="timematch, fixmatch (without shift), shift (no training: the shift is built into the "
         "model), or an alignment of the two regions: mmd, dann, cdan, jumbot, alda",
     )
-    first_estimator: Literal["IS", "AM", "ENT"] = Field(
+    first_estimator: Estimator = Field(
         "IS",
         description="score that finds the shift before training (published: IS): IS inception score, AM "
         "activation maximisation, ENT entropy",
     )
-    estimator: Literal["IS", "AM", "ENT"] = Field(
+    estimator: Estimator = Field(
         "AM", description="score that finds the shift at the start of each epoch (published: AM)"
     )
     max_shift: int = Field(60, ge=1, le=180, description="largest shift tried in days (published: 60)")
@@ -63,13 +63,15 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         None,
         ge=-180,
         le=180,
-        description="shift that is known: days added to the target's dates; default: estimated",
+        description="timematch and shift: a shift that is known, days added to the target's dates; default: "
+        "estimated",
     )
-    epochs: int | None = Field(
-        None, ge=1, le=10_000, description="default: 20 (published), fewer for small regions and on CPUs"
-    )
+    epochs: int | None = Field(None, ge=1, le=10_000, description="default: 20 (published)")
     steps_per_epoch: int | None = Field(
-        None, ge=1, le=100_000, description="default: 500 (published), fewer for small regions and on CPUs"
+        None,
+        ge=1,
+        le=100_000,
+        description="published: 500; default: four times through the target's samples, but 25 to 500",
     )
     batch_size: int = Field(128, ge=8, le=8192, description="samples of each region a step (published: 128)")
     learning_rate: float | None = Field(
@@ -147,8 +149,6 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
 
     def options(self) -> AdaptOptions:
         """The choices as the adaptation takes them."""
-        from sits_engine.learning.adaptation.options import AdaptOptions
-
         return AdaptOptions(**{one.name: getattr(self, one.name) for one in dataclasses.fields(AdaptOptions)})
 
     def run(self, ctx: JobContext) -> JobResult:
@@ -194,6 +194,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         reach = max(self.max_shift, abs(self.shift or 0))
         for sentence in check_season(target.sets, card.positions, reach):
             ctx.warn(sentence)
+        if self.shift is not None and self.method not in SHIFTING:
+            ctx.warn(f"SHIFT has no effect: the method {self.method} uses no shift.")
         if not self.resume:
             self.checkpoint.unlink(missing_ok=True)
         result = adapt(
@@ -214,6 +216,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         if data.labelled is not None:
             data.labelled.left_out = foreign
         data.notes[:0] = notes
+        data.target_profiles.season_year = target.season_year
         data.warnings = list(dict.fromkeys([*ctx.warnings, *data.warnings]))
         data.parameters = {**self._parameters(), **data.parameters}
         adapted = adapted_card(result.card, card, self.model, source, target, data)
@@ -248,7 +251,7 @@ def adapted_card(
     """The card of an adapted model: from what, to where, with which shift.
 
     Scores of the source model were measured in the source: they move into the provenance. The dates are the
-    target's, and so is the season year that they count from.
+    target's, and so are the season year that they count from and the profiles (by pseudo labels).
     """
     facts: dict[str, Any] = {
         **made.provenance.get("adapted", {}),
@@ -269,7 +272,14 @@ def adapted_card(
     if "adapted" in old.provenance:
         facts["from"]["adapted"] = old.provenance["adapted"]
     provenance = {**made.provenance, "adapted": facts}
-    return made.model_copy(update={"scores": {}, "season_year": target.season_year, "provenance": provenance})
+    return made.model_copy(
+        update={
+            "scores": {},
+            "season_year": target.season_year,
+            "profiles": data.target_profiles.as_json(),
+            "provenance": provenance,
+        }
+    )
 
 
 def scores_of(data: AdaptationReportData) -> dict[str, Any]:

@@ -12,13 +12,11 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, keep_inputs
 from sits_engine.jobs.labelled_pair import LabelledPair, PairFields
 from sits_engine.jobs.region_samples import write_numbers
+from sits_engine.learning.adaptation.options import METHODS, AdaptOptions, Method
 from sits_engine.outputs import check_writable, numbers_beside
 
 if TYPE_CHECKING:
-    from sits_engine.learning.adaptation.options import AdaptOptions
     from sits_engine.learning.run import RunOptions
-
-MethodName = Literal["timematch", "fixmatch", "shift", "mmd", "dann", "cdan", "jumbot", "alda"]
 
 
 class CompareAdaptation(PairFields):
@@ -26,7 +24,7 @@ class CompareAdaptation(PairFields):
 
     title: ClassVar[str] = "Compare adaptation"
 
-    methods: list[MethodName] = Field(
+    methods: list[Method] = Field(
         default_factory=list,
         description="timematch, fixmatch, shift, mmd, dann, cdan, jumbot, alda; default: all",
     )
@@ -38,20 +36,20 @@ class CompareAdaptation(PairFields):
     width: Literal["standard", "small"] | None = Field(
         None, description="published network (default), or one that is 5 times as fast"
     )
-    epochs: int | None = Field(
-        None,
-        ge=1,
-        le=10_000,
-        description="of an adaptation; default: 20 (published), fewer for small regions",
-    )
+    epochs: int | None = Field(None, ge=1, le=10_000, description="of an adaptation; default: 20 (published)")
     steps_per_epoch: int | None = Field(
         None,
         ge=1,
         le=100_000,
-        description="of an adaptation; default: 500 (published), fewer for small regions",
+        description="of an adaptation; published: 500; default: four times through the target's samples, but "
+        "25 to 500",
     )
     shift_augmentation: int | None = Field(
-        None, ge=0, le=180, description="largest random shift of training samples in days (published: 60)"
+        None,
+        ge=0,
+        le=180,
+        description="largest random shift in days, of source models and adaptations (published: 60); "
+        "default: source models without, adaptations by the days between two dates of the source, at most 16",
     )
     report: Path | None = Field(None, description="report (.html); its numbers are written beside it")
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
@@ -78,7 +76,6 @@ class CompareAdaptation(PairFields):
 
         from sits_engine import device as devices
         from sits_engine.learning.adaptation.compare import compare
-        from sits_engine.learning.adaptation.options import METHODS
         from sits_engine.learning.adaptation.season import check_season
         from sits_engine.report.comparison import write_comparison_report, write_comparison_table
 
@@ -130,8 +127,6 @@ class CompareAdaptation(PairFields):
 
     def adapt_options(self) -> AdaptOptions:
         """How every method adapts."""
-        from sits_engine.learning.adaptation.options import AdaptOptions
-
         return AdaptOptions(
             epochs=self.epochs,
             steps_per_epoch=self.steps_per_epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from sits_engine.jobs.region_samples import (
     read_target,
     write_numbers,
 )
+from sits_engine.learning.adaptation.options import Estimator
 from sits_engine.outputs import check_writable, numbers_beside
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class EstimateTemporalShift(TargetFields, PixelFields, SamplingFields):
     series_scale: float | None = Field(
         None, gt=0, description="physical value = number * series_scale in target_table; default: detected"
     )
-    estimator: Literal["IS", "AM", "ENT"] = Field(
+    estimator: Estimator = Field(
         "IS",
         description="score that decides: IS inception score (published before training), AM activation "
         "maximisation, ENT entropy",

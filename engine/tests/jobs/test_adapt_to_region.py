@@ -116,6 +116,8 @@ def test_the_card_says_from_what_to_where_with_which_shift(two_regions, tmp_path
     assert (adapted["method"], adapted["shift_days"], adapted["verdict"]) == ("timematch", 31, "better")
     assert adapted["samples"] == {"source": 100, "target": 100}
     assert adapted["note"] == "kept"
+    assert card.profiles["season_year"] == card.season_year
+    assert card.profiles["positions"] != old.profiles.get("positions")
     assert (tmp_path / "adapté_numbers.json").exists()
     assert (
         "Adapted from là-bas (model modèle.safetensors) to ici by timematch, shift +31 days; judged without "
@@ -126,6 +128,12 @@ def test_the_card_says_from_what_to_where_with_which_shift(two_regions, tmp_path
     run(two_regions, again, model=str(tmp_path / "adapté.safetensors"))
     twice = read_card(again / "adapté.safetensors").provenance["adapted"]
     assert twice["from"]["adapted"]["from"]["model"] == "modèle.safetensors"
+
+
+@pytest.mark.parametrize(("method", "said"), [("fixmatch", True), ("mmd", True), ("shift", False)])
+def test_a_known_shift_that_a_method_ignores_is_told(two_regions, tmp_path, adapter, method, said) -> None:
+    result = run(two_regions, tmp_path, method=method, shift=10)
+    assert any(text.startswith("SHIFT has no effect") for text in result.warnings) == said
 
 
 def test_target_labels_are_for_scores_and_keep_every_sample(two_regions, tmp_path, adapter) -> None:

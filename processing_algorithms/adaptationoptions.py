@@ -72,12 +72,13 @@ def epochs(advanced=True):
     ]
 
 
-def shift_augmentation():
+def shift_augmentation(help_text=None):
     """Random shifts in training, which hide the shift that is looked for."""
     return number(
         "SHIFT_AUGMENTATION",
         tr("Random shift of the season in training (days, 0 is off)"),
-        tr(
+        help_text
+        or tr(
             "Published: 60, which hides the very shift that is estimated. Without it: the days between two "
             "dates of the source, at most 16."
         ),
@@ -92,8 +93,8 @@ def _shift():
             "SHIFT",
             tr("Shift, if you know it (days)"),
             tr(
-                "Days to add to the dates of the target; positive where crops are earlier there. Without "
-                "it: estimated."
+                "Of timematch and shift: days to add to the dates of the target; positive where crops are "
+                "earlier there. Without it: estimated."
             ),
             low=-180,
             high=180,
@@ -111,7 +112,7 @@ def _length():
         number(
             "BATCH_SIZE",
             tr("Samples of each region in a step"),
-            tr("Published: 128. Halved by itself when memory runs out."),
+            tr("Published: 128. Fewer need less memory."),
             default=128,
             low=8,
             high=8192,

@@ -107,7 +107,13 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
                 ["standard", "small"],
             ),
             *epochs(),
-            shift_augmentation(),
+            shift_augmentation(
+                tr(
+                    "Of source models and adaptations (published: 60, which hides the very shift that is "
+                    "estimated). Without it: source models off, adaptations the days between two dates of "
+                    "the source, at most 16."
+                )
+            ),
             *published_data(),
             device_parameter(),
         ):

@@ -70,7 +70,7 @@ def target_series():
 
 
 def target_places():
-    """Which pixels of the images of the target are looked at; no label is read."""
+    """Which pixels of the images of the target are looked at; no label is needed."""
     return [
         described(
             QgsProcessingParameterFeatureSource(
@@ -86,7 +86,7 @@ def target_places():
                 "TARGET_PARCELS", tr("Target: parcels (no crop needed)"), LABELS, None, True
             ),
             tr(
-                "Outlines of fields, if you have them: better than single pixels. No class is read. Points "
+                "Outlines of fields, if you have them: better than single pixels. No class is needed. Points "
                 "take the pixel under them. Selection and filter are respected."
             ),
         ),
@@ -109,7 +109,10 @@ def labelled_target():
             QgsProcessingParameterFeatureSource(
                 "TARGET_PARCELS", tr("Target: parcels or points with known crops"), LABELS, None, True
             ),
-            tr("Their crops are used for the scores and the upper bound, never by a method that adapts."),
+            tr(
+                "Their crops are used for the scores and the upper bound, never by a method that adapts. "
+                "Those of crops that the source doesn't have are left out."
+            ),
         ),
         described(
             QgsProcessingParameterField(

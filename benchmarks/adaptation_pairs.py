@@ -5,7 +5,7 @@
 Real pairs need `shared/data` (pairs.py). The simulated pair is made by `sits demo` and read here once. Each
 seed has its own spatial split, source model and adaptations; the scores are of the target's held-out blocks.
 Labels of the target are used for these scores and for the bound 'trained on target', for nothing else.
-Every finished seed of a pair is kept in --out as JSON, so that an interrupted table goes on.
+Finished methods are kept in --out as JSON, a file a pair and seed: a later run adds what is missing.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ def simulated(name: str, folder: Path) -> Pair:
     return Pair(f"Demo region {name[-3].upper()} to {name[-1].upper()}", *sides)
 
 
-def run_seed(name: str, pair: Pair, seed: int, chosen: argparse.Namespace) -> ComparisonReportData:
-    """All methods on one pair with one seed."""
+def run_seed(
+    name: str, pair: Pair, seed: int, methods: list[str], chosen: argparse.Namespace
+) -> ComparisonReportData:
+    """Methods on one pair with one seed."""
     drawn = SIMULATED_PIXELS if name in SIMULATED else None
     return compare(
         pair.source,
         pair.target,
-        chosen.methods,
+        methods,
         [seed],
         train=RunOptions(effort=chosen.effort, width=chosen.width, pixels_per_set=drawn),
         options=AdaptOptions(pixels_per_set=drawn),
@@ -76,7 +78,7 @@ def merged(parts: list[dict]) -> ComparisonReportData:
     names = {field.name for field in fields(ComparisonReportData)}
     data = ComparisonReportData(**{key: value for key, value in parts[0].items() if key in names})
     rows = [ComparisonRow(**row) for part in parts for row in part["rows"]]
-    order = list(dict.fromkeys(row.method for row in rows))
+    order = ["source", *METHODS, "target"]
     support = [sum(column) for column in zip(*(part["support"] for part in parts), strict=True)]
     return replace(data, rows=sorted(rows, key=lambda r: (order.index(r.method), r.seed)), support=support)
 
@@ -118,14 +120,23 @@ def main() -> None:
     for seed in range(options.seeds):
         for name in options.pairs:
             kept = options.out / f"{name}_{seed}.json"
-            if not kept.exists():
-                began, cpu = time.monotonic(), time.process_time()
-                pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
-                data = run_seed(name, pair, seed, options)
-                spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - cpu}
-                kept.write_text(json.dumps({"name": pair.name, **spent, **data.as_json()}), encoding="utf-8")
+            old = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"rows": []}
+            have = {row["method"] for row in old["rows"]}
+            missing = [method for method in options.methods if method not in have]
+            if not missing:
+                continue
+            began = time.process_time()
+            pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
+            data = run_seed(name, pair, seed, missing, options)
+            data.rows = [
+                *(ComparisonRow(**row) for row in old["rows"]),
+                *(row for row in data.rows if row.method not in have),
+            ]
+            spent = time.process_time() - began + old.get("processor_seconds", 0.0)
+            found = {"name": pair.name, "processor_seconds": spent, **data.as_json()}
+            kept.write_text(json.dumps(found), encoding="utf-8")
     for name in options.pairs:
-        files = sorted(options.out.glob(f"{name}_*.json"))  # several sets of methods may lie side by side
+        files = sorted(options.out.glob(f"{name}_*.json"))
         parts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
         data = merged(parts)
         write_comparison_report(options.out / f"{name}.html", data)

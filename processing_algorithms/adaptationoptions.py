@@ -176,9 +176,7 @@ def _self_training():
         number(
             "EMA",
             tr("Share of the teacher that stays in each step"),
-            tr(
-                "Published: 0.9999 at 10,000 steps. In shorter runs the teacher follows the student faster."
-            ),
+            tr("Published: 0.9999 at 10,000 steps. In shorter runs the teacher follows the student faster."),
             default=0.9999,
             low=0,
             high=1,

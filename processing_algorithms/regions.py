@@ -292,9 +292,7 @@ def target_problem(algorithm, parameters, context):
     places = [name for name in ("REGION", "EXTENT", "TARGET_PARCELS") if parameters.get(name)]
     labels = [f"'{algorithm.parameterDefinition(name).description()}'" for name in places]
     if len(places) > 1:
-        return tr("Choose one of {labels}: what is drawn from is one of them.").format(
-            labels=", ".join(labels)
-        )
+        return tr("Give only one of {labels}.").format(labels=", ".join(labels))
     if places and not series:
         return tr("{label} needs the image time series of the target.").format(label=labels[0])
     return ""

@@ -83,8 +83,8 @@ def from_exception(error: BaseException) -> EngineError:
     if type(error).__name__ == "OutOfMemoryError":
         return EngineError(
             "DEVICE_OOM",
-            "The graphics card ran out of memory even with the smallest batch.",
-            "Choose the CPU as device, or close other programs that use the card.",
+            "The graphics card ran out of memory.",
+            "Lower BATCH_SIZE, choose the CPU as device, or close other programs that use the card.",
             exception=text,
         )
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -130,7 +130,7 @@ def test_parcels_a_region_and_an_extent_exclude_each_other(made, given, context)
     box = "0,3,0,3 [EPSG:32631]"
     for name, other in (("REGION", "TARGET_PARCELS"), ("REGION", "EXTENT"), ("EXTENT", "TARGET_PARCELS")):
         both = {key: box if key == "EXTENT" else layer(key).id() for key in (name, other)}
-        assert "Choose one of 'Target: " in refused(made("estimatetemporalshift"), given | both, context)
+        assert "Give only one of 'Target: " in refused(made("estimatetemporalshift"), given | both, context)
 
 
 def test_an_extent_is_a_region(made, given, context):

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.region_samples import layer_names, series_facts
 from sits_engine.outputs import atomic, check_writable, numbers_beside
 
 if TYPE_CHECKING:
@@ -208,20 +209,9 @@ class TrainSourceModel(Job):
         from sits_engine.samples.tables import season_year_of
 
         parameters = self.model_dump(mode="json", exclude={"output", "report", "numbers", "samples_store"})
-        names = [Path(text.split("|")[0]).name for text in self.parcels]
         provenance = {
-            "series": [
-                {
-                    "title": one.title,
-                    "file": one.path.name,
-                    "dates": [day.isoformat() for day in one.dates],
-                    "season_year": one.season_year,
-                    "crs": one.grid.crs,
-                    "pixel_size": list(one.grid.resolution),
-                }
-                for one in sources.series
-            ],
-            "parcels": names,
+            "series": [series_facts(one) for one in sources.series],
+            "parcels": layer_names(self.parcels),
             "field": self.field,
             "labelled_series": self.labelled_series.name if self.labelled_series else None,
             "class_table": self.class_table.name if self.class_table else None,

@@ -69,7 +69,8 @@ class Checkpoint:
                 facts: dict[str, Any] = json.loads((file.metadata() or {}).get(KEY, "{}"))
                 if facts.get("format") != FORMAT or facts.get("mark") != self.mark:
                     return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Copies: what the optimiser keeps would map the file, and Windows replaces no mapped file.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError):
             return None  # not there, or damaged: the run starts anew
         state: dict[int, dict[str, Tensor]] = {}

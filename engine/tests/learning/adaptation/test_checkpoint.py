@@ -69,6 +69,14 @@ def test_goes_on_as_if_nothing_had_happened(kind, tmp_path):
     assert [g["lr"] for g in tools[0].param_groups] == [g["lr"] for g in others[0].param_groups]
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux says which files are mapped")
+def test_the_file_is_let_go_so_that_the_next_epoch_can_replace_it(tmp_path):
+    file, modules = saved(tmp_path), parts()
+    tools = optimizer_of("adam", modules)
+    assert file.load(modules, *tools) is not None
+    assert str(file.path) not in Path("/proc/self/maps").read_text("utf-8")
+
+
 def saved(tmp_path):
     file = Checkpoint(tmp_path / "a.safetensors", "mark")
     modules = parts()

@@ -176,7 +176,10 @@ def _self_training():
         number(
             "EMA",
             tr("Share of the teacher that stays in each step"),
-            tr("Published: 0.9999 at 10,000 steps. In shorter runs the teacher follows the student faster."),
+            tr(
+                "Published: 0.9999 at 10,000 steps. Shorter runs scale it, so that as much of the source "
+                "model stays in the teacher at the end."
+            ),
             default=0.9999,
             low=0,
             high=1,

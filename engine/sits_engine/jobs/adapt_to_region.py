@@ -106,8 +106,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         0.9999,
         ge=0,
         le=1,
-        description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); in shorter "
-        "runs it follows the student faster",
+        description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); scaled in "
+        "shorter runs",
     )
     shift_augmentation: int | None = Field(
         None,

@@ -45,8 +45,8 @@ class AdaptOptions:
         gamma: of the focal loss (published 1; TimeMatch and FixMatch).
         threshold: pseudo labels count above this confidence (published 0.9; ALDA 0.7).
         trade_off: weight of the target's or the alignment's loss (published 2 TimeMatch, 1 the others).
-        ema: share of the teacher that stays in each step (published 0.9999 at 10,000 steps; in shorter runs
-            the teacher follows faster, see `settle`).
+        ema: share of the teacher that stays in each step (published 0.9999 at 10,000 steps; scaled in
+            shorter runs, so that as much of the source model stays in the teacher at the end).
         shift_augmentation: largest random shift of training samples in days (published 60; None: the gap
             between two dates of the source, at most 16).
         balanced_source: every class of the source equally often (published on for TimeMatch).

@@ -15,8 +15,6 @@ PUBLISHED_EPOCHS, PUBLISHED_STEPS = 20, 500
 PUBLISHED_TOTAL = PUBLISHED_EPOCHS * PUBLISHED_STEPS
 #: Largest random shift that is chosen by itself, days: half a month.
 WIDEST_GAP = 16
-#: In very short runs a step of the teacher stands for at most so many published ones.
-MOST_HASTE = 500
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class AdaptSettings:
     """What a run uses; names as in `AdaptOptions`.
 
     Attributes:
-        stay: share of the teacher that stays in one step: `ema`, and less in runs shorter than published.
+        stay: share of the teacher that stays in one step: `ema` scaled to the length of the run.
         horizon: published steps that one step stands for, for schedules that count steps.
     """
 
@@ -48,9 +46,9 @@ class AdaptSettings:
 def settle(options: AdaptOptions, source: PixelSets, target: PixelSets) -> AdaptSettings:
     """Fill in what the user left open, from the numbers of samples and their dates; labels play no part.
 
-    A run of the published length gets the published values. A shorter one moves faster: the learning rate
-    grows with the square root of what a step stands for, and the teacher follows sooner, since with the
-    published pace it would still be the source model at the end (docs/decisions.md says what was tried).
+    A run of the published length gets the published values. In a shorter one the learning rate grows with the
+    square root of what a step stands for, and the teacher walks as far as in the published run: at the end as
+    much of the source model stays in it (docs/adaptation.md says what was tried).
     """
     own = options.method in SELF_TRAINING
     epochs = options.epochs or PUBLISHED_EPOCHS
@@ -69,7 +67,7 @@ def settle(options: AdaptOptions, source: PixelSets, target: PixelSets) -> Adapt
         learning_rate=options.learning_rate or rate,
         threshold=threshold if options.threshold is None else options.threshold,
         trade_off=trade_off if options.trade_off is None else options.trade_off,
-        stay=options.ema ** min(MOST_HASTE, horizon * max(1.0, horizon)),
+        stay=options.ema**horizon,
         horizon=horizon,
         shift_augmentation=gap_of_dates(source) if shift is None else shift,
         pixels_per_set=max(1, min(options.pixels_per_set or 64, largest)),

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from sits_engine.learning.adaptation.options import METHODS, SHIFTING
+from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, SHIFTING
 from sits_engine.learning.adaptation.shift_words import shift_words
 from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck, Word
 from sits_engine.report import words
@@ -32,6 +32,8 @@ _MODELS = {
     "shifted": "source model with the shift",
     "adapted": "adapted model",
 }
+#: Methods that learn from pseudo labels; of the others the counts only show how sure the network is.
+PSEUDO_LABELS = (*SELF_TRAINING, "alda")
 #: Macro-F1 may differ by this and still count as the same (one point).
 POINT = 0.01
 
@@ -215,12 +217,14 @@ def _epochs(data: AdaptationReportData) -> Section | None:
     if not data.epochs:
         return None
     last = data.epochs[-1]
-    counted = (
-        f"In the last epoch {words.count(last.pseudo_labels)} of {words.count(last.pseudo_seen)} target "
-        "samples were confident enough to count. "
-        if last.pseudo_seen
-        else ""
-    )
+    counted = ""
+    if last.pseudo_seen:
+        learns = data.method in PSEUDO_LABELS
+        counted = (
+            f"In the last epoch {words.count(last.pseudo_labels)} of {words.count(last.pseudo_seen)} target "
+            f"samples were {'confident enough to count' if learns else 'above the confidence threshold'}"
+            f"{'' if learns else f', which {_method(data)} does not use'}. "
+        )
     items = [
         Figure(
             epochs.adaptation_curves("epochs", data.epochs),

@@ -104,6 +104,19 @@ def test_a_method_without_shift_says_so_and_repeats_no_warning_on_it():
     assert len(warnings_of(examples.adaptation(curves=edge))) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("timematch", "samples were confident enough to count."),
+        ("alda", "samples were confident enough to count."),
+        ("mmd", "samples were above the confidence threshold, which MMD does not use."),
+    ],
+)
+def test_pseudo_labels_count_only_where_a_method_learns_from_them(method, words, tmp_path, check_page):
+    write_adaptation_report(tmp_path / "a.html", examples.adaptation(method=method))
+    assert words in check_page(tmp_path / "a.html")
+
+
 def test_labels_are_for_the_report_only(tmp_path, check_page):
     write_adaptation_report(tmp_path / "a.html", examples.adaptation(labelled=examples.labelled()))
     text = check_page(tmp_path / "a.html")

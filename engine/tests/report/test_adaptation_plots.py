@@ -67,7 +67,11 @@ def test_profiles_before_and_after_and_what_was_not_found():
 def test_panels_without_numbers_are_left_out():
     full = texts(epochs.adaptation_curves("e", examples.adapt_epochs()))
     plain = texts(epochs.adaptation_curves("e", examples.adapt_epochs(self_training=False)))
-    for title in ("Target samples that counted as confident", "Days added for the pseudo labels", "target"):
+    for title in (
+        "Target samples above the confidence threshold",
+        "Days added for the pseudo labels",
+        "target",
+    ):
         assert title in full
         assert title not in plain
     assert "Loss" in plain

@@ -23,7 +23,7 @@ def adaptation_curves(name: str, epochs: Sequence[AdaptEpoch]) -> str:
     def accepted(axes: Axes) -> None:
         share = [row.pseudo_labels / row.pseudo_seen if row.pseudo_seen else np.nan for row in epochs]
         axes.plot(numbers, share, color=ACCENT, linewidth=2.2, **few)
-        axes.set_title("Target samples that counted as confident")
+        axes.set_title("Target samples above the confidence threshold")
         _percent(axes)
 
     def confidence(axes: Axes) -> None:

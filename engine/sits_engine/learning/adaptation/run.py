@@ -325,7 +325,7 @@ def _report(
         after=new,
         confidence_before=before.max(1),
         confidence_after=after.max(1),
-        verdict=judge(target, options.method, curves, shift, before, shifted, after, rows),
+        verdict=judge(target, options.method, curves, shift, before, shifted, after),
         labelled=_check(target, {"source": old, "shifted": shifted.argmax(1), "adapted": new}, k),
         provenance={
             "engine": __version__,

@@ -64,7 +64,10 @@ def epochs(advanced=True):
         number(
             "STEPS_PER_EPOCH",
             tr("Steps in an epoch"),
-            tr("Published: 500. Without it: four times through the samples of the target, but 25 to 500."),
+            tr(
+                "Published: 500. Without it: four times through the samples of the target, but 25 to 500 "
+                "(on a processor to 100)."
+            ),
             low=1,
             high=100000,
             advanced=advanced,

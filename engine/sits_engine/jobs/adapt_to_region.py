@@ -71,7 +71,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         None,
         ge=1,
         le=100_000,
-        description="published: 500; default: four times through the target's samples, but 25 to 500",
+        description="published: 500; default: four times through the target's samples, but 25 to 500 (on a "
+        "processor to 100)",
     )
     batch_size: int = Field(128, ge=8, le=8192, description="samples of each region a step (published: 128)")
     learning_rate: float | None = Field(

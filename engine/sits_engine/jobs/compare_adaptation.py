@@ -42,7 +42,7 @@ class CompareAdaptation(PairFields):
         ge=1,
         le=100_000,
         description="of an adaptation; published: 500; default: four times through the target's samples, but "
-        "25 to 500",
+        "25 to 500 (on a processor to 100)",
     )
     shift_augmentation: int | None = Field(
         None,

@@ -37,7 +37,7 @@ class AdaptOptions:
         shift: of the methods in `SHIFTING`, one that the user knows (days added to the target's positions);
             None estimates it.
         epochs, steps_per_epoch: published 20 x 500; None: 20, and as many steps as go four times through the
-            target, but 25 to 500.
+            target, but 25 to 500 (on a processor to 100).
         batch_size: samples of each region a step (published 128).
         learning_rate: of Adam (TimeMatch, FixMatch; published 1e-4), or factor on the published SGD schedule
             of the other methods (published 1); None: more in shorter runs.

@@ -88,13 +88,13 @@ def adapt(
         Cancelled: somebody asked to stop; the checkpoint holds the last epoch.
     """
     network = _checked(module, card, source, target)
-    settings = settle(options, source, target)
+    settings = settle(options, source, target, cpu=device.is_cpu)
     module = copy.deepcopy(network).to(device.torch).eval()
     unlabelled = replace(target, labels=np.full(len(target), -1, np.int64), classes=tuple(card.class_names))
     table = ShiftTable(unlabelled, card.bands, device, mask_dates=card.mask_dates, seed=options.seed)
     shifts = search_range(max(options.max_shift, abs(options.shift or 0)))
-    third = start + (end - start) * 0.08
-    p = table.probabilities(module, shifts, ctx.part(start, third, "Looking for the temporal shift"))
+    found = start + (end - start) * 0.08
+    p = table.probabilities(module, shifts, ctx.part(start, found, "Looking for the temporal shift"))
     curves = curves_of(p, shifts, estimator=options.first_estimator, resamples=RESAMPLES, seed=options.seed)
     shift = _known_shift(options, curves)
     before = _predict(network, card, unlabelled, device, ctx)
@@ -115,7 +115,7 @@ def adapt(
                 mark_of(network, card, source, unlabelled, {**asdict(options), "version": __version__}),
             )
         )
-        progress = ctx.part(third, start + 0.95 * (end - start), f"Adapting on {device.label}")
+        progress = ctx.part(found, start + 0.95 * (end - start), f"Adapting on {device.label}")
         rows = _train(trainer, state, card, unlabelled, shifted.argmax(1), settings, device, ctx, progress)
         adapted = trainer.result.cpu().eval().requires_grad_(True)
         if isinstance(trainer, SelfTraining) and trainer.search is not None:

@@ -13,6 +13,8 @@ from sits_engine.samples.pixel_sets import PixelSets
 #: Published length; what is said about a step (EMA, decay of the learning rate) refers to it.
 PUBLISHED_EPOCHS, PUBLISHED_STEPS = 20, 500
 PUBLISHED_TOTAL = PUBLISHED_EPOCHS * PUBLISHED_STEPS
+#: Steps of an epoch on a processor at most, unless the user wants more.
+MOST_STEPS_CPU = 100
 #: Largest random shift that is chosen by itself, days: half a month.
 WIDEST_GAP = 16
 
@@ -43,8 +45,10 @@ class AdaptSettings:
         return asdict(self)
 
 
-def settle(options: AdaptOptions, source: PixelSets, target: PixelSets) -> AdaptSettings:
-    """Fill in what the user left open, from the numbers of samples and their dates; labels play no part.
+def settle(
+    options: AdaptOptions, source: PixelSets, target: PixelSets, *, cpu: bool = False
+) -> AdaptSettings:
+    """Fill in what the user left open: from numbers of samples, dates and device, never from labels.
 
     A run of the published length gets the published values. In a shorter one the learning rate grows with the
     square root of what a step stands for, and the teacher walks as far as in the published run: at the end as
@@ -53,7 +57,7 @@ def settle(options: AdaptOptions, source: PixelSets, target: PixelSets) -> Adapt
     own = options.method in SELF_TRAINING
     epochs = options.epochs or PUBLISHED_EPOCHS
     wanted = int(np.ceil(4 * len(target) / options.batch_size))
-    steps = options.steps_per_epoch or int(np.clip(wanted, 25, PUBLISHED_STEPS))
+    steps = options.steps_per_epoch or int(np.clip(wanted, 25, MOST_STEPS_CPU if cpu else PUBLISHED_STEPS))
     horizon = PUBLISHED_TOTAL / (epochs * steps)
     rate = (1e-4 if own else 1.0) * max(1.0, horizon) ** 0.5
     largest = int(max(source.n_pixels.max(initial=1), target.n_pixels.max(initial=1)))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.learning.adaptation.options import METHODS, Method
+from sits_engine.learning.adaptation.options import METHODS, SHIFTING, Method
 from sits_engine.learning.adaptation.summary import Reason, ShiftCurves, Verdict, Word
 from sits_engine.samples.pixel_sets import PixelSets
 
 Floats = npt.NDArray[np.float32]
-#: Methods that use the shift.
-SHIFTING = ("timematch", "shift")
 #: The limits were set on runs of benchmarks/adaptation_pairs.py; docs/adaptation.md says how often they hold.
 #: Gain and loss of the share of variance between crops that count as clear.
 CLEAR_GAIN, CLEAR_LOSS = 0.01, 0.02

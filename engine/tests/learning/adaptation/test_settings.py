@@ -8,7 +8,13 @@ import pytest
 from networks import pixel_sets
 
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
-from sits_engine.learning.adaptation.settings import PUBLISHED_EPOCHS, PUBLISHED_STEPS, gap_of_dates, settle
+from sits_engine.learning.adaptation.settings import (
+    MOST_STEPS_CPU,
+    PUBLISHED_EPOCHS,
+    PUBLISHED_STEPS,
+    gap_of_dates,
+    settle,
+)
 
 
 def sets(n=40, pixels=3):
@@ -54,6 +60,13 @@ def test_a_larger_target_is_never_trained_on_for_a_shorter_time(method):
     ]
     assert steps == sorted(steps)
     assert steps[0] < steps[-1]
+
+
+def test_a_processor_gets_shorter_runs_unless_more_is_wanted():
+    large = sets(20_000, pixels=1)
+    assert settle(AdaptOptions(), sets(), large).steps_per_epoch == 500
+    assert settle(AdaptOptions(), sets(), large, cpu=True).steps_per_epoch == MOST_STEPS_CPU
+    assert settle(AdaptOptions(steps_per_epoch=500), sets(), large, cpu=True).steps_per_epoch == 500
 
 
 def test_pixels_drawn_are_no_more_than_the_largest_set_has():

@@ -23,7 +23,7 @@ def rule(self, values, valid, scale, offset, positions):
 
 
 def peak_mib():
-    """Peak of this program alone: on Linux `ru_maxrss` starts at that of the parent, here all tests so far."""
+    """Peak of this program alone: on Linux `ru_maxrss` starts at that of the parent, the tests so far."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024

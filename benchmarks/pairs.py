@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from sits_engine.learning.transforms import real_dates
 from sits_engine.samples.pixel_sets import PixelSets
 from sits_engine.samples.tables import TableOptions, read_labelled_series
 
@@ -36,9 +37,7 @@ def _with(sets: PixelSets, classes: list[str], chosen: np.ndarray) -> PixelSets:
 
 def _cut(sets: PixelSets, first: int, last: int) -> PixelSets:
     """Sets of one pixel with only their dates within first..last (0-based days), moved to the left."""
-    real = np.ones(sets.positions.shape, bool)
-    real[:, 1:] = np.diff(sets.positions, axis=1) != 0  # padding repeats the last position
-    inside = real & (sets.positions >= first) & (sets.positions <= last)
+    inside = real_dates(sets.positions) & (sets.positions >= first) & (sets.positions <= last)
     sets, inside = sets.subset(inside.any(axis=1)), inside[inside.any(axis=1)]
     order = np.argsort(~inside, axis=1, kind="stable")[:, : inside.sum(axis=1).max()]
     kept = np.take_along_axis(inside, order, 1)

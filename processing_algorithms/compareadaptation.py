@@ -9,6 +9,7 @@ from . import regions, styling
 from .adaptationoptions import METHODS, epochs, shift_augmentation
 from .definitions import choice, described, file_input, file_output, folder_input, number, switch
 from .documented import InAdaptation
+from .trainingoptions import block_size, width
 
 
 class CompareAdaptation(InAdaptation, EngineAlgorithm):
@@ -90,22 +91,8 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
                 ["blocks", "parcels", "published"],
                 default="blocks",
             ),
-            number(
-                "BLOCK_SIZE",
-                tr("Size of the blocks (m)"),
-                tr("Without it: chosen so that there are enough blocks."),
-                low=1,
-                integer=False,
-            ),
-            choice(
-                "WIDTH",
-                tr("Network"),
-                tr(
-                    "Standard is the published network; small is about five times faster. Without it: "
-                    "standard."
-                ),
-                ["standard", "small"],
-            ),
+            block_size(),
+            width(),
             *epochs(),
             shift_augmentation(
                 tr(

@@ -2,6 +2,7 @@
 
 from ..i18n import tr
 from .definitions import choice, file_input, folder_input, number, switch, text
+from .regions import parcel_parameters
 
 
 def training_options():
@@ -27,28 +28,7 @@ def _classes_and_parcels():
             tr("Bands to use (separated by commas)"),
             tr("Without it: all bands that every series has."),
         ),
-        number(
-            "BUFFER",
-            tr("Inner margin of parcels left out (m)"),
-            tr("Pixels near the border are mixed with neighbours. Without it: 0.71 pixels."),
-            low=0,
-            high=1000,
-            integer=False,
-        ),
-        number(
-            "MIN_PIXELS",
-            tr("Fewest pixels of a parcel"),
-            tr("Smaller parcels are left out and counted."),
-            default=1,
-            low=1,
-        ),
-        number(
-            "MAX_PIXELS",
-            tr("Most pixels kept of a parcel"),
-            tr("A random choice of larger parcels keeps memory small."),
-            default=128,
-            low=1,
-        ),
+        *parcel_parameters(),
         number(
             "MIN_PARCELS",
             tr("Fewest parcels of a class"),
@@ -78,24 +58,13 @@ def _split():
             ["blocks", "parcels"],
             default="blocks",
         ),
-        number(
-            "BLOCK_SIZE",
-            tr("Size of the blocks (m)"),
-            tr("Without it: chosen so that there are enough blocks."),
-            low=1,
-            integer=False,
-        ),
+        block_size(),
     ]
 
 
 def _network():
     return [
-        choice(
-            "WIDTH",
-            tr("Network"),
-            tr("Standard is the published network; small is about five times faster. Without it: standard."),
-            ["standard", "small"],
-        ),
+        width(),
         number(
             "PIXELS_PER_SET",
             tr("Pixels drawn of a parcel in each step"),
@@ -199,3 +168,24 @@ def _optimiser():
             advanced=True,
         ),
     ]
+
+
+def block_size():
+    """Side of the blocks of a spatial split."""
+    return number(
+        "BLOCK_SIZE",
+        tr("Size of the blocks (m)"),
+        tr("Without it: chosen so that there are enough blocks."),
+        low=1,
+        integer=False,
+    )
+
+
+def width():
+    """Size of the network."""
+    return choice(
+        "WIDTH",
+        tr("Network"),
+        tr("Standard is the published network; small is about five times faster. Without it: standard."),
+        ["standard", "small"],
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import JobResult, keep_inputs
+from sits_engine.jobs.base import JobResult, claim_outputs, model_path, write_numbers
 from sits_engine.jobs.region_samples import (
     PixelFields,
     RegionSamples,
@@ -21,10 +21,9 @@ from sits_engine.jobs.region_samples import (
     check_bands,
     open_model,
     read_target,
-    write_numbers,
 )
 from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Estimator, Method
-from sits_engine.outputs import check_writable, numbers_beside
+from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck
@@ -141,7 +140,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
     @field_validator("output")
     @classmethod
     def _model_name(cls, value: Path) -> Path:
-        return value if value.suffix == ".safetensors" else value.with_name(value.name + ".safetensors")
+        return model_path(value)
 
     @property
     def checkpoint(self) -> Path:
@@ -156,11 +155,8 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         """Read both regions, adapt, judge, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
         written = (self.output, self.report, numbers, self.checkpoint)
-        keep_inputs(written, [self.model, *self.source_files(), *self.target_files(), self.region])
-        keep_inputs(written, [self.target_labels_table])
-        for path in written:
-            if path is not None:
-                check_writable(path)
+        own = [self.model, self.region, self.target_labels_table]
+        claim_outputs(written, [*own, *self.source_files(), *self.target_files()])
 
         from sits_engine import device as devices
         from sits_engine.learning.adaptation.run import adapt

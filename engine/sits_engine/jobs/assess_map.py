@@ -11,7 +11,7 @@ from pydantic import Field
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing
 
 #: Files that are read as a reference raster rather than as a vector layer.
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".asc")
@@ -38,7 +38,7 @@ class AssessMap(Job):
         from sits_engine.evaluation.assess import assess_raster, assess_vector
         from sits_engine.evaluation.export import write_confusion
         from sits_engine.mapping.class_map import ClassMap
-        from sits_engine.outputs import atomic, check_writable, numbers_beside
+        from sits_engine.outputs import atomic, numbers_beside
         from sits_engine.report.assessment import write_assessment_report
         from sits_engine.samples.classes import ClassTable
 
@@ -51,9 +51,7 @@ class AssessMap(Job):
             )
         numbers = numbers_beside(self.report)
         confusion = self.report.with_name(f"{self.report.stem}_confusion.csv")
-        keep_inputs((self.report, numbers, confusion), (self.map, self.reference, self.class_table))
-        for path in (self.report, numbers, confusion):
-            check_writable(path)
+        claim_outputs((self.report, numbers, confusion), (self.map, self.reference, self.class_table))
         table = None if self.class_table is None else ClassTable.read(self.class_table)
         the_map = ClassMap.open(self.map)
 

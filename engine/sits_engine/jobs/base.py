@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
+from sits_engine.outputs import atomic, check_writable
 
 
 @dataclass
@@ -70,3 +72,25 @@ def keep_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path | str | No
                 f"{output} is an input of this run and would be overwritten.",
                 "Choose another name for the output.",
             )
+
+
+def claim_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | str | None]) -> None:
+    """Before any work: no output is an input (`keep_inputs`), and each can be written."""
+    given = [path for path in outputs if path is not None]
+    keep_inputs(given, inputs)
+    for path in given:
+        check_writable(path)
+
+
+def model_path(value: Path) -> Path:
+    """`value` with the ending of a model file."""
+    return value if value.suffix == ".safetensors" else value.with_name(value.name + ".safetensors")
+
+
+def write_numbers(path: Path, values: dict[str, Any]) -> None:
+    """Write the numbers of a report as JSON, complete or not at all."""
+    from sits_engine.report.page import plain
+
+    with atomic(path) as temporary:
+        text = json.dumps(plain(values), ensure_ascii=False, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")

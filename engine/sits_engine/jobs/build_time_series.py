@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, keep_inputs
-from sits_engine.outputs import check_writable, numbers_beside
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, keep_inputs
+from sits_engine.outputs import numbers_beside
 from sits_engine.series.build import BuildOptions, Sources, build
 from sits_engine.series.points import read_points
 from sits_engine.series.summary import SeriesReportData, summarise
@@ -85,9 +85,7 @@ class BuildTimeSeries(Job):
         outputs = [self.output]
         if self.report is not None:
             outputs += [self.report, numbers_beside(self.report)]
-        keep_inputs(outputs, [*self.layers, self.stac, self.profile_points])
-        for path in outputs:
-            check_writable(path)
+        claim_outputs(outputs, [*self.layers, self.stac, self.profile_points])
         sources = Sources(
             folder=self.input_folder,
             layers=tuple(self.layers),

@@ -9,11 +9,10 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import JobResult, keep_inputs
+from sits_engine.jobs.base import JobResult, claim_outputs, write_numbers
 from sits_engine.jobs.labelled_pair import LabelledPair, PairFields
-from sits_engine.jobs.region_samples import write_numbers
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions, Method
-from sits_engine.outputs import check_writable, numbers_beside
+from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.run import RunOptions
@@ -69,10 +68,7 @@ class CompareAdaptation(PairFields):
             raise InputError("There is no output.", "Give REPORT (.html), TABLE (.csv) or NUMBERS (.json).")
         beside = None if self.report is None else numbers_beside(self.report)
         written = (self.report, beside, self.numbers, self.table)
-        keep_inputs(written, self.pair_files())
-        for path in written:
-            if path is not None:
-                check_writable(path)
+        claim_outputs(written, self.pair_files())
 
         from sits_engine import device as devices
         from sits_engine.learning.adaptation.compare import compare

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing
 
 
 class CreateValidationSample(Job):
@@ -30,7 +30,6 @@ class CreateValidationSample(Job):
         """Count, allocate, draw, write."""
         from sits_engine.evaluation.sampling import allocate, draw, write_sample
         from sits_engine.mapping.class_map import ClassMap
-        from sits_engine.outputs import check_writable
 
         existing(self.map, "Map")
         if self.output.suffix.lower() != ".gpkg":
@@ -38,8 +37,7 @@ class CreateValidationSample(Job):
                 f"The output {self.output.name} must be a GeoPackage: only that holds points and tables.",
                 f"Name it {self.output.stem}.gpkg.",
             )
-        keep_inputs((self.output,), (self.map,))
-        check_writable(self.output)
+        claim_outputs((self.output,), (self.map,))
         the_map = ClassMap.open(self.map)
         pixels, hectares, confidence = the_map.count(ctx.part(0.0, 0.4, "Counting the classes"))
         if pixels.sum() == 0:

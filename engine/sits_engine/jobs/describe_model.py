@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing
 from sits_engine.models.card import ModelCard
 
 
@@ -28,12 +28,10 @@ class DescribeModel(Job):
 
         existing(self.model, "Model")
         if self.output_html is not None:
-            from sits_engine.outputs import check_writable, numbers_beside
+            from sits_engine.outputs import numbers_beside
 
             pages = (self.output_html, numbers_beside(self.output_html))
-            keep_inputs(pages, (self.model,))
-            for path in pages:
-                check_writable(path)
+            claim_outputs(pages, (self.model,))
         ctx.progress(0.1, "Reading the model")
         # the whole file, not the card alone: its checksum tells whether the weights are the card's
         _, card = load_model(self.model)

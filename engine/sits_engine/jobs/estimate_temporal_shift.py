@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import JobResult, keep_inputs
+from sits_engine.jobs.base import JobResult, claim_outputs, write_numbers
 from sits_engine.jobs.region_samples import (
     PixelFields,
     SamplingFields,
@@ -17,10 +17,9 @@ from sits_engine.jobs.region_samples import (
     check_bands,
     open_model,
     read_target,
-    write_numbers,
 )
 from sits_engine.learning.adaptation.options import Estimator
-from sits_engine.outputs import check_writable, numbers_beside
+from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.summary import Profiles
@@ -55,10 +54,7 @@ class EstimateTemporalShift(TargetFields, PixelFields, SamplingFields):
         """Read the target, try the shifts, write the report."""
         beside = None if self.report is None else numbers_beside(self.report)
         written = (self.report, beside, self.numbers)
-        keep_inputs(written, [self.model, *self.target_files(), self.region])
-        for path in written:
-            if path is not None:
-                check_writable(path)
+        claim_outputs(written, [self.model, *self.target_files(), self.region])
 
         from sits_engine import device as devices
         from sits_engine.learning.adaptation.season import check_season

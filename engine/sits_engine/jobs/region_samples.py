@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from pydantic import Field, field_validator
 
 from sits_engine.errors import InputError, ModelError
 from sits_engine.jobs.base import Job, existing
-from sits_engine.outputs import atomic
 
 if TYPE_CHECKING:
     from torch import nn
@@ -308,15 +306,6 @@ def check_bands(series: list[TimeSeries], card: ModelCard) -> None:
 
     for one in series:
         match_bands(one, card)
-
-
-def write_numbers(path: Path, values: dict[str, Any]) -> None:
-    """Write the numbers of a report as JSON, complete or not at all."""
-    from sits_engine.report.page import plain
-
-    with atomic(path) as temporary:
-        text = json.dumps(plain(values), ensure_ascii=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def open_series(paths: list[Path]) -> list[TimeSeries]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,9 +10,9 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, series_facts
-from sits_engine.outputs import atomic, check_writable, numbers_beside
+from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.run import RunOptions
@@ -101,21 +100,17 @@ class TrainSourceModel(Job):
     @field_validator("output")
     @classmethod
     def _model_name(cls, value: Path) -> Path:
-        return value if value.suffix == ".safetensors" else value.with_name(value.name + ".safetensors")
+        return model_path(value)
 
     def run(self, ctx: JobContext) -> JobResult:
         """Read, split, train, calibrate, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
         inputs = [*self.series, *self.parcels, self.labels_table, self.labelled_series, self.class_table]
-        keep_inputs((self.output, self.report, numbers), inputs)
-        for path in (self.output, self.report, numbers):
-            if path is not None:
-                check_writable(path)
+        claim_outputs((self.output, self.report, numbers), inputs)
 
         from sits_engine import device as devices
         from sits_engine.learning.run import card_of, train
         from sits_engine.models.model_file import save_model
-        from sits_engine.report.page import plain
         from sits_engine.report.training import write_training_report
         from sits_engine.samples.gather import gather
 
@@ -142,9 +137,7 @@ class TrainSourceModel(Job):
             beside = write_training_report(self.report, result.report)
             outputs |= {"report": str(self.report), "numbers": str(beside)}
         if self.numbers is not None or self.report is None:
-            with atomic(numbers) as path:
-                text = json.dumps(plain(result.report.as_json()), ensure_ascii=False, indent=1)
-                path.write_text(text + "\n", encoding="utf-8")
+            write_numbers(numbers, result.report.as_json())
             outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module, card_of(result, options))

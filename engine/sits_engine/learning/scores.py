@@ -20,6 +20,12 @@ def class_f1(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.asarray(2 * np.diag(confusion) / np.maximum(total, 1), dtype=np.float64)
 
 
+def f1_where_known(confusion: npt.NDArray[np.int64]) -> list[float | None]:
+    """F1 of each class; None for a class that the reference doesn't hold."""
+    there = confusion.sum(axis=1) > 0
+    return [float(f1) if known else None for f1, known in zip(class_f1(confusion), there, strict=True)]
+
+
 def macro_f1(confusion: npt.NDArray[np.int64]) -> float:
     """Mean F1 of the classes that occur in reference or prediction (spec timematch.md section 8)."""
     there = confusion.sum(axis=0) + confusion.sum(axis=1) > 0

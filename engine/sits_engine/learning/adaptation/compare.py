@@ -194,13 +194,12 @@ class _OneSeed:
             self.test.labels, predict(predictor, self.test).argmax(1), len(card.classes)
         )
         module.cpu()
-        there, f1 = confusion.sum(1) > 0, scoring.class_f1(confusion)
         return ComparisonRow(
             method=method,
             seed=self.seed,
             macro_f1=scoring.macro_f1(confusion),
             accuracy=scoring.accuracy(confusion),
-            per_class=[float(v) if t else None for v, t in zip(f1, there, strict=True)],
+            per_class=scoring.f1_where_known(confusion),
             shift=shift,
             seconds=seconds,
         )

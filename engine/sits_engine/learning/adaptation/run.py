@@ -22,7 +22,7 @@ from sits_engine.errors import InputError, ModelError
 from sits_engine.learning import scores as scoring
 from sits_engine.learning.adaptation.alignment import Alignment
 from sits_engine.learning.adaptation.checkpoint import Checkpoint, mark_of
-from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, AdaptOptions
+from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, SHIFTING, AdaptOptions
 from sits_engine.learning.adaptation.self_training import Search, SelfTraining
 from sits_engine.learning.adaptation.settings import AdaptSettings, settle
 from sits_engine.learning.adaptation.shift import ShiftTable, curves_of, search_range
@@ -104,9 +104,7 @@ def adapt(
     if options.method == "shift":
         adapted = with_shift(network, card, shift)
     else:
-        trainer = _trainer(
-            copy.deepcopy(module), card, source, unlabelled, options, settings, shift, p, shifts, device
-        )
+        trainer = _trainer(module, card, source, unlabelled, options, settings, shift, p, shifts, device)
         state = (
             None
             if checkpoint is None
@@ -169,7 +167,7 @@ def _checked(module: nn.Module, card: ModelCard, source: PixelSets, target: Pixe
 
 
 def _known_shift(options: AdaptOptions, curves: ShiftCurves) -> int:
-    if options.method != "timematch" and options.method != "shift":
+    if options.method not in SHIFTING:
         return 0
     return curves.shift if options.shift is None else options.shift
 
@@ -347,7 +345,5 @@ def _check(
     for name, answer in answers.items():
         confusion = scoring.confusion_of(target.labels[known], answer[known], n_classes)
         scores[name] = {"macro_f1": scoring.macro_f1(confusion), "accuracy": scoring.accuracy(confusion)}
-        there = confusion.sum(1) > 0
-        f1 = scoring.class_f1(confusion)
-        per_class[name] = [float(f1[k]) if there[k] else None for k in range(n_classes)]
+        per_class[name] = scoring.f1_where_known(confusion)
     return LabelledCheck(int(known.sum()), int((~known).sum()) if target.classes else 0, scores, per_class)

@@ -55,9 +55,10 @@ class Search:
         Args:
             fixed: the user knows the shift; it may only shrink.
         """
+        found = cls(shift, None, search_range(max_shift, 1 if shift >= 0 else -1), distribution)
         if fixed:
-            return cls(shift, -shift, np.arange(min(shift, 0), max(shift, 0) + 1), distribution)
-        return cls(shift, None, search_range(max_shift, 1 if shift >= 0 else -1), distribution)
+            found.move(shift)
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, for a checkpoint."""

@@ -103,7 +103,18 @@ def _shift():
             high=180,
         ),
         estimator("FIRST_ESTIMATOR", tr("Estimator of the shift before training"), default="IS"),
-        estimator("ESTIMATOR", tr("Estimator of the shift in each epoch"), default="AM"),
+        choice(
+            "START",
+            tr("Start of TimeMatch"),
+            tr(
+                "shifted: teacher and student start with the shift built in and keep it. published: the "
+                "student learns the calendar of the target from the source model, and the shift is "
+                "estimated again in each epoch."
+            ),
+            ["shifted", "published"],
+            default="shifted",
+        ),
+        estimator("ESTIMATOR", tr("Estimator of the shift in each epoch (published start)"), default="AM"),
         max_shift(),
         shift_augmentation(),
     ]
@@ -181,7 +192,8 @@ def _self_training():
             tr("Share of the teacher that stays in each step"),
             tr(
                 "Published: 0.9999 at 10,000 steps. Shorter runs scale it, so that as much of the source "
-                "model stays in the teacher at the end."
+                "model stays in the teacher at the end. Where the target lies far from the source the "
+                "teacher follows faster."
             ),
             default=0.9999,
             low=0,
@@ -206,11 +218,16 @@ def _samples():
             tr("Published: on for TimeMatch and FixMatch; the other methods don't use it."),
             default=True,
         ),
-        switch(
-            "SEPARATE_NORM",
-            tr("Each region normalised by its own batches"),
-            tr("Published: on for TimeMatch and FixMatch; the other methods do as published."),
-            default=True,
+        choice(
+            "NORM",
+            tr("Batch statistics in training"),
+            tr(
+                "Of TimeMatch and FixMatch: kept as in the source model, of each region by itself (published), "
+                "or of both together. auto keeps them where the target looks like the source with the shift, "
+                "and takes each region's own where it does not. The other methods do as published."
+            ),
+            ["auto", "kept", "separate", "joint"],
+            default="auto",
         ),
         number(
             "PIXELS_PER_SET",

@@ -22,7 +22,7 @@ from sits_engine.jobs.region_samples import (
     open_model,
     read_target,
 )
-from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Estimator, Method
+from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Estimator, Method, Norm, Start
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         "IS",
         description="score that finds the shift before training (published: IS): IS inception score, AM "
         "activation maximisation, ENT entropy",
+    )
+    start: Start = Field(
+        "shifted",
+        description="where teacher and student of timematch begin: shifted (the shift built in, kept) or "
+        "published (the source model; the shift is estimated again in each epoch)",
     )
     estimator: Estimator = Field(
         "AM", description="score that finds the shift at the start of each epoch (published: AM)"
@@ -107,7 +112,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         ge=0,
         le=1,
         description="share of the teacher that stays in each of 10,000 steps (published: 0.9999); scaled in "
-        "shorter runs",
+        "shorter runs, and to a faster teacher where the target lies far from the source",
     )
     shift_augmentation: int | None = Field(
         None,
@@ -119,9 +124,10 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
     balanced_source: bool = Field(
         True, description="every class of the source equally often in timematch and fixmatch (published: on)"
     )
-    separate_norm: bool = Field(
-        True,
-        description="each region normalised with its own batches in timematch and fixmatch (published: on)",
+    norm: Norm = Field(
+        "auto",
+        description="batch statistics in timematch and fixmatch: kept (the source model's), separate (each "
+        "region's own batches; published), joint, or auto: kept where the target lies near the source",
     )
     keep: Literal["student", "teacher"] = Field(
         "student", description="network that is the result of timematch and fixmatch (published: student)"

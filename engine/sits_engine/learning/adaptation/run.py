@@ -20,6 +20,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError, ModelError
 from sits_engine.learning import scores as scoring
+from sits_engine.learning.adaptation import normalization
 from sits_engine.learning.adaptation.alignment import Alignment
 from sits_engine.learning.adaptation.checkpoint import Checkpoint, mark_of
 from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, SHIFTING, AdaptOptions
@@ -36,6 +37,7 @@ from sits_engine.learning.adaptation.verdict import judge
 from sits_engine.learning.adaptation.views import Tally
 from sits_engine.learning.held_out import class_profiles
 from sits_engine.learning.run import predict
+from sits_engine.learning.transforms import Collator, Sampling
 from sits_engine.models.card import ModelCard
 from sits_engine.models.inference import Predictor
 from sits_engine.models.pseltae import PSELTAE
@@ -88,7 +90,6 @@ def adapt(
         Cancelled: somebody asked to stop; the checkpoint holds the last epoch.
     """
     network = _checked(module, card, source, target)
-    settings = settle(options, source, target, cpu=device.is_cpu)
     module = copy.deepcopy(network).to(device.torch).eval()
     unlabelled = replace(target, labels=np.full(len(target), -1, np.int64), classes=tuple(card.class_names))
     table = ShiftTable(unlabelled, card.bands, device, mask_dates=card.mask_dates, seed=options.seed)
@@ -97,6 +98,9 @@ def adapt(
     p = table.probabilities(module, shifts, ctx.part(start, found, "Looking for the temporal shift"))
     curves = curves_of(p, shifts, estimator=options.first_estimator, resamples=RESAMPLES, seed=options.seed)
     shift = _known_shift(options, curves)
+    began = with_shift(network, card, shift) if _built_in(options) else network
+    apart = _distance(began, card, source, unlabelled, shift, options, device)
+    settings = settle(options, source, target, cpu=device.is_cpu, near=apart < normalization.NEAR)
     before = _predict(network, card, unlabelled, device, ctx)
     shifted = _predict(network, card, _moved(unlabelled, shift), device, ctx) if shift else before
     rows: list[AdaptEpoch] = []
@@ -104,7 +108,8 @@ def adapt(
     if options.method == "shift":
         adapted = with_shift(network, card, shift)
     else:
-        trainer = _trainer(module, card, source, unlabelled, options, settings, shift, p, shifts, device)
+        student = copy.deepcopy(began).to(device.torch).eval()
+        trainer = _trainer(student, card, source, unlabelled, options, settings, shift, p, shifts, device)
         state = (
             None
             if checkpoint is None
@@ -123,8 +128,9 @@ def adapt(
     made = _card(card, adapted, unlabelled)
     ctx.progress(start + 0.96 * (end - start), "Comparing the model before and after")
     after = _predict(adapted, made, unlabelled, device, ctx)
+    chosen = {**asdict(options), **settings.as_json(), "distance_of_features": round(apart, 3)}
     report = _report(
-        card, source, target, options, settings, curves, shift, rows, titles, before, shifted, after
+        card, source, target, options, chosen, curves, shift, rows, titles, before, shifted, after
     )
     return AdaptationResult(adapted, made, report)
 
@@ -172,6 +178,29 @@ def _known_shift(options: AdaptOptions, curves: ShiftCurves) -> int:
     return curves.shift if options.shift is None else options.shift
 
 
+def _built_in(options: AdaptOptions) -> bool:
+    """Whether student and teacher start with the shift built in."""
+    return options.method == "timematch" and options.start == "shifted"
+
+
+def _distance(
+    network: PSELTAE,
+    card: ModelCard,
+    source: PixelSets,
+    target: PixelSets,
+    shift: int,
+    options: AdaptOptions,
+    device: Device,
+) -> float:
+    """How far the target's features lie from the source's for the network that training starts from."""
+    view = Sampling(
+        pixels=options.pixels_per_set or 64, dates=None, small_share=0.0, mask_dates=card.mask_dates
+    )
+    source = _moved(source, -shift) if _built_in(options) else source
+    a, b = (Collator(sets, card.bands, view) for sets in (source, target))
+    return normalization.distance(network, a, b, device, options.seed)
+
+
 def _trainer(
     network: PSELTAE,
     card: ModelCard,
@@ -191,8 +220,11 @@ def _trainer(
     search = None
     if options.method == "timematch":
         classes = torch.bincount(p[:, int(np.searchsorted(shifts, shift))].argmax(-1), minlength=p.shape[2])
-        search = Search.begin(
-            shift, options.max_shift, classes / classes.sum(), fixed=options.shift is not None
+        shares = classes / classes.sum()
+        search = (
+            Search.built_into(shift, shares)
+            if _built_in(options)
+            else Search.begin(shift, options.max_shift, shares, fixed=options.shift is not None)
         )
     return SelfTraining(
         network, source, target, card.bands, options, settings, search, device, mask_dates=card.mask_dates
@@ -250,7 +282,7 @@ def _epoch_row(
 ) -> AdaptEpoch:
     return AdaptEpoch(
         epoch=number,
-        shift=0 if search is None else search.target,
+        shift=0 if search is None else search.days,
         source_loss=float(torch.stack(tally.source_loss).mean()),
         target_loss=float(torch.stack(tally.target_loss).mean()),
         pseudo_labels=int(torch.stack(tally.kept).sum()),
@@ -289,7 +321,7 @@ def _report(
     source: PixelSets,
     target: PixelSets,
     options: AdaptOptions,
-    settings: AdaptSettings,
+    parameters: dict[str, Any],
     curves: ShiftCurves,
     shift: int,
     rows: list[AdaptEpoch],
@@ -330,7 +362,7 @@ def _report(
             "python": platform.python_version(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
-        parameters={**asdict(options), **settings.as_json()},
+        parameters=parameters,
     )
 
 

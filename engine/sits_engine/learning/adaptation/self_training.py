@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning import schedule
-from sits_engine.learning.adaptation import ema, eval_mode, shift_scores
+from sits_engine.learning.adaptation import ema, eval_mode, normalization, shift_scores
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.settings import AdaptSettings
 from sits_engine.learning.adaptation.shift import ShiftTable, search_range
@@ -41,12 +41,24 @@ class Search:
         source: days added to the source's positions for the student, `-d` of the first epoch; None before it.
         shifts: (D,) days that the next estimate may choose from.
         distribution: (K,) class shares that AM compares with.
+        built_in: days that the networks themselves add to every position.
     """
 
     target: int
     source: int | None
     shifts: npt.NDArray[np.int64]
     distribution: Tensor
+    built_in: int = 0
+
+    @classmethod
+    def built_into(cls, shift: int, distribution: Tensor) -> Search:
+        """Networks that add `shift` themselves: the source is moved back by it, and nothing is searched."""
+        return cls(0, -shift, np.zeros(1, np.int64), distribution, shift)
+
+    @property
+    def days(self) -> int:
+        """Added to the target's positions in all, for the teacher."""
+        return self.built_in + self.target
 
     @classmethod
     def begin(cls, shift: int, max_shift: int, distribution: Tensor, *, fixed: bool = False) -> Search:
@@ -118,14 +130,14 @@ class SelfTraining:
         self.schedule = schedule.cosine(self.optimizer, settings.epochs * settings.steps_per_epoch)
         self._device, self._source, self._target = device, source, target
         strong = strong_view(settings, mask_dates=mask_dates)
-        if getattr(student, "reference", False) and not options.separate_norm:
+        if getattr(student, "reference", False) and settings.norm == "joint":
             strong = without_padding(strong, source, target)
         weak = weak_view(settings, mask_dates=mask_dates)
         self._source_view = Collator(source, bands, strong)
         self._weak, self._strong = Collator(target, bands, weak), Collator(target, bands, strong)
         self._table = (
             None
-            if search is None
+            if search is None or len(search.shifts) < 2
             else ShiftTable(
                 target,
                 bands,
@@ -181,12 +193,14 @@ class SelfTraining:
         confidence, labels, keep = self._judge(probabilities)
         source.positions += 0 if self.search is None else (self.search.source or 0)
         self.student.train()
+        if self.settings.norm == "kept":
+            normalization.keep(self.student)
         self.optimizer.zero_grad(set_to_none=True)
         gamma = self.options.gamma
         n_kept = int(keep.sum())
         learn = n_kept >= FEWEST_CONFIDENT
         chosen = take(strong, keep) if learn else None
-        if chosen is None or self.options.separate_norm:
+        if chosen is None or self.settings.norm != "joint":
             source_loss = focal_loss(self._form(*source.inputs), source.labels, gamma)
             target_loss = source_loss.new_zeros(())
             if chosen is not None:

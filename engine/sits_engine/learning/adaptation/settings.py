@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sits_engine.learning.adaptation.options import SELF_TRAINING, AdaptOptions
+from sits_engine.learning.adaptation.options import SELF_TRAINING, AdaptOptions, Norm
 from sits_engine.samples.pixel_sets import PixelSets
 
 #: Published length; what is said about a step (EMA, decay of the learning rate) refers to it.
@@ -15,6 +15,8 @@ PUBLISHED_EPOCHS, PUBLISHED_STEPS = 20, 500
 PUBLISHED_TOTAL = PUBLISHED_EPOCHS * PUBLISHED_STEPS
 #: Steps of an epoch on a processor at most, unless the user wants more.
 MOST_STEPS_CPU = 100
+#: A teacher whose target lies far from the source follows so many times as fast as the published one.
+FAR_PACE = 8
 #: Largest random shift that is chosen by itself, days: half a month.
 WIDEST_GAP = 16
 
@@ -25,6 +27,7 @@ class AdaptSettings:
 
     Attributes:
         stay: share of the teacher that stays in one step: `ema` scaled to the length of the run.
+        norm: whose batch statistics the student trains with, never 'auto'.
         horizon: published steps that one step stands for, for schedules that count steps.
     """
 
@@ -35,6 +38,7 @@ class AdaptSettings:
     threshold: float
     trade_off: float
     stay: float
+    norm: Norm
     horizon: float
     shift_augmentation: int
     pixels_per_set: int
@@ -46,9 +50,15 @@ class AdaptSettings:
 
 
 def settle(
-    options: AdaptOptions, source: PixelSets, target: PixelSets, *, cpu: bool = False
+    options: AdaptOptions, source: PixelSets, target: PixelSets, *, cpu: bool = False, near: bool = False
 ) -> AdaptSettings:
     """Fill in what the user left open: from numbers of samples, dates and device, never from labels.
+
+    Args:
+        cpu: no graphics card.
+        near: with the shift, the target's features lie where the source's do (`normalization.distance`): the
+            source's statistics are kept and the teacher follows as slowly as published. Otherwise each
+            region is normalised by itself and the teacher follows faster, because it is wrong more often.
 
     A run of the published length gets the published values. In a shorter one the learning rate grows with the
     square root of what a step stands for, and the teacher walks as far as in the published run: at the end as
@@ -64,6 +74,10 @@ def settle(
     threshold = {"alda": 0.7}.get(options.method, 0.9)
     trade_off = 2.0 if own else 1.0
     shift = options.shift_augmentation
+    pace = FAR_PACE if options.start == "shifted" and not near else 1
+    norm = options.norm
+    if norm == "auto":
+        norm = "kept" if near and options.start == "shifted" else "separate"
     return AdaptSettings(
         epochs=epochs,
         steps_per_epoch=steps,
@@ -71,7 +85,8 @@ def settle(
         learning_rate=options.learning_rate or rate,
         threshold=threshold if options.threshold is None else options.threshold,
         trade_off=trade_off if options.trade_off is None else options.trade_off,
-        stay=options.ema**horizon,
+        stay=options.ema ** (horizon * pace),
+        norm=norm,
         horizon=horizon,
         shift_augmentation=gap_of_dates(source) if shift is None else shift,
         pixels_per_set=max(1, min(options.pixels_per_set or 64, largest)),

@@ -32,7 +32,7 @@ PLAIN = AdaptOptions(
     pixels_per_set=4,
     estimator="AM",
     balanced_source=True,
-    separate_norm=True,
+    norm="separate",
 )
 
 
@@ -181,35 +181,65 @@ def test_fixmatch_never_shifts(monkeypatch):
         assert (inputs[2] % 20 == 0).all()
 
 
-@pytest.mark.parametrize("separate", [True, False])
-def test_regions_are_normalised_apart_or_together(separate):
-    trainer = make(replace(PLAIN, separate_norm=separate), None, threshold=0.0)
+@pytest.mark.parametrize("norm", ["separate", "joint"])
+def test_regions_are_normalised_apart_or_together(norm):
+    trainer = make(replace(PLAIN, norm=norm), None, threshold=0.0)
     tally = run(trainer)
     sizes = [tuple(inputs[2].shape) for inputs in trainer.seen.inputs]
-    norm = trainer.student.decoder[0].norm
-    if separate:
+    first = trainer.student.decoder[0].norm
+    if norm == "separate":
         assert sizes == [(BATCH, 6), (BATCH, 9)]
-        assert int(norm.num_batches_tracked) == 2
+        assert int(first.num_batches_tracked) == 2
     else:
         assert sizes == [(2 * BATCH, 9)]  # the shorter series padded with dates that don't count
         assert not trainer.seen.inputs[0][3][:BATCH, 6:].any()
-        assert int(norm.num_batches_tracked) == 1
+        assert int(first.num_batches_tracked) == 1
         wanted = by_hand(trainer.seen.outputs[0].detach()[BATCH:], trainer.answers[0].argmax(1))
         assert float(tally.target_loss[0]) == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_the_published_network_never_attends_to_padding():
     """It looks at every date that it is given, so both regions give as many where they share a call."""
-    for separate, wanted in ((False, [(2 * BATCH, 6)]), (True, [(BATCH, 6), (BATCH, 9)])):
+    for norm, wanted in (("joint", [(2 * BATCH, 6)]), ("separate", [(BATCH, 6), (BATCH, 9)])):
         module = network(attention_dropout=0.0, dropout=0.0, reference=True)
-        trainer = make(replace(PLAIN, separate_norm=separate), None, threshold=0.0, module=module)
+        trainer = make(replace(PLAIN, norm=norm), None, threshold=0.0, module=module)
         run(trainer)
         assert [tuple(inputs[2].shape) for inputs in trainer.seen.inputs] == wanted
         assert trainer.asked[0][2].shape == (BATCH, 9)
 
 
+def test_kept_norms_stay_as_the_source_model_left_them():
+    """Those of single pixels go on with each region's own batches."""
+    trainer = make(replace(PLAIN, norm="kept"), None, threshold=0.0)
+    before = copy.deepcopy(trainer.student.state_dict())
+    run(trainer)
+    changed = {
+        name.split(".norm")[0]
+        for name, value in trainer.student.state_dict().items()
+        if "running" in name and not torch.equal(value, before[name])
+    }
+    assert changed == {f"spatial_encoder.mlp1.{i}" for i in range(len(trainer.student.spatial_encoder.mlp1))}
+    assert int(trainer.student.decoder[0].norm.num_batches_tracked) == 0
+    assert int(trainer.student.spatial_encoder.mlp1[0].norm.num_batches_tracked) == 2
+
+
+@pytest.mark.parametrize("days", [7, -7])
+def test_a_shift_built_in_leaves_each_region_on_the_calendar_of_the_source(days):
+    """The networks add the days: the source is moved back by them, the target is as it is for both."""
+    search = Search.built_into(days, EVEN)
+    trainer = make(search=search, threshold=0.0)
+    run(trainer)
+    source, strong = trainer.seen.inputs
+    assert ((source[2] + days) % 20 == 0).all()
+    assert torch.equal(trainer.asked[0][2], strong[2])
+    assert (strong[2] % 20 == 0).all()
+    assert trainer._table is None
+    assert trainer.search.days == days
+    assert trainer.search.source == -days
+
+
 def test_one_call_without_confident_samples():
-    trainer = make(replace(PLAIN, separate_norm=False), None, threshold=1.0)
+    trainer = make(replace(PLAIN, norm="joint"), None, threshold=1.0)
     tally = run(trainer)
     assert [len(inputs[0]) for inputs in trainer.seen.inputs] == [BATCH]
     assert float(tally.target_loss[0]) == 0

@@ -9,6 +9,7 @@ from networks import pixel_sets
 
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
 from sits_engine.learning.adaptation.settings import (
+    FAR_PACE,
     MOST_STEPS_CPU,
     PUBLISHED_EPOCHS,
     PUBLISHED_STEPS,
@@ -76,7 +77,7 @@ def test_pixels_drawn_are_no_more_than_the_largest_set_has():
 
 
 def test_a_run_of_the_published_length_has_the_published_values():
-    found = settle(AdaptOptions(epochs=20, steps_per_epoch=500), sets(), sets())
+    found = settle(AdaptOptions(epochs=20, steps_per_epoch=500), sets(), sets(), near=True)
     assert (found.learning_rate, found.stay) == pytest.approx((1e-4, 0.9999))
     assert (
         settle(AdaptOptions(method="mmd", epochs=20, steps_per_epoch=500), sets(), sets()).learning_rate == 1
@@ -85,7 +86,7 @@ def test_a_run_of_the_published_length_has_the_published_values():
 
 def test_shorter_runs_move_faster_and_the_teacher_walks_as_far():
     for epochs, steps in ((20, 50), (2, 5), (7, 31)):
-        found = settle(AdaptOptions(epochs=epochs, steps_per_epoch=steps), sets(), sets())
+        found = settle(AdaptOptions(epochs=epochs, steps_per_epoch=steps), sets(), sets(), near=True)
         assert found.horizon * epochs * steps == pytest.approx(10_000)
         assert found.stay ** (epochs * steps) == pytest.approx(0.9999**10_000, rel=1e-6)
         assert found.learning_rate == pytest.approx(1e-4 * found.horizon**0.5)
@@ -108,3 +109,14 @@ def test_sets_are_only_counted():
     a = settle(AdaptOptions(), sets(), sets())
     blind = replace(sets(), labels=np.full(40, -1), values=np.zeros_like(sets().values))
     assert settle(AdaptOptions(), sets(), blind) == a
+
+
+def test_whose_statistics_and_how_fast_a_teacher():
+    """Near: those of the source and a slow teacher. Far: each region's own and a faster one."""
+    near, far = (settle(AdaptOptions(), sets(), sets(), near=one) for one in (True, False))
+    assert (near.norm, far.norm) == ("kept", "separate")
+    assert far.stay == pytest.approx(near.stay**FAR_PACE)
+    for one in (True, False):
+        published = settle(AdaptOptions(start="published"), sets(), sets(), near=one)
+        assert (published.norm, published.stay) == ("separate", near.stay)
+        assert settle(AdaptOptions(norm="joint"), sets(), sets(), near=one).norm == "joint"

@@ -16,7 +16,7 @@ PUBLISHED_TOTAL = PUBLISHED_EPOCHS * PUBLISHED_STEPS
 #: Steps of an epoch on a processor at most, unless the user wants more.
 MOST_STEPS_CPU = 100
 #: A teacher whose target lies far from the source follows so many times as fast as the published one.
-FAR_PACE = 8
+FAR_PACE = 4
 #: Largest random shift that is chosen by itself, days: half a month.
 WIDEST_GAP = 16
 

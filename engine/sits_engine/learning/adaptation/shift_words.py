@@ -6,6 +6,8 @@ from sits_engine.learning.adaptation.summary import ShiftCurves
 
 #: Shifts up to this many days are below what a series with an image every few days can show.
 SMALLEST_SHIFT = 2
+#: A clear peak is narrower: on the simulated pair (truth 28) 3 to 7 days, where the best was wrong 14 and more.
+LEVEL = 10
 
 
 def shift_words(curves: ShiftCurves) -> str:
@@ -29,6 +31,11 @@ def shift_words(curves: ShiftCurves) -> str:
         words += f" ({_range(low, high)}, from resamples)"
     if curves.at_edge:
         words += "; this is the largest shift that was tried, the true one may be larger"
+    first, last = curves.level
+    if last - first > LEVEL:
+        words += f"; but shifts from {_signed(first)} to {_signed(last)} score nearly alike"
+        if first <= 0 <= last:
+            words += ", none at all among them"
     return words
 
 

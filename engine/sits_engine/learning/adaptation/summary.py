@@ -50,6 +50,17 @@ class ShiftCurves:
         return int(np.floor(low)), int(np.ceil(high))
 
     @property
+    def level(self) -> tuple[int, int]:
+        """First and last day that score nearly as well as the best: within 5 % of the curve's height.
+
+        Wide where the curve is flat or has two peaks, which resamples of the target often don't show.
+        """
+        curve = self.scores[self.estimator]
+        loss = np.abs(curve - curve[int(np.searchsorted(self.shifts, self.shift))])
+        near = self.shifts[loss <= 0.05 * float(np.ptp(curve))]
+        return int(near[0]), int(near[-1])
+
+    @property
     def at_edge(self) -> bool:
         """True where the best shift is the first or last that was tried."""
         return self.shift in (int(self.shifts[0]), int(self.shifts[-1]))
@@ -59,6 +70,7 @@ class ShiftCurves:
         return {
             "shift_days": self.shift,
             "interval_days": list(self.interval),
+            "level_days": list(self.level),
             "estimator": self.estimator,
             "best": self.best,
             "shifts": self.shifts.tolist(),

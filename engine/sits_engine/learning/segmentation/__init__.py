@@ -1,0 +1,1 @@
+"""Training of networks that segment windows: CSCL pre-training, fine-tuning, scores at parcel borders."""

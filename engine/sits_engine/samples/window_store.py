@@ -1,0 +1,150 @@
+"""The Zarr store of windows: arrays that describe themselves, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sits_engine.errors import EngineError, InputError
+from sits_engine.outputs import check_writable, discard, naming_full_disk, partial, publish
+
+FORMAT = "sits-windows/1"
+#: Bytes of one chunk before compression, about: small enough to read single windows.
+CHUNK_BYTES = 4 * 2**20
+#: What each array holds: (names of its axes, what it is).
+ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
+    "values": (
+        ("window", "date", "band", "row", "column"),
+        "float32, physical units (reflectance 0..1, indices -1..1); 0 where not valid",
+    ),
+    "valid": (
+        ("window", "date", "row", "column"),
+        "bool, the pixel was seen and clear on that date; padded dates are false everywhere",
+    ),
+    "positions": (
+        ("window", "date"),
+        "int32, days since 1 January of the season year (may be negative); padding repeats the last one",
+    ),
+    "labels": (("window", "fine_row", "fine_column"), "int16, place in the attribute 'classes', -1 unknown"),
+    "parcels": (
+        ("window", "fine_row", "fine_column"),
+        "int32, number of the parcel within its region, 0 where the class is unknown",
+    ),
+    "mixed": (
+        ("window", "fine_row", "fine_column"),
+        "uint8, 0 at most one parcel claims the pixel, 1 several claim a part of it, 2 several all of it",
+    ),
+    "covered": (("window", "fine_row", "fine_column"), "float32, share of the pixel's area inside parcels"),
+    "xy": (("window", "coordinate"), "float64, longitude and latitude of the centre, NaN without a place"),
+    "region": (("window",), "int16, number of the region (image series)"),
+    "rows": (("window",), "int32, uppermost row in the grid of the images"),
+    "cols": (("window",), "int32, leftmost column in the grid of the images"),
+}
+DESCRIPTION = (
+    "Training windows of satellite image time series, written by SITS for QGIS. One entry of the first axis "
+    "of every array is one window. Labels lie on a grid 'scale' times finer than the images, with the same "
+    "upper left corner: pixel (r, c) of the images covers rows r * scale to (r + 1) * scale - 1 of them. "
+    "Shares of area are exact: no parcel is shifted to fit the pixels, holes and parts count. The attribute "
+    "'arrays' says what each array holds."
+)
+
+
+def write(
+    path: Path,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    facts: Mapping[str, Any],
+    *,
+    fingerprint: str = "",
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a store; it appears complete or not at all, an old one is replaced.
+
+    Args:
+        path: folder of the store.
+        arrays: all of `ARRAYS`.
+        facts: bands, classes, scale.
+        fingerprint: of the inputs.
+        extra: further JSON-serialisable facts.
+
+    Raises:
+        EngineError: OUTPUT_NOT_WRITABLE (also where something else is there), DISK_FULL.
+    """
+    import zarr
+
+    check_target(path)
+    temporary = partial(path)
+    try:
+        with naming_full_disk(path.parent):
+            group = zarr.open_group(temporary, mode="w", zarr_format=3)
+            for name, (axes, _) in ARRAYS.items():
+                array = arrays[name]
+                group.create_array(name, data=array, chunks=_chunks(array), dimension_names=axes)
+            group.attrs.update(
+                {
+                    "format": FORMAT,
+                    "description": DESCRIPTION,
+                    "arrays": {
+                        name: f"({', '.join(axes)}) {words}" for name, (axes, words) in ARRAYS.items()
+                    },
+                    **facts,
+                    "fingerprint": fingerprint,
+                    "extra": dict(extra or {}),
+                }
+            )
+            if path.exists():
+                discard(path)
+            publish({temporary: path})
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+def open_store(path: Path) -> Any:
+    """The Zarr group of a store of windows, to read from.
+
+    Raises:
+        InputError: not there, or not such a store.
+    """
+    import zarr
+
+    advice = "Give a folder that 'Export training windows' wrote."
+    try:
+        group = zarr.open_group(path, mode="r")
+    except Exception as error:
+        raise InputError(f"{path} holds no training windows: {error}.", advice) from error
+    if group.attrs.get("format") != FORMAT:
+        raise InputError(f"{path} holds no training windows of this version.", advice)
+    return group
+
+
+def stored_facts(path: Path) -> tuple[str, dict[str, Any]] | None:
+    """Fingerprint and extra facts of the store at `path`, None where there is none that can be read."""
+    if not path.exists():
+        return None
+    try:
+        attributes = open_store(path).attrs
+        return str(attributes["fingerprint"]), dict(attributes["extra"])
+    except (InputError, KeyError):
+        return None
+
+
+def check_target(path: Path) -> None:
+    """Raise OUTPUT_NOT_WRITABLE unless a store can be written here: nothing but such a store is replaced."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and stored_facts(path) is None):
+        raise EngineError(
+            "OUTPUT_NOT_WRITABLE",
+            f"{path} exists and holds something else than training windows.",
+            "Choose another name for the folder, e.g. one that ends with .zarr.",
+        )
+    # of a folder that is there, its own content is what will be replaced
+    check_writable(path / "zarr.json") if path.is_dir() else check_writable(path)
+
+
+def _chunks(array: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Whole windows, as many as make a chunk of `CHUNK_BYTES`."""
+    one = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * array.dtype.itemsize)
+    return max(1, min(len(array), CHUNK_BYTES // one)), *(max(1, side) for side in array.shape[1:])

@@ -14,6 +14,8 @@ import torch
 
 from sits_engine.errors import Cancelled
 from sits_engine.mapping.classify import PixelPredictor, TileResult, classify, nothing_of
+from sits_engine.mapping.finer import finer_region, finer_window
+from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.samples.region import Region
 from sits_engine.series.types import Cube, Window
 
@@ -67,7 +69,7 @@ def run_tiles(
     bands: Sequence[str],
     region: Region,
     tiles: Sequence[Window],
-    predictor: PixelPredictor,
+    predictor: PixelPredictor | SegmentTiles,
     n_classes: int,
     how: Plan,
     keep: Callable[[Window, TileResult], None],
@@ -82,7 +84,7 @@ def run_tiles(
         bands: the series' names of the model's bands, in the model's order.
         region: masks pixels outside.
         tiles: windows of the series' grid.
-        predictor: the model.
+        predictor: the model, for pixels, or for segments (whose results may be finer than the tiles).
         n_classes: classes of the model.
         how: see `plan`.
         keep: stores the result of a window.
@@ -99,6 +101,9 @@ def run_tiles(
     failures: list[BaseException] = []
     lock = threading.Lock()
     done_pixels = 0
+    segments = predictor if isinstance(predictor, SegmentTiles) else None
+    scale = 1 if segments is None else segments.scale
+    masks = finer_region(region, scale)
 
     def count(pixels: int) -> None:
         nonlocal done_pixels
@@ -121,9 +126,10 @@ def run_tiles(
         for tile in tiles:
             if stop.is_set():
                 return
-            inside = region.mask(tile)
+            inside = masks.mask(finer_window(tile, scale))
             nothing = inside is not None and not inside.any()
-            _put(cubes, (tile, None if nothing else series.read(tile, bands), inside), stop)
+            area = tile if segments is None else segments.area(tile)
+            _put(cubes, (tile, None if nothing else series.read(area, bands), inside), stop)
         _put(cubes, None, stop)
 
     def work() -> None:
@@ -131,8 +137,17 @@ def run_tiles(
         while (item := _get(cubes, stop)) is not None:
             tile, cube, inside = item
             if cube is None:
-                result = nothing_of(tile, n_classes if want_probabilities else 0)
-                count(result.classes.size)
+                result = nothing_of(finer_window(tile, scale), n_classes if want_probabilities else 0)
+                count(tile.height * tile.width)
+            elif isinstance(predictor, SegmentTiles):
+                result = predictor.classify(
+                    cube,
+                    tile,
+                    inside,
+                    series.positions,
+                    want_probabilities=want_probabilities,
+                    step=count,
+                )
             else:
                 result = classify(
                     cube,

@@ -17,8 +17,10 @@ from sits_engine.mapping import cog
 from sits_engine.mapping.areas import pixel_area_ha
 from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
+from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.pipeline import Plan, Readable, run_tiles
+from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.card import ModelCard
@@ -39,7 +41,7 @@ class MapRequest:
         series: time series.
         bands: its names of the model's bands, in the model's order.
         region: region of interest on its grid.
-        predictor: model on a device; safe from several threads.
+        predictor: model on a device; one for segments may give a map finer than the grid.
         card: the model's card.
         tile_size: side of a tile in pixels.
         plan: how the work is spread.
@@ -53,7 +55,7 @@ class MapRequest:
     series: Readable
     bands: Sequence[str]
     region: Region
-    predictor: PixelPredictor
+    predictor: PixelPredictor | SegmentTiles
     card: ModelCard
     tile_size: int
     plan: Plan
@@ -62,6 +64,16 @@ class MapRequest:
     min_mapping_unit: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
     phase: str = "Classifying"
+
+    @property
+    def scale(self) -> int:
+        """Pixels of the map along one pixel of the series."""
+        return self.predictor.scale if isinstance(self.predictor, SegmentTiles) else 1
+
+    @property
+    def map_region(self) -> Region:
+        """The region on the grid of the map."""
+        return finer_region(self.region, self.scale)
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         naming_full_disk((request.probabilities or request.output).parent, KEPT),
     ):
         pixels, sieved = _write(request, journal, tiles, progress)
-    area = pixel_area_ha(request.region.map_grid)
+    area = pixel_area_ha(request.map_region.map_grid)
     hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}
     return MapSummary(int(pixels[:, 1:].sum()), hectares, sieved, len(tiles) - len(left), len(tiles))
 
@@ -156,7 +168,7 @@ def _write(
     request: MapRequest, journal: Journal, tiles: Sequence[Window], progress: Callable[[float, str], None]
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Write and publish the files; returns (H, 256) pixels of each class in each row, and sieved pixels."""
-    grid, card = request.region.map_grid, request.card
+    grid, card = request.map_region.map_grid, request.card
     plain = journal.folder / "plain.tif"
     shares = journal.folder / "shares.tif"
     k = len(card.classes)
@@ -164,7 +176,7 @@ def _write(
         with cog.create_plain(plain, grid, 2, 0) as image:
             for number, tile in enumerate(tiles):
                 stored = journal.load(tile_name(tile))
-                window = _inside(request.region, tile)
+                window = _inside(request, tile)
                 image.write(stored["classes"], 1, window=window)
                 image.write(stored["confidence"], 2, window=window)
                 progress(TILES_END + 0.02 * number / len(tiles), "Writing the map")
@@ -172,7 +184,7 @@ def _write(
             with cog.create_plain(shares, grid, k, PROBABILITY_NODATA) as image:
                 for number, tile in enumerate(tiles):
                     stored = journal.load(tile_name(tile))
-                    image.write(stored["probabilities"], window=_inside(request.region, tile))
+                    image.write(stored["probabilities"], window=_inside(request, tile))
                     progress(TILES_END + 0.02 + 0.01 * number / len(tiles), "Writing the map")
         classes, sieved = plain, 0
         if request.min_mapping_unit > 0:
@@ -214,7 +226,7 @@ def _write(
 
 def _smallest(request: MapRequest) -> int:
     """Pixels of the minimum mapping unit."""
-    return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.region.map_grid).mean()))
+    return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.map_region.map_grid).mean()))
 
 
 def side_car(path: Path) -> Path:
@@ -232,9 +244,12 @@ def _named(files: Sequence[Path], final: Path) -> dict[Path, Path]:
     return {**pairs, main: final}
 
 
-def _inside(region: Region, tile: Window) -> RioWindow:
+def _inside(request: MapRequest, tile: Window) -> RioWindow:
     """Window of a tile in the map, which begins at the region's corner."""
-    return RioWindow(tile.col - region.window.col, tile.row - region.window.row, tile.width, tile.height)
+    first = request.region.window
+    own = Window(tile.row - first.row, tile.col - first.col, tile.height, tile.width)
+    own = finer_window(own, request.scale)
+    return RioWindow(own.col, own.row, own.width, own.height)
 
 
 def _rows(path: Path, height: int) -> npt.NDArray[np.int64]:
@@ -251,7 +266,7 @@ def _rows(path: Path, height: int) -> npt.NDArray[np.int64]:
 
 def _check_space(request: MapRequest, share_left: float) -> None:
     """Raise DISK_FULL before hours of work rather than after them."""
-    pixels = request.region.window.height * request.region.window.width
+    pixels = request.region.window.height * request.region.window.width * request.scale**2
     bands = 2 + (request.min_mapping_unit > 0)
     if request.probabilities is not None:
         bands += len(request.card.classes)

@@ -106,7 +106,7 @@ def merge_small(
         cut: whether the image goes on beyond the top, bottom, left and right edge. A patch that touches such
             an edge is not known whole: it stays, whatever its size.
     """
-    labels, count = _patches(values)
+    labels, count = patches(values)
     size = np.bincount(labels.ravel(), minlength=count + 1)
     if not (size[1:] < pixels).any():
         return values
@@ -150,7 +150,7 @@ def merge_small(
     return found
 
 
-def _patches(values: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], int]:
+def patches(values: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], int]:
     """(h, w) number of each pixel's patch, 1, 2, …; 0 is nodata. And how many there are."""
     labels = np.zeros(values.shape, np.int32)
     count = 0

@@ -7,10 +7,20 @@ from typing import Any
 
 from torch import nn
 
-from sits_engine.errors import ModelError
+from sits_engine.errors import InputError, ModelError
 from sits_engine.models.pseltae import PSELTAE
+from sits_engine.models.segmentation.segmenter import SegmentationNetwork
+from sits_engine.models.segmentation.tsvit import TSViT
+from sits_engine.models.segmentation.unet3d import UNet3D, UNet3Df
 
-ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"pseltae": PSELTAE}
+#: Networks that label every pixel of a window; the others judge a set of pixels.
+SEGMENTERS: Mapping[str, Callable[..., SegmentationNetwork]] = {
+    "tsvit": TSViT,
+    "unet3d": UNet3D,
+    "unet3df": UNet3Df,
+}
+
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"pseltae": PSELTAE, **SEGMENTERS}
 
 #: Ready-made sizes of PSE+LTAE. 'small' needs about 0.4 MFLOP a pixel with 24 dates instead of 2.4
 #: and is as fast as boosted trees on a CPU (shared/design/performance.md).
@@ -47,6 +57,98 @@ def pseltae_hyperparameters(
         "reference": reference,
         **changes,
     }
+
+
+#: Ready-made sizes of the segmentation networks. 'small' has a quarter of the channels, TSViT half the
+#: width of a token (shared/spec/cscl.md section 9, "PASTIS24 small").
+SEGMENTER_WIDTHS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "tsvit": {
+        "standard": {
+            "dim": 128,
+            "temporal_depth": 4,
+            "spatial_depth": 4,
+            "heads": 4,
+            "head_dim": 32,
+            "mlp_ratio": 4,
+        },
+        "small": {
+            "dim": 64,
+            "temporal_depth": 4,
+            "spatial_depth": 4,
+            "heads": 4,
+            "head_dim": 16,
+            "mlp_ratio": 4,
+        },
+    },
+    "unet3d": {"standard": {"features": 16}, "small": {"features": 4}},
+    "unet3df": {"standard": {"features": 16}, "small": {"features": 4}},
+}
+#: From this window on a patch of TSViT has 3 x 3 pixels instead of 2 x 2, as published for 48 pixels:
+#: attention over space grows with the square of the number of patches.
+WIDE_WINDOW = 36
+#: The U-Nets halve height and width twice.
+UNET_DIVISOR = 4
+
+
+def segmentation_hyperparameters(
+    architecture: str,
+    n_bands: int,
+    n_classes: int,
+    *,
+    n_dates: int,
+    scale: int = 1,
+    window: int = 24,
+    width: str = "standard",
+    reference: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Hyperparameters for a card of a segmentation network.
+
+    Args:
+        architecture: one of `SEGMENTERS`.
+        n_bands, n_classes: C (without the day) and K.
+        n_dates: dates of a window, at most.
+        scale: 1, 2 or 4: labels that many times finer than the images.
+        window: rows and columns of a training window at image resolution.
+        width: 'standard' (published) or 'small'.
+        reference: keep known defects of the published code.
+        changes: override the width's values.
+
+    Raises:
+        InputError: the network can't work on windows of that size.
+    """
+    patch = {"patch": tsvit_patch(window)} if architecture == "tsvit" else {}
+    if architecture != "tsvit" and window % UNET_DIVISOR:
+        raise InputError(
+            f"A window of {window} pixels doesn't suit the network '{architecture}', which halves it twice.",
+            f"Choose a multiple of {UNET_DIVISOR}, for example {max(window // 4, 2) * 4}.",
+        )
+    return {
+        "n_bands": n_bands,
+        "n_classes": n_classes,
+        "n_dates": n_dates,
+        "window": window,
+        "scale": scale,
+        **SEGMENTER_WIDTHS[architecture][width],
+        **patch,
+        "reference": reference,
+        **changes,
+    }
+
+
+def tsvit_patch(window: int) -> int:
+    """Rows and columns of TSViT's patches for a window: 2, or 3 for a wide one or where 2 doesn't divide it.
+
+    Raises:
+        InputError: neither divides it.
+    """
+    for patch in (3, 2) if window >= WIDE_WINDOW else (2, 3):
+        if window % patch == 0:
+            return patch
+    raise InputError(
+        f"A window of {window} pixels can't be cut into the patches of TSViT.",
+        f"Choose a multiple of 2 or 3, for example {max(window - 1, 4)}.",
+    )
 
 
 def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:

@@ -26,6 +26,21 @@ _UNET3DF: Rules = (
     (r"^conv_out_x4\.", "enlarge.1."),
     (r"^linear_out\.", "head."),
 )
+_TSVIT: Rules = (
+    (r"^to_patch_embedding\.1\.", "temporal.patch_embedding."),
+    (r"^to_temporal_embedding_input\.", "temporal.day_embedding."),
+    (r"^temporal_token$", "temporal.class_tokens"),
+    (r"^temporal_transformer\.", "temporal.transformer."),
+    (r"^space_pos_embedding$", "patch_positions.table"),
+    (r"^space_transformer\.", "spatial."),
+    (r"^mlp_head\.", "pixels."),
+    (r"\.layers\.(\d+)\.0\.norm\.", r".layers.\1.attention_norm."),
+    (r"\.layers\.(\d+)\.0\.fn\.to_qkv\.", r".layers.\1.qkv."),
+    (r"\.layers\.(\d+)\.0\.fn\.to_out\.0\.", r".layers.\1.project."),
+    (r"\.layers\.(\d+)\.1\.norm\.", r".layers.\1.mlp_norm."),
+    (r"\.layers\.(\d+)\.1\.fn\.net\.0\.", r".layers.\1.mlp.0."),
+    (r"\.layers\.(\d+)\.1\.fn\.net\.3\.", r".layers.\1.mlp.2."),
+)
 _SIMILARITY: Rules = (
     (r"^key_conv\.", "key."),
     (r"^query_conv\.", "query."),
@@ -42,7 +57,7 @@ def from_published(
     """Convert a published network.
 
     Args:
-        architecture: 'unet3d' or 'unet3df'.
+        architecture: 'unet3d', 'unet3df', 'tsvit' or 'tsvit_classifier' (no segmenter: `TSViTClassifier`).
         state: its state dict; entries of the similarity head are left out (`similarity_from_published`).
         config: the published MODEL section: num_channels (with the day), num_classes, max_seq_len, ...
 
@@ -90,6 +105,7 @@ def _common(config: Mapping[str, Any]) -> dict[str, Any]:
         "n_bands": config["num_channels"] - 1,
         "n_classes": config["num_classes"],
         "n_dates": config["max_seq_len"],
+        "window": config.get("img_res", 24),
         "reference": True,
     }
 
@@ -108,4 +124,33 @@ def _unet3df(state: dict[str, Tensor], config: Mapping[str, Any]) -> tuple[dict[
     return hyper, renamed
 
 
-_CONVERTERS = {"unet3d": _unet3d, "unet3df": _unet3df}
+def _tsvit(state: dict[str, Tensor], config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    hyper = {**_common(config), **_tsvit_sizes(config), "scale": 1}
+    renamed = _rename(state, _TSVIT)
+    for name in ("temporal.class_tokens", "patch_positions.table"):
+        renamed[name] = renamed[name][0]
+    return hyper, renamed
+
+
+def _tsvit_classifier(
+    state: dict[str, Tensor], config: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    hyper, renamed = _tsvit(state, config)
+    renamed["space_token"] = renamed["space_token"][0, 0]
+    renamed = _rename(renamed, ((r"^pixels\.", "head."),))
+    return {name: value for name, value in hyper.items() if name not in ("n_dates", "scale")}, renamed
+
+
+def _tsvit_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "patch": config["patch_size"],
+        "dim": config["dim"],
+        "temporal_depth": config["temporal_depth"],
+        "spatial_depth": config["spatial_depth"],
+        "heads": config["heads"],
+        "head_dim": config["dim_head"],
+        "mlp_ratio": config["scale_dim"],
+    }
+
+
+_CONVERTERS = {"unet3d": _unet3d, "unet3df": _unet3df, "tsvit": _tsvit, "tsvit_classifier": _tsvit_classifier}

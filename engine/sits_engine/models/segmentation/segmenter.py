@@ -21,6 +21,7 @@ class Segmenter(Protocol):
     n_bands: int
     n_classes: int
     n_dates: int
+    window: int
     scale: int
     divisor: int
     reference: bool
@@ -43,6 +44,7 @@ class SegmentationNetwork(nn.Module):
         n_bands: bands C of the images, without the day, which the networks add themselves.
         n_classes: classes K.
         n_dates: most dates of a window (the U-Nets with a time axis are tied to it).
+        window: rows and columns of the windows it is trained with; others are taken, too.
         scale: 1, 2 or 4: the output has that many rows and columns for one of the input.
         reference: keep what is known to be wrong in the published code (pitfalls section 3).
 
@@ -57,14 +59,16 @@ class SegmentationNetwork(nn.Module):
     divisor: int = 4
     embedding_channels: int
 
-    def __init__(self, n_bands: int, n_classes: int, n_dates: int, scale: int, reference: bool) -> None:
+    def __init__(
+        self, *, n_bands: int, n_classes: int, n_dates: int, window: int, scale: int, reference: bool
+    ) -> None:
         super().__init__()
-        if min(n_bands, n_classes, n_dates) < 1:
-            raise ValueError("a network needs at least one band, one class and one date")
+        if min(n_bands, n_classes, n_dates, window) < 1:
+            raise ValueError("a network needs at least one band, one class, one date and one pixel")
         if scale not in SCALES:
             raise ValueError(f"scale {scale} is none of {', '.join(map(str, SCALES))}")
         self.n_bands, self.n_classes, self.n_dates = n_bands, n_classes, n_dates
-        self.scale, self.reference = scale, reference
+        self.window, self.scale, self.reference = window, scale, reference
 
     @abstractmethod
     def embed(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,26 +87,18 @@ class _UNet3DBase(SegmentationNetwork):
     """What UNet3D and UNet3Df share: arguments, the trunk, padding of the dates.
 
     Args:
-        n_bands, n_classes, n_dates, scale, reference: as `SegmentationNetwork`. The learned weights of
-            the dates tie the network to `n_dates`; fewer are padded with zeros at the end.
+        widths: of the trunk's last two layers, in units of `features`.
         features: f of the trunk (published 16; 4 for the small width).
+        others: as `SegmentationNetwork`. The learned weights of the dates tie the network to `n_dates`;
+            fewer are padded with zeros at the end.
     """
 
-    def __init__(
-        self,
-        n_bands: int,
-        n_classes: int,
-        n_dates: int,
-        scale: int,
-        reference: bool,
-        features: int,
-        widths: tuple[int, int],
-    ) -> None:
-        super().__init__(n_bands, n_classes, n_dates, scale, reference)
+    def __init__(self, widths: tuple[int, int], features: int, **others: Any) -> None:
+        super().__init__(**others)
         if features < 1:
             raise ValueError("features must be at least 1")
-        self.n_steps = -(-n_dates // TIME_DIVISOR) * TIME_DIVISOR
-        self.trunk = Trunk3D(n_bands + 1, features, widths)
+        self.n_steps = -(-self.n_dates // TIME_DIVISOR) * TIME_DIVISOR
+        self.trunk = Trunk3D(self.n_bands + 1, features, (widths[0] * features, widths[1] * features))
 
     def encode(self, stack: Tensor) -> Tensor:
         """Bands and day (B, T, C + 1, H, W) -> embedding (B, E, H * scale, W * scale)."""
@@ -131,7 +125,7 @@ class UNet3D(_UNet3DBase):
     kernel (see `PooledConv`), E = 6 f.
 
     Args:
-        n_bands, n_classes, n_dates, scale, reference, features: see the base.
+        n_bands, n_classes, n_dates, window, scale, features, reference: see the base.
 
     Source: shared/spec/cscl.md section 5.1.
     """
@@ -142,12 +136,20 @@ class UNet3D(_UNet3DBase):
         n_bands: int,
         n_classes: int,
         n_dates: int,
+        window: int = 24,
         scale: int = 1,
         features: int = 16,
         reference: bool = False,
     ) -> None:
         super().__init__(
-            n_bands, n_classes, n_dates, scale, reference, features, (4 * features, 2 * features)
+            (4, 2),
+            features,
+            n_bands=n_bands,
+            n_classes=n_classes,
+            n_dates=n_dates,
+            window=window,
+            scale=scale,
+            reference=reference,
         )
         self.embedding_channels = 6 * features
         self.head = PooledConv(2 * features, n_classes, self.n_steps)
@@ -167,7 +169,7 @@ class UNet3Df(_UNet3DBase):
     """Wide features to the end; their weighted sum over dates is the embedding, E = 8 f.
 
     Args:
-        n_bands, n_classes, n_dates, scale, reference, features: see the base.
+        n_bands, n_classes, n_dates, window, scale, features, reference: see the base.
 
     Source: shared/spec/cscl.md sections 5.2 and 6.
     """
@@ -178,12 +180,22 @@ class UNet3Df(_UNet3DBase):
         n_bands: int,
         n_classes: int,
         n_dates: int,
+        window: int = 24,
         scale: int = 1,
         features: int = 16,
         reference: bool = False,
     ) -> None:
+        super().__init__(
+            (8, 8),
+            features,
+            n_bands=n_bands,
+            n_classes=n_classes,
+            n_dates=n_dates,
+            window=window,
+            scale=scale,
+            reference=reference,
+        )
         wide = 8 * features
-        super().__init__(n_bands, n_classes, n_dates, scale, reference, features, (wide, wide))
         self.embedding_channels = wide
         self.final = PooledConv(wide, wide, self.n_steps)
         self.enlarge = enlarging(wide, scale)

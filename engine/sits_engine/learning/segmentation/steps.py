@@ -1,0 +1,187 @@
+"""Optimiser steps on crops: drawing beside the computation, half precision, full cards, cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sits_engine.context import JobContext
+from sits_engine.device import Device
+from sits_engine.learning.sampler import ShuffledSampler
+from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
+from sits_engine.learning.segmentation.recipes import Recipe
+
+Result = TypeVar("Result")
+#: Seconds between two looks at cancellation while a step computes.
+LOOK = 0.1
+#: A crop has thousands of pixels, enough for batch norm.
+SMALLEST_BATCH = 1
+
+
+class Patient:
+    """Runs work beside the thread that listens: a step of a large network takes seconds on a processor.
+
+    Work that is given up ends on its own; nobody waits for it, except the end of the process.
+
+    Args:
+        check: raises where somebody asked to stop; called often.
+        device: where the work computes.
+    """
+
+    def __init__(self, check: Callable[[], None], device: Device) -> None:
+        self._check = check
+        # steps of a card are short, and another thread would only be in the way
+        self._thread = ThreadPoolExecutor(1, "step") if device.is_cpu else None
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """The result of `work`; raises what `check` raises, within a moment."""
+        self._check()
+        if self._thread is None:
+            return work()
+        future = self._thread.submit(work)
+        while True:
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                if future.done():
+                    continue  # it ended just now: the next round has its result or its own error
+                self._check()
+
+    def close(self) -> None:
+        """Take no more work."""
+        if self._thread:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def half_type(device: Device) -> torch.dtype | None:
+    """Type of mixed precision: bfloat16, or float16 on cards without it; None (float32) beside CUDA."""
+    if device.torch.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def mixed(device: Device) -> AbstractContextManager[object]:
+    """Mixed precision where the device has it."""
+    half = half_type(device)
+    return torch.autocast("cuda", dtype=half) if half else nullcontext()
+
+
+class Steps:
+    """Draws batches and steps; halves the batch when a card's memory runs out, and says so.
+
+    Args:
+        cutter: cuts the crops; all its windows hold a known pixel.
+        loss_of: loss of a batch, a scalar in float32.
+        modules: whose parameters are trained, and put into training mode.
+        recipe, epochs, steps_per_epoch: the rate of each step.
+        batch_size: crops a step.
+        seed: of the draw.
+        device, ctx: where to compute, and whom to ask.
+    """
+
+    def __init__(
+        self,
+        cutter: Cutter,
+        loss_of: Callable[[Batch], Tensor],
+        modules: Sequence[nn.Module],
+        recipe: Recipe,
+        epochs: int,
+        steps_per_epoch: int,
+        *,
+        batch_size: int,
+        seed: int,
+        device: Device,
+        ctx: JobContext,
+    ) -> None:
+        self.batch_size, self.samples, self.done = batch_size, 0, 0
+        self._cutter, self._loss_of, self._modules = cutter, loss_of, modules
+        self._recipe, self._epochs, self._steps = recipe, epochs, steps_per_epoch
+        self._device, self._ctx = device, ctx
+        parameters = [p for module in modules for p in module.parameters()]
+        self._optimizer = recipe.optimizer(parameters)
+        # only float16 runs out of range; the scaler lives on the card, so nothing waits for it
+        self._scaler = torch.amp.GradScaler("cuda", enabled=half_type(device) == torch.float16)
+        self._rng = np.random.default_rng(seed)
+        self._patient = Patient(ctx.check_cancelled, device)
+        self._drawing = None if device.is_cpu else ThreadPoolExecutor(1, "draw")
+        self._batches = self._draw_batches()
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._recipe.rate(self.done, self._steps, self._epochs)
+
+    def step(self) -> Tensor:
+        """One step; its loss stays on the device, so that it isn't waited for.
+
+        Raises:
+            Cancelled: somebody asked to stop.
+            torch.OutOfMemoryError: not even the smallest batch fits.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        while True:
+            try:
+                loss = self._patient.run(self._forward_backward)
+                break
+            except torch.OutOfMemoryError:
+                if self.batch_size // 2 < SMALLEST_BATCH:
+                    raise
+            # outside the except: the error holds on to the tensors that filled the card
+            self._halve()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self.done += 1
+        self.samples += self.batch_size
+        return loss
+
+    def close(self) -> None:
+        """Stop drawing and stepping."""
+        self._patient.close()
+        if self._drawing:
+            self._drawing.shutdown(wait=False, cancel_futures=True)
+
+    def _forward_backward(self) -> Tensor:
+        for module in self._modules:
+            module.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        batch = self._cutter.on_device(next(self._batches))
+        with mixed(self._device):
+            loss = self._loss_of(batch)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _halve(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        self._batches.close()
+        self.batch_size //= 2
+        crops = "windows" if self.batch_size > 1 else "window"
+        self._ctx.warn(
+            f"{self._device.label} ran out of memory: going on with batches of {self.batch_size} {crops}."
+        )
+        if self._device.torch.type == "cuda":
+            torch.cuda.empty_cache()
+        self._batches = self._draw_batches()
+
+    def _draw_batches(self) -> Generator[RawBatch, None, None]:
+        """Endless batches; beside a card the next one is cut while it computes."""
+        sampler = ShuffledSampler(np.zeros(len(self._cutter.windows), np.int64), self.batch_size, self._rng)
+
+        def draw() -> RawBatch:
+            raw = self._cutter.drawn(sampler.draw(), self._rng)
+            return raw.pinned() if self._device.torch.type == "cuda" else raw
+
+        if self._drawing is None:
+            while True:
+                yield draw()
+        coming = self._drawing.submit(draw)
+        while True:
+            raw = coming.result()
+            coming = self._drawing.submit(draw)
+            yield raw

@@ -49,7 +49,8 @@ class RegionLabels:
 
         if isinstance(self.layer, LabelRaster):
             return np.ones(len(rows), dtype=bool)
-        boxes = shapely.box(cols, rows, cols + size, rows + size)
+        # a hair smaller: a parcel that ends where the window begins has no area in it
+        boxes = shapely.box(cols + 1e-6, rows + 1e-6, cols + size - 1e-6, rows + size - 1e-6)
         found = np.zeros(len(rows), dtype=bool)
         found[self.layer.tree.query(boxes, predicate="intersects")[0]] = True
         return found

@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--pairs", nargs="+", default=[*PAIRS, *SIMULATED], choices=[*PAIRS, *SIMULATED])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--width", default="small", choices=("standard", "small"))
+    parser.add_argument("--width", default="standard", choices=("standard", "small"))
     parser.add_argument("--effort", default="standard", choices=("quick", "standard", "thorough"))
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
     options = parser.parse_args()

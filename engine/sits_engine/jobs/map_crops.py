@@ -1,4 +1,4 @@
-"""A crop map from a time series and a model: as pixels and, on wish, as parcels."""
+"""A crop map from a time series and a model of pixels or of segments: as raster and, on wish, as parcels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
     from sits_engine.mapping.pipeline import Plan
     from sits_engine.models.card import ModelCard
     from sits_engine.models.inference import Predictor
+    from sits_engine.models.segment_inference import SegmentPredictor
     from sits_engine.samples.region import Region
     from sits_engine.series.time_series import TimeSeries
 
@@ -42,6 +44,9 @@ class MapCrops(Job):
     parcels: str | None = Field(None, description="polygon layer of parcels to classify as a whole")
     output: Path | None = Field(None, description="crop map, cloud-optimised GeoTIFF (.tif)")
     output_parcels: Path | None = Field(None, description="classified parcels (.gpkg)")
+    output_polygons: Path | None = Field(
+        None, description="patches of the crop map as polygons with class, area and confidence (.gpkg)"
+    )
     probabilities: Path | None = Field(
         None, description="probabilities of all classes in percent, one band a class (.tif)"
     )
@@ -68,15 +73,15 @@ class MapCrops(Job):
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)
         # Heavy imports come with the job, not with the list of jobs.
         from sits_engine.device import select, threads
-        from sits_engine.mapping.compat import date_warnings, match_bands
+        from sits_engine.mapping.compat import check_resolution, date_warnings, match_bands
+        from sits_engine.mapping.finer import with_edge_pixels
         from sits_engine.mapping.pipeline import plan
-        from sits_engine.models.inference import Predictor
         from sits_engine.outputs import check_writable
         from sits_engine.samples.region import make_region
         from sits_engine.series.time_series import TimeSeries
 
         self._check_outputs()
-        outputs = (self.output, self.output_parcels, self.probabilities)
+        outputs = (self.output, self.output_parcels, self.output_polygons, self.probabilities)
         keep_inputs(outputs, (self.series, self.model, self.region, self.parcels))
         existing(self.series, "Time series")
         existing(self.model, "Model")
@@ -90,24 +95,28 @@ class MapCrops(Job):
         keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)
-        predictor = Predictor.open(self.model, device, notice=ctx.warn)
+        predictor = self._open(device, ctx)
         card = predictor.card
-        if self.batch_size:
-            predictor.batch_pixels = self.batch_size
         if not predictor.mask_dates:
             series = series.with_clouds()  # as the model was trained
         bands = match_bands(series, card)
-        for sentence in date_warnings(series, card):
+        scale = _scale(predictor)
+        for sentence in [*check_resolution(series.title, series.grid, card), *date_warnings(series, card)]:
             ctx.warn(sentence)
+        region = with_edge_pixels(region, scale)
         ctx.info(
             f"{len(series.dates)} dates, {len(bands)} bands, {region.window.width} x {region.window.height} "
             f"pixels, {len(card.classes)} classes; device: {device.label}."
+            + (f" The map has {scale} x {scale} pixels for one of the images." if scale > 1 else "")
         )
         how = plan(device.is_cpu, threads(), self.workers)
         result = JobResult()
         end = 0.85 if self.parcels else 1.0
         if self.output is not None:
-            self._pixels(ctx, result, self.output, series, region, predictor, bands, how, end)
+            mapped = end - 0.05 if self.output_polygons else end
+            self._pixels(ctx, result, self.output, series, region, predictor, bands, how, mapped)
+            if self.output_polygons is not None:
+                self._polygons(ctx, result, self.output, self.output_polygons, mapped, end)
         if self.parcels and self.output_parcels is not None:
             begin = 0.01 if self.output is None else end
             paths = (self.parcels, self.output_parcels)
@@ -125,12 +134,14 @@ class MapCrops(Job):
             raise InputError(
                 "PARCELS is given without OUTPUT_PARCELS.", "Say where the classified parcels go."
             )
-        if self.probabilities is not None and self.output is None:
-            raise InputError("PROBABILITIES is given without OUTPUT.", "Say where the crop map goes.")
+        for name, extra in (("PROBABILITIES", self.probabilities), ("OUTPUT_POLYGONS", self.output_polygons)):
+            if extra is not None and self.output is None:
+                raise InputError(f"{name} is given without OUTPUT.", "Say where the crop map goes.")
         for path, suffix in (
             (self.output, ".tif"),
             (self.probabilities, ".tif"),
             (self.output_parcels, ".gpkg"),
+            (self.output_polygons, ".gpkg"),
         ):
             if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
                 raise InputError(
@@ -138,6 +149,49 @@ class MapCrops(Job):
                 )
         if self.output is not None and self.output == self.probabilities:
             raise InputError("OUTPUT and PROBABILITIES are the same file.", "Choose two names.")
+        if self.output_polygons is not None and self.output_polygons == self.output_parcels:
+            raise InputError("OUTPUT_POLYGONS and OUTPUT_PARCELS are the same file.", "Choose two names.")
+
+    def _open(self, device: Device, ctx: JobContext) -> Predictor | SegmentPredictor:
+        """The model, as its card says: one that sees pixels, or one that sees windows."""
+        from sits_engine.models.inference import Predictor
+        from sits_engine.models.model_file import load_model
+        from sits_engine.models.registry import SEGMENTERS
+        from sits_engine.models.segment_inference import SegmentPredictor
+
+        module, card = load_model(self.model)
+        if card.architecture in SEGMENTERS:
+            segments = SegmentPredictor(module, card, device, notice=ctx.warn)
+            if self.batch_size:
+                segments.batch_windows = max(1, self.batch_size // segments.window**2)
+            return segments
+        predictor = Predictor(module, card, device, notice=ctx.warn)
+        if self.batch_size:
+            predictor.batch_pixels = self.batch_size
+        return predictor
+
+    def _tile_size(
+        self, series: TimeSeries, predictor: Predictor | SegmentPredictor, bands: list[str]
+    ) -> int:
+        from sits_engine.mapping.segment_tiles import segment_tile_size
+        from sits_engine.mapping.tiles import DEFAULT_TILE, tile_size_for
+        from sits_engine.models.segment_inference import SegmentPredictor
+
+        itemsize = series.number_type(bands).itemsize
+        largest = self.tile_size or DEFAULT_TILE
+        if isinstance(predictor, SegmentPredictor):
+            return segment_tile_size(predictor, len(series.dates), len(bands), itemsize, largest)
+        return tile_size_for(len(series.dates), len(bands), itemsize, largest)
+
+    def _polygons(
+        self, ctx: JobContext, result: JobResult, crop_map: Path, target: Path, start: float, end: float
+    ) -> None:
+        from sits_engine.mapping.polygons import write_polygons
+
+        count = write_polygons(crop_map, target, ctx.part(start, end, "Drawing polygons"))
+        ctx.info(f"{count} polygons.")
+        result.outputs["output_polygons"] = str(target)
+        result.scores["polygons"] = count
 
     def _pixels(
         self,
@@ -146,19 +200,19 @@ class MapCrops(Job):
         output: Path,
         series: TimeSeries,
         region: Region,
-        predictor: Predictor,
+        predictor: Predictor | SegmentPredictor,
         bands: list[str],
         how: Plan,
         end: float,
     ) -> None:
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
         from sits_engine.mapping.produce import MapRequest, produce
-        from sits_engine.mapping.tiles import DEFAULT_TILE, tile_size_for
+        from sits_engine.mapping.segment_tiles import SegmentTiles
+        from sits_engine.models.segment_inference import SegmentPredictor
 
         began = time.monotonic()
         card = predictor.card
-        itemsize = series.number_type(bands).itemsize
-        size = tile_size_for(len(series.dates), len(bands), itemsize, self.tile_size or DEFAULT_TILE)
+        size = self._tile_size(series, predictor, bands)
         facts = self._facts(series, region, predictor, bands) | {
             "tile": size,
             "probabilities": self.probabilities is not None,
@@ -175,7 +229,9 @@ class MapCrops(Job):
             series=series,
             bands=bands,
             region=region,
-            predictor=predictor,
+            predictor=(
+                SegmentTiles(predictor, series.grid) if isinstance(predictor, SegmentPredictor) else predictor
+            ),
             card=card,
             tile_size=size,
             plan=how,
@@ -227,12 +283,15 @@ class MapCrops(Job):
         paths: tuple[str, Path],
         series: TimeSeries,
         region: Region,
-        predictor: Predictor,
+        predictor: Predictor | SegmentPredictor,
         bands: list[str],
         start: float,
     ) -> None:
+        from sits_engine.mapping import segment_parcels
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
         from sits_engine.mapping.parcels import classify_parcels, find_parcels, write_parcels
+        from sits_engine.mapping.segment_tiles import SegmentTiles
+        from sits_engine.models.segment_inference import SegmentPredictor
 
         source, target = paths
         share = ctx.part(start, 1.0, f"Classifying parcels on {predictor.device.label}")
@@ -240,13 +299,26 @@ class MapCrops(Job):
         for note in parcels.notes:
             ctx.warn(note)
         geometries = hashlib.sha256(b"".join(parcels.frame.geometry.to_wkb())).hexdigest()
+        size = self._tile_size(series, predictor, bands)
         facts = self._facts(series, region, predictor, bands) | {"parcels": geometries}
+        if isinstance(predictor, SegmentPredictor):
+            facts["tile"] = size
         journal = Journal.open(work_folder(target), fingerprint(facts))
         try:
             card = predictor.card
-            probabilities, dates = classify_parcels(
-                series, parcels, bands, predictor, len(card.classes), journal, lambda done: share(0.95 * done)
-            )
+
+            def tick(done: float) -> None:
+                share(0.95 * done)
+
+            if isinstance(predictor, SegmentPredictor):
+                segments = SegmentTiles(predictor, series.grid)
+                probabilities, dates = segment_parcels.classify_parcels(
+                    series, parcels, bands, segments, size, journal, tick
+                )
+            else:
+                probabilities, dates = classify_parcels(
+                    series, parcels, bands, predictor, len(card.classes), journal, tick
+                )
             known = write_parcels(target, parcels, card, probabilities, dates)
         except BaseException as error:
             journal.close()
@@ -261,9 +333,16 @@ class MapCrops(Job):
         share(1.0)
 
     def _facts(
-        self, series: TimeSeries, region: Region, predictor: Predictor, bands: list[str]
+        self,
+        series: TimeSeries,
+        region: Region,
+        predictor: Predictor | SegmentPredictor,
+        bands: list[str],
     ) -> dict[str, object]:
         """All that a tile's result depends on."""
+        from sits_engine.models.segment_inference import SegmentPredictor
+
+        batch = predictor.batch_windows if isinstance(predictor, SegmentPredictor) else predictor.batch_pixels
         return {
             "engine": __version__,
             "series": series.fingerprint(),
@@ -272,7 +351,7 @@ class MapCrops(Job):
             "bands": bands,
             "positions": series.positions.tolist(),
             "device": predictor.device.torch.type,
-            "batch": predictor.batch_pixels,
+            "batch": batch,
         }
 
     def _tags(self, series: TimeSeries, card: ModelCard) -> dict[str, str]:
@@ -287,3 +366,8 @@ class MapCrops(Job):
             "SITS_SEASON_END": series.dates[-1].isoformat(),
             "SITS_MIN_MAPPING_UNIT_HA": f"{self.min_mapping_unit:g}",
         }
+
+
+def _scale(predictor: Predictor | SegmentPredictor) -> int:
+    """Pixels of the map along one pixel of the images."""
+    return int(getattr(predictor, "scale", 1))

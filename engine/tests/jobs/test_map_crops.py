@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from support.maps import BANDS, CLASSES, CORNER, DAYS, write_model, write_series
+from support.maps import BANDS, CLASSES, CORNER, DAYS, parcels_file, write_model, write_series
 
 from sits_engine.context import JobContext
 from sits_engine.device import select
@@ -227,21 +227,6 @@ def test_minimum_mapping_unit(world, tmp_path):
     assert result.scores["areas"] == {
         name: pytest.approx((sieved[0] == i + 1).sum() / 100) for i, name in enumerate(CLASSES)
     }
-
-
-def parcels_file(path, crs="EPSG:2154", **fields):
-    shapes = [
-        shapely.box(X + 50, Y - 250, X + 250, Y - 50),
-        shapely.box(X + 300, Y - 420, X + 520, Y - 300),
-        shapely.box(X + 604, Y - 108, X + 609, Y - 103),  # smaller than a pixel
-        shapely.box(X + 20, Y - 690, X + 150, Y - 620),  # never clear
-        shapely.box(X - 900, Y - 500, X - 700, Y - 300),  # outside
-    ]
-    frame = gpd.GeoDataFrame(
-        {"name": list("abcde"), "class": "said before", **fields}, geometry=shapes, crs="EPSG:32631"
-    )
-    frame.to_crs(crs).to_file(path)
-    return path
 
 
 def test_parcels(world, tmp_path):

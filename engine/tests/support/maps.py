@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import rasterio
+import shapely
 import torch
 from rasterio.transform import from_origin
 
@@ -123,4 +125,21 @@ def write_map(
     bands = [cog.BandInfo("class", 0, "", ["", *CLASSES], COLORS), cog.BandInfo("confidence (%)", 0, "%")]
     cog.write_cog([(plain, 1), (plain, 2)], path, where, bands, {CLASSES_TAG: classes_tag(classes)})
     plain.unlink()
+    return path
+
+
+def parcels_file(path, crs="EPSG:2154", **fields):
+    """Parcels a..e on the images of `write_images`, each of its own difficulty."""
+    x, y = CORNER
+    shapes = [
+        shapely.box(x + 50, y - 250, x + 250, y - 50),
+        shapely.box(x + 300, y - 420, x + 520, y - 300),
+        shapely.box(x + 604, y - 108, x + 609, y - 103),  # smaller than a pixel
+        shapely.box(x + 20, y - 690, x + 150, y - 620),  # never clear
+        shapely.box(x - 900, y - 500, x - 700, y - 300),  # outside
+    ]
+    frame = gpd.GeoDataFrame(
+        {"name": list("abcde"), "class": "said before", **fields}, geometry=shapes, crs="EPSG:32631"
+    )
+    frame.to_crs(crs).to_file(path)
     return path

@@ -9,8 +9,10 @@ from torch import nn
 
 from sits_engine.errors import InputError, ModelError
 from sits_engine.models.pseltae import PSELTAE
+from sits_engine.models.segmentation.biconvgru import BiConvGRU
 from sits_engine.models.segmentation.segmenter import SegmentationNetwork
 from sits_engine.models.segmentation.tsvit import TSViT
+from sits_engine.models.segmentation.unet2d_clstm import UNet2DCLSTM
 from sits_engine.models.segmentation.unet3d import UNet3D, UNet3Df
 
 #: Networks that label every pixel of a window; the others judge a set of pixels.
@@ -18,6 +20,8 @@ SEGMENTERS: Mapping[str, Callable[..., SegmentationNetwork]] = {
     "tsvit": TSViT,
     "unet3d": UNet3D,
     "unet3df": UNet3Df,
+    "unet2d_clstm": UNet2DCLSTM,
+    "biconvgru": BiConvGRU,
 }
 
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"pseltae": PSELTAE, **SEGMENTERS}
@@ -82,6 +86,8 @@ SEGMENTER_WIDTHS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "unet3d": {"standard": {"features": 16}, "small": {"features": 4}},
     "unet3df": {"standard": {"features": 16}, "small": {"features": 4}},
+    "unet2d_clstm": {"standard": {"features": 16}, "small": {"features": 4}},
+    "biconvgru": {"standard": {"features": 64, "hidden": 256}, "small": {"features": 16, "hidden": 64}},
 }
 #: From this window on a patch of TSViT has 3 x 3 pixels instead of 2 x 2, as published for 48 pixels:
 #: attention over space grows with the square of the number of patches.
@@ -118,7 +124,7 @@ def segmentation_hyperparameters(
         InputError: the network can't work on windows of that size.
     """
     patch = {"patch": tsvit_patch(window)} if architecture == "tsvit" else {}
-    if architecture != "tsvit" and window % UNET_DIVISOR:
+    if architecture.startswith("unet") and window % UNET_DIVISOR:
         raise InputError(
             f"A window of {window} pixels doesn't suit the network '{architecture}', which halves it twice.",
             f"Choose a multiple of {UNET_DIVISOR}, for example {max(window // 4, 2) * 4}.",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sits_engine.errors import ModelError
@@ -41,6 +42,17 @@ _TSVIT: Rules = (
     (r"\.layers\.(\d+)\.1\.fn\.net\.0\.", r".layers.\1.mlp.0."),
     (r"\.layers\.(\d+)\.1\.fn\.net\.3\.", r".layers.\1.mlp.2."),
 )
+_UNET2D_CLSTM: Rules = (
+    (r"^fcn\.unet_(?:en|de)code\.(enc3|enc4|dec4)\.(?:en|de)code\.", r"unet.\1."),
+    (r"^fcn\.unet_(?:en|de)code\.(center|center_decode|final)\.", r"unet.\1."),
+    (r"^crnn_main\.clstm\.cell_list\.0\.", "lstm."),
+    (r"^main_finalconv\.", "head."),
+)
+_BICONVGRU: Rules = (
+    (r"^outconv\.", "head."),
+    (r"^forward_model\.cell_list\.0\.", "ahead."),
+    (r"^backward_model\.cell_list\.0\.", "back."),
+)
 _SIMILARITY: Rules = (
     (r"^key_conv\.", "key."),
     (r"^query_conv\.", "query."),
@@ -57,7 +69,7 @@ def from_published(
     """Convert a published network.
 
     Args:
-        architecture: 'unet3d', 'unet3df', 'tsvit' or 'tsvit_classifier' (no segmenter: `TSViTClassifier`).
+        architecture: one of `registry.SEGMENTERS`, or 'tsvit_classifier' (no segmenter: `TSViTClassifier`).
         state: its state dict; entries of the similarity head are left out (`similarity_from_published`).
         config: the published MODEL section: num_channels (with the day), num_classes, max_seq_len, ...
 
@@ -153,4 +165,62 @@ def _tsvit_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_CONVERTERS = {"unet3d": _unet3d, "unet3df": _unet3df, "tsvit": _tsvit, "tsvit_classifier": _tsvit_classifier}
+def _unet2d_clstm(
+    state: dict[str, Tensor], config: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    renamed = _rename(_without_similarity(state), _UNET2D_CLSTM)
+    hyper = {**_common(config), "features": renamed["unet.enc3.0.weight"].shape[0] // 4, "scale": 1}
+    return hyper, stacked_statistics(renamed)
+
+
+def stacked_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Statistics of the ConvLSTM's dates, published as running_mean_0, running_mean_1, ..., as one (T, C)."""
+    result: dict[str, Tensor] = {}
+    steps: dict[str, dict[int, Tensor]] = {}
+    for name, value in state.items():
+        found = re.fullmatch(r"(.*\.running_(?:mean|var))_(\d+)", name)
+        if found:
+            steps.setdefault(found[1], {})[int(found[2])] = value
+        else:
+            result[name] = value
+    return result | {name: torch.stack([found[n] for n in sorted(found)]) for name, found in steps.items()}
+
+
+def _biconvgru(
+    state: dict[str, Tensor], config: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    renamed = _rename(state, _BICONVGRU)
+    renamed["inconv.weight"] = renamed["inconv.weight"][:, :, 0]
+    features = renamed["inconv.weight"].shape[0]
+    for side in ("ahead", "back"):
+        gates = [(f"{side}.{gate}.weight", f"{side}.{gate}.bias") for gate in _GATES]
+        weights = [renamed.pop(weight) for weight, _ in gates]
+        renamed[f"{side}.input_conv.bias"] = torch.cat([renamed.pop(bias) for _, bias in gates])
+        # The published convolutions see the input and the state side by side.
+        renamed[f"{side}.input_conv.weight"] = torch.cat([w[:, :features] for w in weights])
+        renamed[f"{side}.gate_conv.weight"] = torch.cat([w[:, features:] for w in weights[:2]])
+        renamed[f"{side}.candidate_conv.weight"] = weights[2][:, features:]
+    hidden = renamed["ahead.candidate_conv.weight"].shape[0]
+    return {
+        "n_bands": config["num_channels"] - 1,
+        "n_classes": config["num_classes"],
+        "n_dates": config.get("max_seq_len", 16),
+        "window": config.get("img_res", 24),
+        "scale": 1,
+        "features": features,
+        "hidden": hidden,
+        "reference": True,
+    }, renamed
+
+
+#: Our order of a ConvGRU's convolutions.
+_GATES = ("update_gate", "reset_gate", "out_gate")
+
+_CONVERTERS = {
+    "unet3d": _unet3d,
+    "unet3df": _unet3df,
+    "unet2d_clstm": _unet2d_clstm,
+    "biconvgru": _biconvgru,
+    "tsvit": _tsvit,
+    "tsvit_classifier": _tsvit_classifier,
+}

@@ -123,3 +123,18 @@ def with_day(images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:
     day = (positions.to(images.dtype) / DAYS)[:, :, None, None, None]
     stack = torch.cat([images, day.expand(*images.shape[:2], 1, *images.shape[3:])], 2)
     return stack * date_mask[:, :, None, None, None].to(stack.dtype)
+
+
+def used_dates(stack: Tensor, date_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """All images that are used, in one batch, date by date.
+
+    Args:
+        stack: (B, T, C, H, W).
+        date_mask: (B, T) bool.
+
+    Returns:
+        images (N, C, H, W) with N the number of used dates of all windows, and used (T, B) bool.
+    """
+    used = date_mask.to(torch.bool).T
+    by_date = stack.transpose(0, 1)
+    return (by_date.flatten(0, 1) if bool(used.all()) else by_date[used]), used

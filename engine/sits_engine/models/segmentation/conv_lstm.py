@@ -1,0 +1,87 @@
+"""Convolutional LSTM with recurrent batch norm, over windows that lack some dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sits_engine.models.segmentation.recurrent_norm import RecurrentNorm
+
+
+class ConvLSTM(nn.Module):
+    """One layer, one direction; a window's state stays as it is on dates that the window lacks.
+
+    Args:
+        n_in: channels of the input.
+        hidden: channels of the state.
+        n_steps: most dates.
+        momentum: of the norms.
+
+    Source: shared/spec/cscl.md section 5.3.
+    """
+
+    def __init__(self, n_in: int, hidden: int, n_steps: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.input_conv = nn.Conv2d(n_in, 4 * hidden, 3, padding=1)
+        self.h_conv = nn.Conv2d(hidden, 4 * hidden, 3, padding=1)
+        self.input_norm = RecurrentNorm(4 * hidden, n_steps, momentum)
+        self.h_norm = RecurrentNorm(4 * hidden, n_steps, momentum)
+        self.cell_norm = RecurrentNorm(hidden, n_steps, momentum)
+
+    def mean(self, x: Tensor, used: Tensor) -> Tensor:
+        """Mean of the states over the dates that a window has; arguments as `steps`.
+
+        Returns:
+            (B, hidden, H, W) float32; zeros for a window without any date.
+        """
+        total = torch.zeros(used.shape[1], self.hidden, *x.shape[2:], device=x.device)
+        for _, rows, state in self.steps(x, used):
+            total = total + state if rows is None else total.index_add(0, rows, state)
+        return total / used.sum(0).clamp(min=1).to(total.dtype)[:, None, None, None]
+
+    def steps(self, x: Tensor, used: Tensor) -> Iterator[tuple[int, Tensor | None, Tensor]]:
+        """Run through the dates.
+
+        Args:
+            x: (N, n_in, H, W): the inputs of all dates of all windows that are used, date by date.
+            used: (T, B) bool with N times True: which windows have which date, in that order.
+
+        Yields:
+            date, the windows it changed (M,) int64 or None for all, and their new state (M, hidden, H, W).
+        """
+        state = cell = torch.zeros(used.shape[1], self.hidden, *x.shape[2:], device=x.device)
+        # One convolution for all dates; only what depends on the state has to wait for it.
+        counts: list[int] = used.sum(1).tolist()
+        gates = self.input_conv(x).split(counts)
+        started = False
+        for date, count in enumerate(counts):
+            if count == 0:
+                continue
+            rows = None if count == used.shape[1] else used[date].nonzero().squeeze(1)
+            before = (state, cell) if rows is None else (state[rows], cell[rows])
+            after = self._step(gates[date], *before, date, started)
+            if rows is None:
+                state, cell = after
+            else:
+                state, cell = state.index_copy(0, rows, after[0]), cell.index_copy(0, rows, after[1])
+            started = True
+            yield date, rows, after[0]
+
+    def _step(
+        self, gates: Tensor, state: Tensor, cell: Tensor, date: int, started: bool
+    ) -> tuple[Tensor, Tensor]:
+        """New state and cell of the windows (M, hidden, H, W)."""
+        if started:
+            recurrent = self.h_conv(state)
+        else:
+            # The convolution of a state of zeros.
+            bias = self.h_conv.bias
+            assert bias is not None  # noqa: S101 - made with one above; for the type checker
+            recurrent = bias[:, None, None].expand_as(gates)
+        total = (self.h_norm(recurrent, date) + self.input_norm(gates, date)).float()
+        into, forget, out, candidate = total.chunk(4, 1)
+        cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(candidate)
+        return torch.sigmoid(out) * self.cell_norm(torch.tanh(cell), date), cell

@@ -1,0 +1,47 @@
+"""Batch norm for recurrent networks: the same scale at every step, statistics of each step's own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Scale at the start; small, so that the gates aren't saturated.
+START = 0.1
+EPS = 1e-5
+
+
+class RecurrentNorm(nn.Module):
+    """Normalises channels, without shift.
+
+    Args:
+        channels: C.
+        n_steps: steps with statistics of their own; later ones use the last.
+        momentum: share of a batch in the running statistics.
+
+    Source: shared/spec/cscl.md section 5.3.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, n_steps: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.n_steps, self.momentum = n_steps, momentum
+        self.weight = nn.Parameter(torch.full((channels,), START))
+        self.register_buffer("running_mean", torch.zeros(n_steps, channels))
+        self.register_buffer("running_var", torch.ones(n_steps, channels))
+
+    def forward(self, x: Tensor, step: int) -> Tensor:
+        """Normalise (N, C, H, W) at a step, from 0; in training by the batch's own statistics."""
+        row = min(step, self.n_steps - 1)
+        return F.batch_norm(
+            x,
+            self.running_mean[row],
+            self.running_var[row],
+            self.weight,
+            None,
+            self.training,
+            self.momentum,
+            EPS,
+        )

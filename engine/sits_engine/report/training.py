@@ -8,6 +8,7 @@ import numpy as np
 
 from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData, unit_of
 from sits_engine.report import words
+from sits_engine.report.calibration import calibration_section
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import bars, confusion, curves, maps, profiles
 
@@ -36,7 +37,9 @@ def training_page(data: TrainingReportData) -> Page:
             "gap between confidence and truth, validation",
         ),
     ]
-    sections = [_accuracy(data), _profiles(data), _split(data), _calibration(data)]
+    reliability = (data.reliability_before, data.reliability_after)
+    trust = calibration_section(*reliability, data.scores, data.temperature, unit)
+    sections = [_accuracy(data), _profiles(data), _split(data), trust]
     if data.epochs:
         sections.append(_curves(data))
     return Page(
@@ -225,38 +228,6 @@ def _split(data: TrainingReportData) -> Section | None:
         "Crosses: the model took them for another class." if data.right is not None else "",
     )
     return Section(f"Which {unit} were used for what", [figure, table], [text], beside=True)
-
-
-def _calibration(data: TrainingReportData) -> Section | None:
-    before, after, unit = data.reliability_before, data.reliability_after, unit_of(data.provenance)
-    if int(after.counts.sum()) == 0:
-        return None
-    figure = Figure(
-        curves.reliability(
-            "reliability",
-            after.edges,
-            (before.confidence, before.accuracy),
-            (after.confidence, after.accuracy),
-            after.counts,
-        ),
-        f"Reliability diagram of the test {unit}; calibration error {words.percent(after.error, 1)}.",
-        f"Test {unit} in bins of confidence. On the dashed line, 80 of 100 {unit} given 80 % are right.",
-    )
-    rows = [
-        [f"validation {unit} (where it was set)", *(_gap(data, key) for key in ("before", "after"))],
-        [f"test {unit}", words.percent(before.error, 1), words.percent(after.error, 1)],
-    ]
-    table = Table(
-        [Column("mean gap (ECE)"), Column("before", True), Column("after", True)],
-        rows,
-        f"Expected calibration error in {len(after.counts)} equal bins; temperature {data.temperature:.3f}.",
-    )
-    return Section("Whether its confidence can be trusted", [figure, table], beside=True)
-
-
-def _gap(data: TrainingReportData, when: str) -> str:
-    key = "calibration_error" if when == "after" else "calibration_error_before"
-    return words.percent(data.scores.get(key), 1)
 
 
 def _curves(data: TrainingReportData) -> Section:

@@ -1,0 +1,112 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from support.segmentation_data import example, segmentation
+
+from sits_engine.report.segmentation import segmentation_page, sentences, write_segmentation_report
+
+
+def test_the_report_holds_what_was_measured(tmp_path, check_page):
+    data = segmentation()
+    beside = write_segmentation_report(tmp_path / "s.html", data)
+    text = check_page(tmp_path / "s.html")
+    for heading in (
+        "Truth beside map",
+        "How well it draws borders",
+        "How well it does on each class",
+        "What the network takes for alike",
+        "can be trusted",
+        "used for what",
+        "How training went",
+    ):
+        assert heading in text
+    assert "maize <b>&</b> $x$" in text
+    assert "row 48, column 96" in text
+    assert "3 windows held no label." in text
+    assert f"{data.borders[0].f1:.3f}" in text
+    numbers = json.loads(beside.read_text(encoding="utf-8"))
+    assert numbers["confusion"]["counts"] == data.confusion.tolist()
+    assert [row["zone"] for row in numbers["zones"]] == ["all", "boundary", "interior"]
+    assert numbers["borders"][1]["distance"] == 2
+    assert numbers["scores"]["boundary_f1_1px"] == pytest.approx(data.borders[0].f1, abs=1e-6)
+    assert len(numbers["pretraining"]) == 7
+
+
+def test_sentences_say_borders_and_insides():
+    data = segmentation()
+    words = " ".join(sentences(data))
+    border = next(row for row in data.zones if row.zone == "boundary")
+    assert border.accuracy < 0.9  # the made-up map is wrong at borders only
+    assert f"At borders it is right for {100 * border.accuracy:.0f} of 100, inside of fields for 100" in words
+    assert f"{100 * data.borders[0].precision:.0f} % of the map's borders within one pixel" in words
+    assert "on land that training never saw" in words
+    assert "expect less elsewhere" in words
+
+
+def test_a_split_inside_windows_is_called_what_it_is(tmp_path, check_page):
+    data = segmentation(split_kind="tiles", block_size=None)
+    words = " ".join(sentences(data))
+    assert "often in the same field" in words
+    assert "land that training never saw" not in words
+    write_segmentation_report(tmp_path / "s.html", data)
+    assert "Every window was cut into tiles" in check_page(tmp_path / "s.html")
+
+
+def test_without_pretraining_nothing_is_said_of_a_first_stage(tmp_path, check_page):
+    write_segmentation_report(tmp_path / "s.html", segmentation(pretraining=[]))
+    text = check_page(tmp_path / "s.html")
+    assert "stage" not in text
+    assert "Contrastive" not in text
+
+
+def test_a_finer_model_names_its_pixels(tmp_path, check_page):
+    data = segmentation(scale=2)
+    assert "pixels of 5 m (2 times finer than the images)" in segmentation_page(data).subtitle
+    write_segmentation_report(tmp_path / "s.html", data)
+    assert "2 pixels (10 m)" in check_page(tmp_path / "s.html")
+
+
+def test_nothing_to_test_gives_a_page_that_says_so(tmp_path, check_page):
+    data = segmentation()
+    rows = data.classes
+    for row in rows:
+        row.iou = row.f1 = row.precision = row.recall = None
+        row.pixels["test"] = 0
+    nan = float("nan")
+    for zone in data.zones:
+        zone.pixels, zone.accuracy, zone.miou, zone.macro_f1 = 0, nan, nan, nan
+    for border in data.borders:
+        border.precision = border.recall = border.f1 = nan
+    for epoch in data.epochs:
+        epoch.validation_loss, epoch.validation_miou, epoch.validation_accuracy = nan, 0.0, 0.0
+    for step in data.pretraining:
+        step.validation_loss = step.positive = step.negative = nan
+    data.reliability_after.counts[:] = 0
+    data.examples.clear()
+    data.confusion = np.zeros_like(data.confusion)
+    data.scores = {"miou": nan, "accuracy": nan}
+    data.xy = np.full_like(data.xy, nan)
+    data.pixel_size = None
+    write_segmentation_report(tmp_path / "s.html", data)
+    text = check_page(tmp_path / "s.html")
+    assert "nothing can be said about the accuracy" in text
+    assert "Truth beside map" not in text
+    assert "can be trusted" not in text
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_pictures_show_the_mistakes_and_stay_small(tmp_path):
+    one = example(1)
+    large = example(1, scale=4)  # 192 pixels
+    for name in ("truth", "found", "similarity"):
+        setattr(large, name, np.tile(getattr(large, name), (8, 8)))  # 1536 pixels
+    paths = [tmp_path / "a.html", tmp_path / "b.html"]
+    for path, shown in zip(paths, (one, large), strict=True):
+        write_segmentation_report(path, segmentation(examples=[shown]))
+    assert paths[1].stat().st_size < 1_500_000
+    right = example(1)
+    right.found = np.where(right.truth < 0, 0, right.truth).astype(np.int16)
+    write_segmentation_report(tmp_path / "c.html", segmentation(examples=[right]))
+    assert (tmp_path / "c.html").read_text() != paths[0].read_text()

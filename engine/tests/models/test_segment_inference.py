@@ -8,6 +8,8 @@ from support.segmenters import Mean, segment_card
 from sits_engine.device import select
 from sits_engine.errors import ModelError
 from sits_engine.models.segment_inference import SegmentPredictor, View
+from sits_engine.samples.dates import thinned
+from sits_engine.samples.windows import WindowSet
 
 CPU = select("cpu")
 DAYS = np.array([59, 99, 139, 180, 221], np.int32)
@@ -113,6 +115,39 @@ def test_dates_are_chosen_or_padded_to_what_the_network_takes():
     assert module.calls[-2][1] == 9
 
 
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_the_network_sees_what_it_sees_in_training(n):
+    """The same dates, numbers, days and mask as windows that `thinned` prepares."""
+    values, valid, scale, offset, days = cube(20, 24, clear=0.6)
+    valid[1, :16] = False  # a date without a clear pixel in some windows
+    places = [(0, 0), (4, 8)]
+    cut = [(slice(None), slice(r, r + 16), slice(c, c + 16)) for r, c in places]
+    physical = (values * scale[:, :, None, None] + offset[:, :, None, None]) * valid[:, None]
+    windows = WindowSet(
+        bands=("B02", "B04", "B08"),
+        values=np.stack([physical[:, :, rows, cols] for _, rows, cols in cut]).astype(np.float32),
+        valid=np.stack([valid[where] for where in cut]),
+        positions=np.tile(days, (2, 1)),
+        labels=np.zeros((2, 16, 16), np.int16),
+        parcels=np.zeros((2, 16, 16), np.int32),
+        mixed=np.zeros((2, 16, 16), np.uint8),
+        scale=1,
+        classes=("a",),
+        xy=np.zeros((2, 2)),
+        region=np.zeros(2, np.int16),
+        rows=np.array([0, 4], np.int32),
+        cols=np.array([0, 8], np.int32),
+    )
+    training = thinned(windows, n)
+    expected = (training.values - 0.18) / 0.1 * training.valid[:, :, None]
+    view = View(values, valid, scale, offset, days, 0, 0, 20, 24)
+    images, positions, mask = predictor(n_dates=n)._input(view, places)
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    np.testing.assert_array_equal(positions, training.positions)
+    np.testing.assert_array_equal(mask, training.valid.any(axis=(2, 3)))
+    assert mask[0].sum() == min(n, 4)
+
+
 def test_an_area_gets_the_same_numbers_as_the_whole():
     own = predictor()
     given = cube()
@@ -148,7 +183,7 @@ def jumps(probabilities, lines):
 
 
 def test_no_seam_shows_at_the_borders_of_windows():
-    """A network that reacts to the border of its window: overlap and weights hide it, without them it shows."""
+    """A network that reacts to the border of its window: overlap and weights hide it, else it shows."""
     given = cube(96, 128, clear=1.1)
     own = predictor(Mean(), window=16)
     blended, cut = own.predict_cube(*given), predictor(Mean(), window=16, overlap=0).predict_cube(*given)

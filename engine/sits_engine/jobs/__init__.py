@@ -22,6 +22,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "mapcrops": ("sits_engine.jobs.map_crops", "MapCrops"),
     "assessmap": ("sits_engine.jobs.assess_map", "AssessMap"),
     "createvalidationsample": ("sits_engine.jobs.create_validation_sample", "CreateValidationSample"),
+    "exporttrainingwindows": ("sits_engine.jobs.export_training_windows", "ExportTrainingWindows"),
     "status": ("sits_engine.jobs.status", "Status"),
 }
 
@@ -37,6 +38,7 @@ ALIASES = {
     "map": "mapcrops",
     "assess": "assessmap",
     "validation-sample": "createvalidationsample",
+    "export-windows": "exporttrainingwindows",
 }
 
 

@@ -48,7 +48,7 @@ def with_classes(
         notes.append(f"Classes in fewer than {min_windows} windows became unknown: {listed}.")
     final = sorted(name for name in totals if name not in few)
     if len(final) < 2:
-        raise _too_few(totals, len(windows), min_windows)
+        raise _too_few(totals, windows, min_windows)
     place = {name: i for i, name in enumerate(final)}
     by_code = np.array([place.get(name, -1) for name in names] + [-1], dtype=np.int16)
     mapped = relabelled(windows, by_code, tuple(final))
@@ -101,15 +101,22 @@ def _not_in_table(windows: WindowSet, table: ClassTable | None) -> list[str]:
     return [f"{len(unknown)} codes are not in {table.name}; their pixels became unknown (windows): {shown}."]
 
 
-def _too_few(totals: dict[str, int], n_windows: int, min_windows: int) -> InputError:
+def _too_few(totals: dict[str, int], windows: WindowSet, min_windows: int) -> InputError:
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     counts = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    wrong = len(totals) > max(SHOWN, n_windows) and sum(totals.values()) < 2 * len(totals)
+    wrong = len(totals) > SHOWN and _n_parcels(windows) < 2 * len(totals)
     return InputError(
-        f"Fewer than two classes occur in at least {min_windows} of {n_windows} windows: {counts}{more}.",
+        f"Fewer than two classes occur in at least {min_windows} of {len(windows)} windows: {counts}{more}.",
         "The field may be the wrong one (hardly any value comes twice): choose the field with the crop."
         if wrong
         else "Add parcels or images, choose a smaller WINDOW, or lower MIN_WINDOWS.",
         wrong_field=wrong,
     )
+
+
+def _n_parcels(windows: WindowSet) -> int:
+    """Parcels of all regions, a parcel in several windows once."""
+    known = windows.labels >= 0
+    region = np.broadcast_to(windows.region[:, None, None], known.shape)[known]
+    return len(np.unique(np.stack([region, windows.parcels[known], windows.labels[known]]), axis=1).T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from sits_engine.outputs import check_writable, discard, naming_full_disk, parti
 FORMAT = "sits-windows/1"
 #: Bytes of one chunk before compression, about: small enough to read single windows.
 CHUNK_BYTES = 4 * 2**20
+#: Bytes that are written between two looks at cancellation, about.
+SLAB_BYTES = 32 * 2**20
 #: What each array holds: (names of its axes, what it is).
 ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "values": (
@@ -60,6 +62,7 @@ def write(
     *,
     fingerprint: str = "",
     extra: Mapping[str, Any] | None = None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> None:
     """Write a store; it appears complete or not at all, an old one is replaced.
 
@@ -69,6 +72,7 @@ def write(
         facts: bands, classes, scale.
         fingerprint: of the inputs.
         extra: further JSON-serialisable facts.
+        progress: gets 0..1; may raise to cancel.
 
     Raises:
         EngineError: OUTPUT_NOT_WRITABLE (also where something else is there), DISK_FULL.
@@ -80,9 +84,19 @@ def write(
     try:
         with naming_full_disk(path.parent):
             group = zarr.open_group(temporary, mode="w", zarr_format=3)
+            whole, done = sum(arrays[name].nbytes for name in ARRAYS), 0
             for name, (axes, _) in ARRAYS.items():
-                array = arrays[name]
-                group.create_array(name, data=array, chunks=_chunks(array), dimension_names=axes)
+                array, chunks = arrays[name], _chunks(arrays[name])
+                stored = group.create_array(
+                    name, shape=array.shape, dtype=array.dtype, chunks=chunks, dimension_names=axes
+                )
+                # whole chunks at a time
+                step = chunks[0] * max(1, SLAB_BYTES // max(1, array[: chunks[0]].nbytes))
+                for start in range(0, len(array), step):
+                    part = array[start : start + step]
+                    stored[start : start + step] = part
+                    done += part.nbytes
+                    progress(done / max(1, whole))
             group.attrs.update(
                 {
                     "format": FORMAT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,20 +175,28 @@ class WindowSet:
         links = coo_array((np.ones(len(pairs)), (one, other)), shape=(len(self), len(self)))
         return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
 
-    def save(self, path: Path, *, fingerprint: str = "", extra: dict[str, Any] | None = None) -> None:
+    def save(
+        self,
+        path: Path,
+        *,
+        fingerprint: str = "",
+        extra: dict[str, Any] | None = None,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> None:
         """Write a Zarr group (version 3) that appears complete or not at all; an old one is replaced.
 
         Args:
             path: folder of the store, usually `*.zarr`.
             fingerprint: of the inputs; `window_store.stored_facts` gives it back.
             extra: JSON-serialisable facts to keep beside the windows.
+            progress: gets 0..1; may raise to cancel.
 
         Raises:
             EngineError: OUTPUT_NOT_WRITABLE, also where something else than such a store is there.
         """
         facts = {"bands": list(self.bands), "classes": list(self.classes), "scale": self.scale}
         arrays = {name: getattr(self, name) for name in PER_WINDOW}
-        window_store.write(path, arrays, facts, fingerprint=fingerprint, extra=extra)
+        window_store.write(path, arrays, facts, fingerprint=fingerprint, extra=extra, progress=progress)
 
     @classmethod
     def load(cls, path: Path, index: npt.ArrayLike | None = None) -> WindowSet:

@@ -72,7 +72,7 @@ def test_too_few_classes() -> None:
 def test_a_field_of_names_is_told_apart() -> None:
     some = windows(n=2, scale=1)
     labels = np.arange(72, dtype=np.int16).reshape(2, 6, 6)
-    named = dataclasses.replace(some, labels=labels, classes=tuple(map(str, range(72))))
+    named = dataclasses.replace(some, labels=labels, parcels=labels + 1, classes=tuple(map(str, range(72))))
     with pytest.raises(InputError, match="hardly any value comes twice") as raised:
         with_classes(named)
     assert raised.value.details["wrong_field"]

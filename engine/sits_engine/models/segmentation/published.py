@@ -81,7 +81,7 @@ def from_published(
         ModelError: no such architecture, or the config lacks an entry.
     """
     try:
-        return _CONVERTERS[architecture](dict(state), config)
+        return _CONVERTERS[architecture](_rename(state, ((r"^module\.", ""),)), config)
     except KeyError as error:
         raise ModelError(
             f"The published network '{architecture}' can't be converted: {error} is missing.",

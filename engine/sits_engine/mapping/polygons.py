@@ -22,8 +22,9 @@ from sits_engine.mapping.sieve import patches
 from sits_engine.outputs import atomic
 from sits_engine.series.types import Window
 
-#: Pixels of a strip. If each were a patch of its own, a strip would need some 700 MiB; maps as they are: 50.
-STRIP_PIXELS = 2**20
+#: Pixels of a strip. If each were a patch of its own, a strip would need some 700 MiB; in maps as they are
+#: strip and polygons that wait to be written stay below 150 MiB.
+STRIP_PIXELS = 2**19
 #: Polygons that are written at once.
 BATCH = 20_000
 LAYER = "parcels"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,8 @@ class Cutter:
         if cutting.window > min(windows.size):
             raise ValueError(f"crops of {cutting.window} pixels from windows of {windows.size}")
         self.windows, self.cutting, self.device = windows, cutting, device
+        #: (M,) windows that hold a known pixel; others can't be drawn
+        self.usable = np.flatnonzero((windows.labels >= 0).any(axis=(1, 2)))
         self._mean = torch.tensor([b.mean for b in bands], device=device)[:, None, None]
         self._factor = 1.0 / torch.tensor([b.std for b in bands], device=device)[:, None, None]
 
@@ -169,19 +171,22 @@ class Cutter:
         return out
 
 
-def normalisation(windows: WindowSet) -> list[BandCard]:
-    """Mean and deviation of each band over the valid pixels of all windows (give training windows only).
+def normalisation(windows: WindowSet, index: Iterable[int] | None = None) -> list[BandCard]:
+    """Mean and deviation of each band over valid pixels; a constant band keeps deviation 1.
 
-    A constant band keeps deviation 1.
+    Args:
+        windows: as gathered.
+        index: the windows that count: those of training. None: all.
     """
-    count = max(1, int(windows.valid.sum()))
-    sums, squares = np.zeros(len(windows.bands)), np.zeros(len(windows.bands))
-    for values in windows.values:  # 0 where not valid: sums over everything are sums over the valid ones
-        wide = values.astype(np.float64)
+    sums, squares, count = np.zeros(len(windows.bands)), np.zeros(len(windows.bands)), 0
+    for i in range(len(windows)) if index is None else index:
+        count += int(windows.valid[i].sum())
+        # 0 where not valid: sums over everything are sums over the valid ones
+        wide = windows.values[i].astype(np.float64)
         sums += wide.sum(axis=(0, 2, 3))
         squares += np.square(wide).sum(axis=(0, 2, 3))
-    mean = sums / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    mean = sums / max(1, count)
+    std = np.sqrt(np.maximum(squares / max(1, count) - mean**2, 0))
     return [
         BandCard(name=name, mean=float(m), std=float(s) if s > 1e-6 else 1.0)
         for name, m, s in zip(windows.bands, mean, std, strict=True)

@@ -135,9 +135,7 @@ def pretrain(
     """
     torch.manual_seed(options.seed + 1)  # the network's own first weights stay those of a run without
     channels = int(module.embedding_channels)  # type: ignore[arg-type]
-    head = SimilarityHead(
-        channels, channels + channels % 2, kernel=contrast.kernel, dilation=contrast.dilation
-    ).to(device.torch)
+    head = SimilarityHead(channels, kernel=contrast.kernel, dilation=contrast.dilation).to(device.torch)
     compare = Comparison(module, head, contrast)
     rows: list[PretrainRow] = []
     steps = _steps(cutter, compare.loss, [module, head], options, device, ctx)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -73,14 +73,18 @@ class Apply:
         return found.float(), batch.labels
 
     def windows(
-        self, channels: int, progress: Progress = lambda share: None
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        self,
+        channels: int,
+        progress: Progress = lambda share: None,
+        index: Iterable[int] | None = None,
+    ) -> Iterator[tuple[int, Floats]]:
         """(number, (K, H * scale, W * scale)) of each window in order; K is `channels`."""
         windows, side = self._cutter.windows, self._cutter.cutting.window
         height, width = windows.size
         step = max(1, round(side * (1 - OVERLAP)))
         lattice = [(int(r), int(c)) for r in starts(height, side, step) for c in starts(width, side, step)]
-        places = [(i, row, col) for i in range(len(windows)) for row, col in lattice]
+        chosen = range(len(windows)) if index is None else index
+        places = [(int(i), row, col) for i in chosen for row, col in lattice]
         s = windows.scale
         waiting = 0
         blend: Blend | None = None
@@ -101,6 +105,7 @@ def probabilities(
     windows: WindowSet,
     device: Device,
     progress: Progress = lambda share: None,
+    index: Iterable[int] | None = None,
 ) -> Iterator[tuple[int, Floats]]:
     """(number, (K, H * s, W * s) probabilities) of each window in order, at the card's temperature.
 
@@ -110,6 +115,7 @@ def probabilities(
         windows: as large as a crop, or larger; with the card's scale.
         device: where to compute.
         progress: gets the done share before each batch; may raise to cancel.
+        index: windows wanted; None: all.
     """
     settings = card.hyperparameters
     cutting = Cutting(int(settings["window"]), int(settings["n_dates"]), "none")
@@ -118,7 +124,7 @@ def probabilities(
     def of(batch: Batch) -> Tensor:
         return torch.softmax(module(*batch.inputs).float() / card.temperature, 1)
 
-    yield from Apply(of, [module], cutter, device).windows(len(card.classes), progress)
+    yield from Apply(of, [module], cutter, device).windows(len(card.classes), progress, index)
 
 
 def predict_windows(
@@ -147,6 +153,7 @@ def similarity_maps(
     cutter: Cutter,
     device: Device,
     progress: Progress = lambda share: None,
+    index: Iterable[int] | None = None,
 ) -> Floats:
     """(N, H * s, W * s) mean cosine of each pixel with its eight neighbours: low at the borders of parcels.
 
@@ -154,12 +161,13 @@ def similarity_maps(
         compare: a batch -> (B, H, W, k, k) similarities, dilation 1.
         modules: what `compare` uses, put into evaluation mode.
         cutter: of the windows.
+        index: windows wanted; None: all.
     """
 
     def of(batch: Batch) -> Tensor:
         return mean_of_neighbours(compare(batch).float()).unsqueeze(1)
 
-    found = [answer[0] for _, answer in Apply(of, modules, cutter, device).windows(1, progress)]
+    found = [answer[0] for _, answer in Apply(of, modules, cutter, device).windows(1, progress, index)]
     return np.stack(found) if found else np.zeros((0, 0, 0), np.float32)
 
 

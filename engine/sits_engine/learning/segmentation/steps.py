@@ -76,7 +76,7 @@ class Steps:
     """Draws batches and steps; halves the batch when a card's memory runs out, and says so.
 
     Args:
-        cutter: cuts the crops; all its windows hold a known pixel.
+        cutter: cuts the crops; at least one of its windows holds a known pixel.
         loss_of: loss of a batch, a scalar in float32.
         modules: whose parameters are trained, and put into training mode.
         recipe, epochs, steps_per_epoch: the rate of each step.
@@ -171,10 +171,11 @@ class Steps:
 
     def _draw_batches(self) -> Generator[RawBatch, None, None]:
         """Endless batches; beside a card the next one is cut while it computes."""
-        sampler = ShuffledSampler(np.zeros(len(self._cutter.windows), np.int64), self.batch_size, self._rng)
+        usable = self._cutter.usable
+        sampler = ShuffledSampler(usable, self.batch_size, self._rng)
 
         def draw() -> RawBatch:
-            raw = self._cutter.drawn(sampler.draw(), self._rng)
+            raw = self._cutter.drawn(usable[sampler.draw()], self._rng)
             return raw.pinned() if self._device.torch.type == "cuda" else raw
 
         if self._drawing is None:

@@ -1,0 +1,239 @@
+"""Does CSCL pre-training help, and does super-resolution? Measured on the simulated region, without any map.
+
+    PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part cscl [--networks unet3df unet2d_clstm]
+    PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part super [--networks unet3df]
+
+`cscl`: the same network with and without pre-training, the same number of optimiser steps on both sides (those of
+the pre-training are taken from the fine-tuning), the same first weights, batches of the same size. Scores on
+windows of held-out blocks, a split of its own for each seed.
+
+`super`: labels at half the pixel size from the simulated parcels. A network of scale 2, against one of scale 1
+whose probabilities are enlarged (bilinear), both scored at the finer size.
+
+Region A of `sits demo` at default difficulty is made in --out once; each finished run is kept there as JSON, and
+a later call adds what is missing. The settings are part of the file's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
+import torch
+import torch.nn.functional as F
+from sits_engine import device as devices
+from sits_engine.context import JobContext
+from sits_engine.jobs import job_class
+from sits_engine.learning.segmentation.batches import Cutter, Cutting, normalisation
+from sits_engine.learning.segmentation.fit import ContrastOptions, StageOptions, finetune, pretrain
+from sits_engine.learning.segmentation.inference import predict_windows
+from sits_engine.learning.segmentation.recipes import recipe
+from sits_engine.learning.segmentation.scores import Tally
+from sits_engine.learning.segmentation.validation import Validation
+from sits_engine.models.card import ClassCard, ModelCard
+from sits_engine.models.registry import build, segmentation_hyperparameters
+from sits_engine.samples.splits import split_sets
+from sits_engine.samples.window_grid import WindowOptions, WindowSources, gather_windows
+from sits_engine.samples.windows import WindowSet
+from sits_engine.series.time_series import TimeSeries
+
+#: Scores of the tables.
+SHOWN = ("miou", "boundary_miou", "interior_miou", "boundary_f1_1px", "boundary_f1_2px")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What both sides share."""
+
+    width: str
+    window: int
+    n_dates: int
+    batch: int
+    steps: int
+    share: float
+    epoch: int = 20
+
+    def name(self) -> str:
+        """Part of the files' names."""
+        return (
+            f"{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{round(100 * self.share)}"
+        )
+
+
+def region(folder: Path, window: int, scale: int) -> WindowSet:
+    """Labelled windows of the demo's region A."""
+    store = folder / f"windows_{window}_x{scale}.zarr"
+    if store.exists():
+        return WindowSet.load(store)
+    demo = folder / "demo"
+    if not (demo / "truth.json").exists():
+        job_class("createdemodata").parse({"output_folder": str(demo)}).run(JobContext())
+    series = demo / "a.json"
+    if not series.exists():
+        inputs = {"input_folder": str(demo / "region_a" / "images"), "output": str(series)}
+        job_class("buildtimeseries").parse(inputs).run(JobContext())
+    sources = WindowSources([TimeSeries.open(series)], [str(demo / "region_a" / "parcels.gpkg")], "crop")
+    found, _ = gather_windows(sources, WindowOptions(size=window, scale=scale, min_labelled=0.2))
+    found.save(store)
+    return found
+
+
+def most_common(windows: WindowSet) -> npt.NDArray[np.int64]:
+    """(N,) the class with most pixels: blocks are split so that each side gets all classes."""
+    k = len(windows.classes)
+    return np.array([np.bincount(one[one >= 0], minlength=k).argmax() for one in windows.labels])
+
+
+class Run:
+    """One seed: split, normalisation, training and scores."""
+
+    def __init__(self, windows: WindowSet, setting: Setting, seed: int) -> None:
+        self.windows, self.setting, self.seed = windows, setting, seed
+        self.device, self.ctx = devices.select("auto"), JobContext()
+        side = split_sets(
+            most_common(windows), windows.xy, windows.classes, kind="blocks", block_size=None, seed=seed
+        ).side
+        self.parts = [windows.subset(np.flatnonzero(side == s)) for s in range(3)]
+        self.bands = normalisation(self.parts[0])
+
+    def train(self, architecture: str, *, cscl: bool) -> tuple[torch.nn.Module, ModelCard]:
+        """Both stages; the steps of the first are taken from the second."""
+        s = self.setting
+        settings = segmentation_hyperparameters(
+            architecture,
+            len(self.bands),
+            len(self.windows.classes),
+            n_dates=s.n_dates,
+            scale=self.windows.scale,
+            window=s.window,
+            width=s.width,
+        )
+        torch.manual_seed(self.seed)
+        module = build(architecture, settings).to(self.device.torch)
+        cutting = Cutting(s.window, s.n_dates)
+        train, held = (Cutter(part, self.bands, cutting, self.device.torch) for part in self.parts[:2])
+        validation = Validation(held, len(self.windows.classes), self.device)
+        first = round(s.share * s.steps / s.epoch) if cscl else 0
+        if first:
+            options = self._stage(architecture, "pretrain", first)
+            pretrain(module, train, validation, ContrastOptions(), options, self.device, self.ctx)
+        options = self._stage(architecture, "finetune", s.steps // s.epoch - first)
+        fitted = finetune(module, train, validation, options, self.device, self.ctx)
+        card = ModelCard(
+            architecture=architecture,
+            hyperparameters=settings,
+            bands=self.bands,
+            classes=[ClassCard(name=name, color="#808080") for name in self.windows.classes],
+            season_year=2000,
+            positions=sorted({float(day) for day in np.unique(self.windows.positions)}),
+        )
+        return fitted.module, card
+
+    def _stage(self, architecture: str, stage: Any, epochs: int) -> StageOptions:
+        return StageOptions(
+            epochs=epochs,
+            steps_per_epoch=self.setting.epoch,
+            recipe=recipe(architecture, stage, published=False),
+            batch_size=self.setting.batch,
+            patience=epochs,
+            seed=self.seed,
+        )
+
+    def scores(
+        self, module: torch.nn.Module, card: ModelCard, truth: npt.NDArray[np.int16], enlarge: int = 1
+    ) -> dict[str, float]:
+        """On the test side; `truth` may be `enlarge` times finer than what the network answers."""
+        found = torch.from_numpy(predict_windows(module, card, self.parts[2], self.device))
+        if enlarge > 1:
+            found = F.interpolate(found, scale_factor=enlarge, mode="bilinear", align_corners=False)
+        tally = Tally(len(self.windows.classes))
+        tally.add(truth, found.argmax(1).numpy())
+        return tally.as_scores()
+
+
+def cscl(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
+    """With and without pre-training."""
+    run = Run(region(folder, setting.window, 1), setting, seed)
+    rows = []
+    for name, pre in (("from scratch", False), ("CSCL", True)):
+        began = time.process_time()
+        module, card = run.train(architecture, cscl=pre)
+        scores = run.scores(module, card, run.parts[2].labels)
+        rows.append({"side": name, "cpu": time.process_time() - began, **scores})
+    return rows
+
+
+def super_resolution(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
+    """Scale 1 enlarged, and scale 2."""
+    rows = []
+    fine = Run(region(folder, setting.window, 2), setting, seed)
+    coarse = Run(region(folder, setting.window, 1), setting, seed)
+    same = np.array_equal(fine.parts[2].rows, coarse.parts[2].rows)
+    if not (same and np.array_equal(fine.parts[2].cols, coarse.parts[2].cols)):
+        raise SystemExit("the two window sets were split differently")
+    for name, run, enlarge in (("scale 1, enlarged", coarse, 2), ("scale 2", fine, 1)):
+        began = time.process_time()
+        module, card = run.train(architecture, cscl=False)
+        scores = run.scores(module, card, fine.parts[2].labels, enlarge)
+        rows.append({"side": name, "cpu": time.process_time() - began, **scores})
+    return rows
+
+
+def table(title: str, found: list[list[dict[str, Any]]]) -> list[str]:
+    """Markdown: mean and deviation of each side over the seeds, and the mean difference with its own."""
+    out = [f"#### {title}, {len(found)} seeds", "", "| side | " + " | ".join(SHOWN) + " | CPU min |"]
+    out.append("|---" * (len(SHOWN) + 2) + "|")
+    values = np.array([[[100 * row[name] for name in SHOWN] for row in rows] for rows in found])
+    minutes = np.array([[row["cpu"] / 60 for row in rows] for rows in found])
+    spread = values.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(values.shape[1:])
+    for i, row in enumerate(found[0]):
+        cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(values[:, i].mean(0), spread[i], strict=True)]
+        out.append(f"| {row['side']} | {' | '.join(cells)} | {minutes[:, i].mean():.1f} |")
+    gain = values[:, 1] - values[:, 0]
+    spread = gain.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(gain.shape[1])
+    cells = [f"{m:+.1f} ± {s:.1f}" for m, s in zip(gain.mean(0), spread, strict=True)]
+    return [*out, f"| difference | {' | '.join(cells)} | |", ""]
+
+
+def main() -> None:
+    """Run what is asked for, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=("cscl", "super"), default="cscl")
+    parser.add_argument("--out", type=Path, default=Path("build/segmentation"))
+    parser.add_argument("--networks", nargs="+", default=["unet3df", "unet2d_clstm"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--width", default="small", choices=("standard", "small"))
+    parser.add_argument("--window", type=int, default=24)
+    parser.add_argument("--dates", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--share", type=float, default=1 / 3, help="of the steps for pre-training")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
+    chosen = parser.parse_args()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    setting = Setting(chosen.width, chosen.window, chosen.dates, chosen.batch, chosen.steps, chosen.share)
+    work = {"cscl": cscl, "super": super_resolution}[chosen.part]
+    for seed in range(chosen.seeds):
+        for architecture in chosen.networks:
+            kept = chosen.out / f"{chosen.part}_{architecture}_{setting.name()}_{seed}.json"
+            if not kept.exists():
+                kept.write_text(json.dumps(work(chosen.out, setting, architecture, seed)), encoding="utf-8")
+    for architecture in chosen.networks:
+        files = sorted(chosen.out.glob(f"{chosen.part}_{architecture}_{setting.name()}_*.json"))
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+        print("\n".join(table(f"{architecture}, {setting.name()}", found)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

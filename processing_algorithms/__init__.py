@@ -9,9 +9,11 @@ from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
+from .exporttrainingwindows import ExportTrainingWindows
 from .mapcrops import MapCrops
 from .readymodels import AdaptAndMap, CropMapModel
 from .setupengine import SetUpEngine
+from .trainsegmentationmodel import TrainSegmentationModel
 from .trainsourcemodel import TrainSourceModel
 
 #: Classes in the order of a user's work.
@@ -21,6 +23,7 @@ ALGORITHMS = (
     CreateDemoData,
     BuildTimeSeries,
     TrainSourceModel,
+    TrainSegmentationModel,
     DescribeModel,
     EstimateTemporalShift,
     AdaptToRegion,
@@ -28,6 +31,7 @@ ALGORITHMS = (
     AssessMap,
     CreateValidationSample,
     CompareAdaptation,
+    ExportTrainingWindows,
     CropMapModel,
     AdaptAndMap,
 )

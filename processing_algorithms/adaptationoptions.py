@@ -222,9 +222,10 @@ def _samples():
             "NORM",
             tr("Batch statistics in training"),
             tr(
-                "Of TimeMatch and FixMatch: kept as in the source model, of each region by itself (published), "
-                "or of both together. auto keeps them where the target looks like the source with the shift, "
-                "and takes each region's own where it does not. The other methods do as published."
+                "Of TimeMatch and FixMatch: kept as in the source model, of each region by itself "
+                "(published), or of both together. auto keeps them where the target looks like the source "
+                "with "
+                "the shift, and takes each region's own where it does not. The other methods do as published."
             ),
             ["auto", "kept", "separate", "joint"],
             default="auto",

@@ -61,7 +61,10 @@ def _cached(path, read):
 
 
 def _read_model(path):
-    bad = tr("{path} is no model of SITS: {why}. Choose a .safetensors file made by 'Train source model'.")
+    bad = tr(
+        "{path} is no model of SITS: {why}. Choose a .safetensors file made by 'Train source model' or "
+        "'Train segmentation model'."
+    )
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -53,7 +53,10 @@ class MapCrops(InMapping, EngineAlgorithm):
             file_input(
                 "MODEL",
                 tr("Model"),
-                tr("Made by 'Train source model'. Its bands are looked up by name in the series."),
+                tr(
+                    "Made by 'Train source model', 'Train segmentation model' or 'Adapt to region'. Its "
+                    "bands are looked up by name in the series."
+                ),
                 MODEL_FILTER,
             ),
             described(
@@ -98,6 +101,21 @@ class MapCrops(InMapping, EngineAlgorithm):
                     "PROBABILITIES", tr("Probabilities of all classes"), None, True, False
                 ),
                 tr("A further GeoTIFF with one band a class."),
+                True,
+            ),
+            described(
+                QgsProcessingParameterVectorDestination(
+                    "OUTPUT_POLYGONS",
+                    tr("Map as polygons"),
+                    QgsProcessing.SourceType.TypeVectorPolygon,
+                    None,
+                    True,
+                    False,
+                ),
+                tr(
+                    "Connected pixels of one class as polygons with class, area and confidence. Needs no "
+                    "parcels; best with a segmentation model."
+                ),
                 True,
             ),
             number(
@@ -194,3 +212,9 @@ class MapCrops(InMapping, EngineAlgorithm):
             )
             show = styling.load if parcels == self.beside else styling.dress
             show(context, parcels, name(tr("Crops of parcels {year} – {series}")), season)
+        polygons = outputs.get("OUTPUT_POLYGONS")
+        if polygons:
+            styling.style_parcels(
+                polygons, model.classes, "class", feedback, confidence="confidence", tip=styling.POLYGON_TIP
+            )
+            styling.dress(context, polygons, name(tr("Crop map as polygons {year} – {series}")), season)

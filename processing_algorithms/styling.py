@@ -39,6 +39,7 @@ PARCEL_TIP = (
     '<b>[% "class" %]</b> [% "confidence" %] %<br>[% "runner_up" %] [% "runner_up_confidence" %] %<br>'
     '[% "n_pixels" %] pixels, [% "n_dates" %] dates'
 )
+POLYGON_TIP = '<b>[% "class" %]</b> [% "confidence" %] %<br>[% "area_ha" %] ha, [% "n_pixels" %] pixels'
 
 
 class Dress(QgsProcessingLayerPostProcessorInterface):

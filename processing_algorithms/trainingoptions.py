@@ -1,8 +1,9 @@
 """The advanced parameters of training: which parcels count, how they are split, how the network learns."""
 
 from ..i18n import tr
-from .definitions import choice, file_input, folder_input, number, switch, text
-from .regions import parcel_parameters
+from .adaptationoptions import seed
+from .definitions import choice, file_input, number, switch, text
+from .regions import parcel_parameters, samples_store
 
 
 def training_options():
@@ -12,22 +13,8 @@ def training_options():
 
 def _classes_and_parcels():
     return [
-        file_input(
-            "CLASS_TABLE",
-            tr("Class table (CSV: code,class,color)"),
-            tr(
-                "Maps values of the field to classes and colours (#rrggbb). Values that are not in the "
-                "table are left out."
-            ),
-            tr("CSV files (*.csv);;All files (*)"),
-            optional=True,
-            advanced=True,
-        ),
-        text(
-            "BANDS",
-            tr("Bands to use (separated by commas)"),
-            tr("Without it: all bands that every series has."),
-        ),
+        class_table(),
+        bands(),
         *parcel_parameters(),
         number(
             "MIN_PARCELS",
@@ -120,14 +107,7 @@ def _optimiser():
             high=10,
             integer=False,
         ),
-        number("EPOCHS", tr("Most epochs"), tr("Without it: by the effort."), low=1, high=10000),
-        number(
-            "STEPS_PER_EPOCH",
-            tr("Steps in an epoch"),
-            tr("Without it: by the effort and the number of parcels."),
-            low=1,
-            high=100000,
-        ),
+        *epochs(),
         number(
             "BATCH_SIZE",
             tr("Parcels in a step"),
@@ -136,15 +116,7 @@ def _optimiser():
             low=8,
             high=8192,
         ),
-        number(
-            "LEARNING_RATE",
-            tr("Learning rate"),
-            tr("Of Adam at the start; falls along a cosine."),
-            default=0.001,
-            low=1e-7,
-            high=1,
-            integer=False,
-        ),
+        learning_rate(tr("Of Adam at the start; falls along a cosine."), 0.001),
         number(
             "WEIGHT_DECAY",
             tr("Weight decay"),
@@ -153,20 +125,8 @@ def _optimiser():
             high=1,
             integer=False,
         ),
-        number(
-            "SEED",
-            tr("Random seed"),
-            tr("The same seed on a CPU gives the same model."),
-            default=1,
-            low=0,
-            high=2**31 - 1,
-        ),
-        folder_input(
-            "SAMPLES_STORE",
-            tr("Folder that keeps the pixels read (Zarr)"),
-            tr("Used again in the next run if images, parcels and settings are the same: saves reading."),
-            advanced=True,
-        ),
+        seed(),
+        samples_store(),
     ]
 
 
@@ -181,11 +141,69 @@ def block_size():
     )
 
 
-def width():
+def width(label=None, help_text=None):
     """Size of the network."""
     return choice(
         "WIDTH",
-        tr("Network"),
-        tr("Standard is the published network; small is about five times faster. Without it: standard."),
+        label or tr("Network"),
+        help_text
+        or tr("Standard is the published network; small is about five times faster. Without it: standard."),
         ["standard", "small"],
+    )
+
+
+def class_table():
+    """Classes and colours of the values of a label field."""
+    return file_input(
+        "CLASS_TABLE",
+        tr("Class table (CSV: code,class,color)"),
+        tr(
+            "Maps values of the field to classes and colours (#rrggbb). Values that are not in the "
+            "table are left out."
+        ),
+        tr("CSV files (*.csv);;All files (*)"),
+        optional=True,
+        advanced=True,
+    )
+
+
+def bands():
+    """The bands that are used."""
+    return text(
+        "BANDS",
+        tr("Bands to use (separated by commas)"),
+        tr("Without it: all bands that every series has."),
+    )
+
+
+def effort(help_text):
+    """How long may it take."""
+    return choice(
+        "EFFORT",
+        tr("Effort"),
+        help_text,
+        ["quick", "standard", "thorough"],
+        default="standard",
+        advanced=False,
+    )
+
+
+def epochs(steps_help=None):
+    """How long is trained."""
+    return [
+        number("EPOCHS", tr("Most epochs"), tr("Without it: by the effort."), low=1, high=10000),
+        number(
+            "STEPS_PER_EPOCH",
+            tr("Steps in an epoch"),
+            steps_help or tr("Without it: by the effort and the number of parcels."),
+            low=1,
+            high=100000,
+        ),
+    ]
+
+
+def learning_rate(help_text, default=None):
+    """Step size of the optimiser."""
+    return number(
+        "LEARNING_RATE", tr("Learning rate"), help_text, default=default, low=1e-7, high=1, integer=False
     )

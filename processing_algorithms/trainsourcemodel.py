@@ -12,10 +12,10 @@ from qgis.core import (
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import device_parameter, vector_source, vector_sources
-from .definitions import MODEL_FILTER, TABLE_FILTER, choice, described, file_input, file_output, number, text
+from .definitions import MODEL_FILTER, TABLE_FILTER, described, file_input, file_output, number, text
 from .documented import InMapping
 from .facts import FactsError, series_facts
-from .trainingoptions import training_options
+from .trainingoptions import effort, training_options
 from .values import engine_values, files
 
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
@@ -70,16 +70,11 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
                 ),
                 tr("Name or code of the crop. Parcels without a value are left out."),
             ),
-            choice(
-                "EFFORT",
-                tr("Effort"),
+            effort(
                 tr(
                     "Quick takes a few minutes on a CPU, standard about four times and thorough about "
                     "twelve times as long; early stopping shortens all of them."
-                ),
-                ["quick", "standard", "thorough"],
-                default="standard",
-                advanced=False,
+                )
             ),
             file_output(
                 "OUTPUT",

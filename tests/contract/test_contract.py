@@ -17,6 +17,8 @@ FEEDS = {
     ("buildtimeseries", "AUTH_CONFIG"): "auth_header",
     ("trainsourcemodel", "MORE_PARCELS"): "parcels",
     ("trainsourcemodel", "LABELS_FIELD"): "field",
+    ("trainsegmentationmodel", "MORE_PARCELS"): "parcels",
+    ("exporttrainingwindows", "MORE_PARCELS"): "parcels",
     ("assessmap", "REFERENCE_RASTER"): "reference",
     ("estimatetemporalshift", "EXTENT"): "region",
     ("adapttoregion", "EXTENT"): "region",
@@ -30,7 +32,13 @@ FEEDS = {
 #: Files that QGIS users find beside the report; only the command line names them itself.
 BESIDE = {
     (job, "numbers")
-    for job in ("trainsourcemodel", "estimatetemporalshift", "adapttoregion", "compareadaptation")
+    for job in (
+        "trainsourcemodel",
+        "trainsegmentationmodel",
+        "estimatetemporalshift",
+        "adapttoregion",
+        "compareadaptation",
+    )
 }
 #: Their dialogs ask for two regions.
 TWO_REGIONS = {"sits:adapttoregion", "sits:compareadaptation"}

@@ -219,21 +219,28 @@ def _fingerprint(
         "options": dataclasses.asdict(options),
     }
     if sources.table is not None and sources.table_options is not None:
-        plain["table"] = [_stat(sources.table), dataclasses.asdict(sources.table_options)]
+        plain["table"] = [file_mark(sources.table), dataclasses.asdict(sources.table_options)]
         labels = sources.table_options.labels_table
         if labels:
-            plain["labels"] = _stat(Path(labels.split("|")[0]))
+            plain["labels"] = file_mark(Path(labels.split("|")[0]))
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     for layer in layers:
-        # the content, not the file: a selection comes as a new temporary file each time
-        digest.update(str(layer.frame.crs).encode())
-        digest.update(json.dumps(layer.frame[["id", "code"]].to_numpy().tolist()).encode())
-        for wkb in layer.frame.geometry.to_wkb():
-            digest.update(wkb)
+        digest.update(layer_mark(layer))
     return digest.hexdigest()
 
 
-def _stat(path: Path) -> list[Any]:
+def layer_mark(layer: Labelled) -> bytes:
+    """Changes when the labels or outlines of a layer do; another file with the same content has the same."""
+    # the content, not the file: a selection comes as a new temporary file each time
+    digest = hashlib.sha256(str(layer.frame.crs).encode())
+    digest.update(json.dumps(layer.frame[["id", "code"]].to_numpy().tolist()).encode())
+    for wkb in layer.frame.geometry.to_wkb():
+        digest.update(wkb)
+    return digest.digest()
+
+
+def file_mark(path: Path) -> list[Any]:
+    """Changes when a file does."""
     if not path.exists():
         return [str(path)]
     found = path.stat()

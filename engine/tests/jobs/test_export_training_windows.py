@@ -69,7 +69,7 @@ def test_the_store_says_what_it_is_and_what_it_is_made_of(region, tmp_path) -> N
     extra = attributes["extra"]
     assert len(extra["series"][0]["dates"]) == 13
     assert extra["labels"] == ["parcels.gpkg"]
-    assert extra["parameters"]["scale"] == attributes["scale"] == 2
+    assert int(extra["parameters"]["scale"]) == attributes["scale"] == 2
     assert [c["codes"] for c in extra["classes"]] == [["blé dur"], ["maize"], ["wheat"]]
     assert any("drawn at random" in note for note in extra["notes"])
     json.dumps(attributes)
@@ -81,7 +81,7 @@ def test_the_store_says_what_it_is_and_what_it_is_made_of(region, tmp_path) -> N
 def test_dates_classes_and_masks(region, tmp_path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("code,class\nmaize,maize\nwheat,cereal\nblé dur,cereal\n", encoding="utf-8")
-    export(region, tmp_path / "a.zarr", dates=5, class_table=str(table), mask_clouds=False)
+    export(region, tmp_path / "a.zarr", n_dates=5, class_table=str(table), mask_clouds=False)
     windows = WindowSet.load(tmp_path / "a.zarr")
     assert windows.classes == ("cereal", "maize")
     assert windows.values.shape[1] == 5
@@ -115,7 +115,7 @@ def test_a_label_raster(region, tmp_path) -> None:
     ("params", "words"),
     [
         ({"window": 64}, r"have 50 x 50 pixels; a window of 64 x 64 doesn't fit.*Lower WINDOW to 48"),
-        ({"scale": 3}, "SCALE is 3"),
+        ({"scale": 3}, "SCALE: Input should be '1', '2' or '4'"),
         ({"scale": "two"}, "SCALE"),
         ({"field": None}, "without FIELD"),
         ({"field": "plot", "min_windows": 20}, "hardly any value comes twice"),

@@ -71,6 +71,15 @@ def plain_array(*_: Any) -> PlainArray:
     return PlainArray()
 
 
+def plain_from_buffer(content: Any, kind: Any, shape: Any, order: Any, *_: Any) -> PlainArray:
+    """An array with its content, as pickles of protocol 5 have it."""
+    if not isinstance(content, (bytes, bytearray)) or not isinstance(shape, tuple):
+        raise Refused("NumPy data in an unusual form")
+    array = PlainArray()
+    array.__setstate__((1, shape, kind, order == "F", bytes(content)))
+    return array
+
+
 def _from_bytes(kind: Any, content: Any) -> np.ndarray[Any, np.dtype[Any]]:
     if not isinstance(kind, PlainType) or not isinstance(content, bytes):
         raise Refused("NumPy data in an unusual form")
@@ -81,6 +90,7 @@ def _from_bytes(kind: Any, content: Any) -> np.ndarray[Any, np.dtype[Any]]:
 ALLOWED: dict[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "scalar"): plain_scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "_reconstruct"): plain_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): plain_from_buffer for core in ("core", "_core")},
     ("numpy", "dtype"): PlainType,
     ("numpy", "ndarray"): PlainArray,
 }

@@ -49,9 +49,11 @@ def test_plain_data_and_numbers_of_numpy(tmp_path, protocol):
     assert {type(one) for one in found["scalars"]} == {int, float, bool, str}
 
 
-def test_arrays_of_numbers_become_lists(tmp_path):
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_arrays_of_numbers_become_lists(tmp_path, protocol):
     table = np.arange(6, dtype=">i2").reshape(2, 3)
-    found = plain_pickle.load(write(tmp_path / "p.pkl", {"a": table, "f": np.asfortranarray(table + 1)}))
+    both = {"a": table, "f": np.asfortranarray(table + 1)}
+    found = plain_pickle.load(write(tmp_path / "p.pkl", both, protocol))
     assert found == {"a": [[0, 1, 2], [3, 4, 5]], "f": [[1, 2, 3], [4, 5, 6]]}
 
 

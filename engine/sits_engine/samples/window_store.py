@@ -117,6 +117,15 @@ def write(
         raise
 
 
+def extend(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Append windows with as many dates to a store (one that is not published yet: this is not atomic)."""
+    import zarr
+
+    group: Any = zarr.open_group(path, mode="r+")
+    for name in ARRAYS:
+        group[name].append(arrays[name], axis=0)
+
+
 def open_store(path: Path) -> Any:
     """The Zarr group of a store of windows, to read from.
 

@@ -141,10 +141,9 @@ def pretrain(
     steps = _steps(cutter, compare.loss, [module, head], options, device, ctx)
     with closing(steps):
         for epoch in range(1, options.epochs + 1):
-            rate = steps.learning_rate
             loss = _epoch(steps, epoch, options, progress, "Pre-training")
             held, positive, negative = validation.pairs(compare, [module, head], ctx)
-            rows.append(PretrainRow(epoch, rate, loss, held, positive, negative))
+            rows.append(PretrainRow(epoch, steps.learning_rate, loss, held, positive, negative))
             ctx.metric("pretrain_loss", loss, epoch)
             ctx.metric("pretrain_validation_loss", held, epoch)
     return PretrainResult(head.eval(), rows, steps.batch_size)
@@ -193,10 +192,9 @@ def finetune(
     steps = _steps(cutter, loss_of, [module], options, device, ctx)
     with closing(steps):
         for epoch in range(1, options.epochs + 1):
-            rate = steps.learning_rate
             train_loss = _epoch(steps, epoch, options, progress, "Training")
             loss, miou, accuracy = validation.classes(module, ctx)
-            rows.append(SegmentEpochRow(epoch, rate, train_loss, loss, miou, accuracy))
+            rows.append(SegmentEpochRow(epoch, steps.learning_rate, train_loss, loss, miou, accuracy))
             ctx.metric("train_loss", train_loss, epoch)
             ctx.metric("validation_loss", loss, epoch)
             ctx.metric("validation_miou", miou, epoch)

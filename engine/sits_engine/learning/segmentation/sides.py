@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sits_engine.errors import InputError
 from sits_engine.learning.segmentation.targets import HIDDEN
 from sits_engine.learning.summary import SPLITS
-from sits_engine.samples.splits import assign_groups, block_numbers, choose_block_size
+from sits_engine.samples.splits import SAME_PLACE, assign_groups, block_numbers, choose_block_size
 from sits_engine.samples.windows import WindowSet
 
 Ints = npt.NDArray[np.int64]
@@ -173,17 +173,32 @@ def _tiles(windows: WindowSet, reason: str, seed: int) -> Sides:
 
 
 def _cells(windows: WindowSet, tile: int) -> Ints:
-    """(N, H * scale, W * scale) number of the tile that holds each pixel; the same place has the same tile."""
+    """(N, H * scale, W * scale) number of the tile of each pixel; the same land is the same tile."""
     height, width = windows.size
     down = (windows.rows[:, None] + np.arange(height)) // tile
     across = (windows.cols[:, None] + np.arange(width)) // tile
     wide = int(across.max()) + 1
     tall = int(down.max()) + 1
-    region = windows.region[:, None, None].astype(np.int64)
+    region = _lands(windows)[:, None, None]
     key = (region * tall + down[:, :, None]) * wide + across[:, None, :]
     _, numbers = np.unique(key, return_inverse=True)
     cells = numbers.reshape(key.shape).astype(np.int64)
     return cells.repeat(windows.scale, axis=1).repeat(windows.scale, axis=2)
+
+
+def _lands(windows: WindowSet) -> Ints:
+    """(N,) number of the grid of each window: regions that show the same land (two seasons of it) have one.
+
+    They are recognised by a window that lies at the same place of the grid and of the world in both.
+    """
+    first: dict[tuple[float, ...], int] = {}
+    land = {int(region): int(region) for region in np.unique(windows.region)}
+    for region, row, col, xy in zip(windows.region, windows.rows, windows.cols, windows.xy, strict=True):
+        if np.isfinite(xy).all():
+            key = (int(row), int(col), *np.round(xy, SAME_PLACE).tolist())
+            old, new = land[int(region)], land[first.setdefault(key, int(region))]
+            land = {r: new if number == old else number for r, number in land.items()}
+    return np.array([land[int(region)] for region in windows.region], np.int64)
 
 
 def _everywhere(windows: WindowSet, values: Ints) -> Ints:

@@ -114,8 +114,8 @@ class Steps:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
-        return self._recipe.rate(self.done, self._steps, self._epochs)
+        """Of the last step; 0 before the first."""
+        return self._recipe.rate(self.done - 1, self._steps, self._epochs) if self.done else 0.0
 
     def step(self) -> Tensor:
         """One step; its loss stays on the device, so that it isn't waited for.
@@ -125,7 +125,7 @@ class Steps:
             torch.OutOfMemoryError: not even the smallest batch fits.
         """
         for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self._recipe.rate(self.done, self._steps, self._epochs)
         while True:
             try:
                 loss = self._patient.run(self._forward_backward)

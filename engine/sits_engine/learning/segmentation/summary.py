@@ -17,7 +17,7 @@ class PretrainRow:
 
     Attributes:
         epoch: from 1.
-        learning_rate: of its first step.
+        learning_rate: of its last step.
         train_loss, validation_loss: CSCL, at best -1.
         positive, negative: mean similarity of neighbours of the same class, and of different classes.
     """
@@ -32,7 +32,7 @@ class PretrainRow:
 
 @dataclass
 class SegmentEpochRow:
-    """One epoch of fine-tuning; `validation_*` is measured on part of the validation side."""
+    """One epoch of fine-tuning, as `PretrainRow`; `validation_*` is measured on crops of the validation side."""
 
     epoch: int
     learning_rate: float

@@ -65,6 +65,9 @@ def test_learns_and_keeps_the_best_weights():
     assert scores[-1] > 0.85
     assert scores[-1] > scores[0] + 0.1
     assert not result.module.training
+    rates = [row.learning_rate for row in result.epochs]
+    assert 5e-3 < rates[0] < 1e-2
+    assert rates[-1] == pytest.approx(5e-6)
     assert names.count("validation_miou") == len(result.epochs)
     assert result.epochs[-1].train_loss < result.epochs[0].train_loss
     # the kept weights give the score of the epoch that they are said to be of

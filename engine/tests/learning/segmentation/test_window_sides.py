@@ -93,6 +93,19 @@ def test_one_place_has_one_side_also_where_windows_overlap():
     assert np.array_equal(sides.side[0][:, 10:], sides.side[1][:, :14])
 
 
+def test_two_seasons_of_one_land_have_one_side_inside_windows_too():
+    windows = field_windows(n=4, size=24, field=4)
+    for name in ("rows", "cols", "xy"):
+        getattr(windows, name)[2:] = getattr(windows, name)[:2]
+    windows.region[2:] = 1
+    sides = split_windows(windows, kind="inside")
+    assert np.array_equal(sides.side[:2], sides.side[2:])
+    assert len(np.unique(sides.side[0])) > 1
+    windows.xy[2:, 0] += 1  # elsewhere: tiles of its own
+    apart = split_windows(windows, kind="inside", seed=1)
+    assert not np.array_equal(apart.side[:2], apart.side[2:])
+
+
 def test_inside_is_a_choice():
     windows = grid_windows()
     sides = split_windows(windows, kind="inside")

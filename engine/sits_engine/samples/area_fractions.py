@@ -8,7 +8,6 @@ grows with the length of the outline, not with the number of pixels, and nothing
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,23 +67,18 @@ def area_fractions(shapes: npt.NDArray[np.object_], window: Window) -> list[Patc
     if not len(parts):
         return found
     x0, y0, x1, y1, edge_owner = _edges(parts, owner)
-    bounds = shapely.bounds(cut) - np.array([window.col, window.row] * 2)
-    x0, x1, y0, y1 = x0 - window.col, x1 - window.col, y0 - window.row, y1 - window.row
-    starts = np.searchsorted(edge_owner, np.arange(len(shapes) + 1))
-    for i in np.unique(owner):
-        left, top, right, bottom = bounds[i]
-        # what only touches the window in a line may reach further than its area: no harm
-        row, col = _inside(top, window.height), _inside(left, window.width)
-        height = max(1, min(math.ceil(bottom), window.height) - row)
-        width = max(1, min(math.ceil(right), window.width) - col)
-        own = slice(starts[i], starts[i + 1])
-        shares = _accumulate(x0[own] - col, y0[own] - row, x1[own] - col, y1[own] - row, height, width)
-        found[i] = Patch(row, col, shares)
+    here = np.unique(owner)
+    # what only touches the window in a line may reach further than the polygon's area: no harm
+    bounds = shapely.bounds(cut[here]) - np.array([window.col, window.row] * 2)
+    most = np.array([window.width, window.height])
+    corner = np.clip(np.floor(bounds[:, :2]), 0, most - 1).astype(np.int64)
+    sides = np.maximum(np.minimum(np.ceil(bounds[:, 2:]), most).astype(np.int64) - corner, 1)
+    block = np.searchsorted(here, edge_owner)
+    left, top = window.col + corner[block, 0], window.row + corner[block, 1]
+    shares = _accumulate(x0 - left, y0 - top, x1 - left, y1 - top, block, sides[:, 1], sides[:, 0])
+    for i, (col, row), own in zip(here, corner.tolist(), shares, strict=True):
+        found[i] = Patch(row, col, own)
     return found
-
-
-def _inside(value: float, length: int) -> int:
-    return min(max(math.floor(value), 0), length - 1)
 
 
 def _edges(
@@ -102,10 +96,24 @@ def _edges(
     return start[:, 0], start[:, 1], end[:, 0], end[:, 1], owner[part[ring]]
 
 
-def _accumulate(x0: Floats, y0: Floats, x1: Floats, y1: Floats, height: int, width: int) -> Floats:
-    """(height, width) shares from edges whose coordinates lie within 0..width and 0..height."""
+def _accumulate(
+    x0: Floats,
+    y0: Floats,
+    x1: Floats,
+    y1: Floats,
+    block: npt.NDArray[np.int64],
+    heights: npt.NDArray[np.int64],
+    widths: npt.NDArray[np.int64],
+) -> list[Floats]:
+    """Shares of each block of pixels, from edges whose coordinates lie within their block.
+
+    Args:
+        x0, y0, x1, y1: (E,) edges, counted from the corner of the block.
+        block: (E,) number of the block.
+        heights, widths: (B,) pixels of each.
+    """
     upright = y0 != y1
-    x0, y0, x1, y1 = x0[upright], y0[upright], x1[upright], y1[upright]
+    x0, y0, x1, y1, block = x0[upright], y0[upright], x1[upright], y1[upright], block[upright]
     edges = len(x0)
     edge_x, t_x = _crossings(x0, x1)
     edge_y, t_y = _crossings(y0, y1)
@@ -121,18 +129,22 @@ def _accumulate(x0: Floats, y0: Floats, x1: Floats, y1: Floats, height: int, wid
     middle = (first + last) / 2
     x = x0[edge] + middle * (x1[edge] - x0[edge])
     y = y0[edge] + middle * (y1[edge] - y0[edge])
-    col = np.clip(np.floor(x), 0, width - 1).astype(np.int64)
-    row = np.clip(np.floor(y), 0, height - 1).astype(np.int64)
+    own = block[edge]
+    col = np.clip(np.floor(x), 0, widths[own] - 1).astype(np.int64)
+    row = np.clip(np.floor(y), 0, heights[own] - 1).astype(np.int64)
     right = np.clip(x - col, 0, 1)
-    # one column more takes what lies to the right of the last pixel
-    at = row * (width + 1) + col
-    length = height * (width + 1)
-    added = np.bincount(at, drop * (1 - right), minlength=length)
-    added += np.bincount(at + 1, drop * right, minlength=length)
-    shares = np.cumsum(added.reshape(height, width + 1), axis=1)[:, :width]
+    # one column more takes what lies to the right of the last pixel; rings are closed, so that the sum of a
+    # row ends at 0 there and all rows of all blocks can be summed in one go
+    ends = np.cumsum(heights * (widths + 1))
+    at = (ends - heights * (widths + 1))[own] + row * (widths[own] + 1) + col
+    added = np.bincount(at, drop * (1 - right), minlength=int(ends[-1]))
+    added += np.bincount(at + 1, drop * right, minlength=int(ends[-1]))
+    shares: Floats = np.cumsum(added, dtype=np.float64)
     shares[np.abs(shares) < ROUNDING] = 0
     shares[np.abs(shares - 1) < ROUNDING] = 1
-    return np.clip(shares, 0, 1)
+    np.clip(shares, 0, 1, out=shares)
+    blocks: list[Floats] = np.split(shares, ends[:-1])
+    return [b.reshape(h, w + 1)[:, :w] for b, h, w in zip(blocks, heights, widths, strict=True)]
 
 
 def _crossings(a: Floats, b: Floats) -> tuple[npt.NDArray[np.int64], Floats]:

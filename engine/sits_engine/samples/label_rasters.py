@@ -18,6 +18,8 @@ from sits_engine.series.types import Grid, Window
 
 #: Endings of what is read as a raster of labels; everything else is a vector layer.
 SUFFIXES = frozenset({".tif", ".tiff", ".vrt", ".img", ".jp2", ".asc"})
+#: Labels are stored as 16-bit numbers.
+MOST_CODES = 2**15 - 1
 #: Of a pixel: origins and pixel sizes that differ by less are the same.
 TOLERANCE = 0.01
 
@@ -76,22 +78,29 @@ class LabelRaster:
                     )
                 grid = Grid(file.crs.to_wkt(), file.transform, file.height, file.width)
                 check_aligned(grid, images, scale, path.name, series_name)
-                kind = np.dtype(file.dtypes[0])
-                if kind.kind not in "iu":
-                    raise InputError(
-                        f"The label raster {path.name} holds {kind} numbers; labels are whole numbers.",
-                        "Convert it to whole numbers (0 = unlabelled).",
-                    )
-                found: npt.NDArray[Any] = np.empty(0, dtype=kind)
+                found: npt.NDArray[Any] = np.empty(0, dtype=file.dtypes[0])
                 for _, block in file.block_windows(1):
                     found = np.union1d(found, file.read(1, window=block))
+                    if len(found) > MOST_CODES:
+                        raise InputError(
+                            f"The label raster {path.name} holds more than {MOST_CODES} different values.",
+                            "Choose a raster of classes.",
+                        )
                 nodata = file.nodata
         except RasterioError as error:
             raise InputError(
                 f"The label raster {path.name} can't be read: {error}.",
                 "Open it in QGIS, and export it anew.",
             ) from error
+        # QGIS rasterises to float unless told otherwise: whole numbers are what counts, not their type
+        found = found[np.isfinite(found)]
         codes = found[(found != 0) & (found != nodata)] if nodata is not None else found[found != 0]
+        broken = codes[codes != np.rint(codes)]
+        if len(broken):
+            raise InputError(
+                f"The label raster {path.name} holds {broken[0]}; labels are whole numbers.",
+                "Choose a raster of classes, or convert it to whole numbers (0 = unlabelled).",
+            )
         if not len(codes):
             raise InputError(
                 f"Every pixel of the label raster {path.name} is unlabelled (0).", "Choose another raster."
@@ -111,10 +120,11 @@ class LabelRaster:
 
         with rasterio.open(self.path) as file:
             part = FileWindow(window.col, window.row, window.width, window.height)
-            values = file.read(1, window=part).astype(np.int64)
-        known = values != 0
+            raw = file.read(1, window=part)
+        known = np.isfinite(raw) & (raw != 0)
         if self.nodata is not None:
-            known &= values != self.nodata
+            known &= raw != self.nodata
+        values = np.where(known, raw, 0).astype(np.int64)
         labels = np.where(known, np.searchsorted(self.codes, values), -1).astype(np.int16)
         parcels = np.zeros(values.shape, dtype=np.int32)
         for code in np.unique(labels[known]):

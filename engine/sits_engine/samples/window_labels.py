@@ -10,13 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.errors import InputError
-from sits_engine.samples.label_rasters import LabelRaster, is_label_raster
+from sits_engine.samples.label_rasters import MOST_CODES, LabelRaster, is_label_raster
 from sits_engine.samples.rasterise import LEAST, Burnt, ParcelLayer
 from sits_engine.samples.vectors import Labelled, on_grid, read_labelled
 from sits_engine.series.types import Grid, Window
-
-#: Labels are stored as 16-bit numbers.
-MOST_CODES = 2**15 - 1
 
 
 @dataclass

@@ -43,6 +43,17 @@ def test_codes_and_labels_of_a_window(tmp_path) -> None:
     np.testing.assert_array_equal(part.labels, burnt.labels[2:7, 3:9])
 
 
+@pytest.mark.parametrize("nodata", [None, -9999, float("nan")])
+def test_whole_numbers_of_a_float_raster(tmp_path, nodata) -> None:
+    """What QGIS writes unless told otherwise."""
+    values = labels().astype(np.float32)
+    values[9, 9] = np.nan if nodata is None else nodata
+    raster = opened(write(tmp_path, values, nodata=nodata))
+    assert raster.texts == ("7", "311")
+    found = raster.burn(Window(0, 0, 10, 12)).labels
+    np.testing.assert_array_equal(found, np.select([labels() == 7, labels() == 311], [0, 1], -1))
+
+
 def test_connected_pieces_count_as_parcels(tmp_path) -> None:
     raster = opened(write(tmp_path, labels()))
     burnt = raster.burn(Window(0, 0, 10, 12))
@@ -94,8 +105,12 @@ def test_unusable_rasters(tmp_path) -> None:
         opened(tmp_path / "broken.tif")
     with pytest.raises(InputError, match="is unlabelled"):
         opened(write(tmp_path, labels() * 0))
-    with pytest.raises(InputError, match="holds float32 numbers"):
-        opened(write(tmp_path, labels().astype(np.float32)))
+    with pytest.raises(InputError, match=r"holds 0\.5; labels are whole numbers"):
+        opened(write(tmp_path, labels() + np.float32(0.5)))
+    many = np.arange(200 * 200, dtype=np.int32).reshape(200, 200)
+    path = write_image(tmp_path / "many.tif", many[None], None, corner=CORNER)
+    with pytest.raises(InputError, match="more than 32767 different values"):
+        LabelRaster.open(path, Grid(UTM31, IMAGES.transform, 200, 200), 1, "a.json")
     with pytest.raises(InputError, match="no coordinate reference system"):
         opened(write(tmp_path, labels(), crs=None))
 

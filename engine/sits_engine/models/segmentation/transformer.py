@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sits_engine.models.segmentation import products
+
 
 class TransformerLayer(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
@@ -39,18 +41,18 @@ class TransformerLayer(nn.Module):
         """
         normed = self.attention_norm(x)
         if rows is None:
-            query, key, value = self.qkv(normed).chunk(3, -1)
+            query, key, value = products.linear(normed, self.qkv.weight).chunk(3, -1)
         else:
             weight = self.qkv.weight
             x = x[:, :rows]
-            query = F.linear(normed[:, :rows], weight[: self.inner])
-            key, value = F.linear(normed, weight[self.inner :]).chunk(2, -1)
+            query = products.linear(normed[:, :rows].contiguous(), weight[: self.inner])
+            key, value = products.linear(normed, weight[self.inner :]).chunk(2, -1)
         mixed = F.scaled_dot_product_attention(
             self._split(query), self._split(key), self._split(value), attn_mask=mask
         )
-        x = x + self.project(mixed.transpose(1, 2).flatten(2))
-        result: Tensor = x + self.mlp(self.mlp_norm(x))
-        return result
+        x = x + products.linear(mixed.transpose(1, 2).flatten(2), self.project.weight, self.project.bias)
+        first, second = ((layer.weight, layer.bias) for layer in (self.mlp[0], self.mlp[2]))
+        return x + products.mlp(self.mlp_norm(x), first, second)
 
     def _split(self, x: Tensor) -> Tensor:
         """(N, L, heads * head_dim) -> (N, heads, L, head_dim)."""

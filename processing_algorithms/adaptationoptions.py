@@ -224,8 +224,8 @@ def _samples():
             tr(
                 "Of TimeMatch and FixMatch: kept as in the source model, of each region by itself "
                 "(published), or of both together. auto keeps them where the target looks like the source "
-                "with "
-                "the shift, and takes each region's own where it does not. The other methods do as published."
+                "with the shift, and takes each region's own where it does not. The other methods do as "
+                "published."
             ),
             ["auto", "kept", "separate", "joint"],
             default="auto",

@@ -167,7 +167,7 @@ def window_values(algorithm, parameters, context, feedback):
     rasters = raster_paths(algorithm, parameters, "LABELS", context)
     if rasters:
         fields.pop("field", None)
-        return {**fields, "label_rasters": rasters}
+        return {**fields, "labels": rasters}
     further = vector_sources(algorithm, parameters, "MORE_PARCELS", context, feedback)
     fields["parcels"] = [vector_source(algorithm, parameters, "PARCELS", context, feedback), *further]
     return fields

@@ -235,8 +235,7 @@ def _pixel_size(series: list[TimeSeries]) -> float:
         each = "; ".join(f"{one.title}: {size:.3g} m" for one, size in zip(series, sizes, strict=True))
         raise InputError(
             f"The time series have pixels of different sizes ({each}), but a segmentation model learns how "
-            f"large "
-            "fields are in pixels.",
+            "large fields are in pixels.",
             "Build them with one pixel size (RESOLUTION), or train a model for each.",
         )
     return round(sizes[0], 4)

@@ -20,8 +20,7 @@ SPLIT_WORDS = {
     "blocks": "Whole blocks of land{size} went to training, validation or test.",
     "windows": "Windows were drawn at random, without regard to their neighbours.",
     "tiles": "Every window was cut into tiles that went to training, validation or test: the sides lie "
-    "beside "
-    "each other, often in one field.",
+    "beside each other, often in one field.",
 }
 
 
@@ -86,8 +85,13 @@ def sentences(data: SegmentationReportData) -> list[str]:
     """A few sentences: how often it is right, how much worse at borders, where it fails, what limits it."""
     tested = int(data.confusion.sum())
     known = [row for row in data.classes if row.iou is not None]
-    if not tested or not known:
+    if not tested:
         return ["No labelled pixels were left for a test, so nothing can be said about the accuracy."]
+    if not known:
+        return [
+            f"Only {words.count(tested)} labelled pixels could be held out for a test: too few to say how "
+            "accurate this model is. Label more fields."
+        ]
     where = (
         "on land that training never saw"
         if data.split_kind == "blocks"
@@ -111,10 +115,8 @@ def sentences(data: SegmentationReportData) -> list[str]:
         far = f" ({words.percent(near[2].recall)} within two)" if 2 in near else ""
         out.append(
             f"{words.percent(near[1].recall)} of the true borders between crops lie within one pixel of a "
-            f"border "
-            f"of the map{far}, and {words.percent(near[1].precision)} of the map's borders within one pixel "
-            f"of a "
-            "true one."
+            f"border of the map{far}, and {words.percent(near[1].precision)} of the map's borders within one "
+            "pixel of a true one."
         )
     best, worst = max(known, key=_iou), min(known, key=_iou)
     mistake = words.worst_confusion(data.confusion, [row.name for row in data.classes])
@@ -159,21 +161,26 @@ def _pictures(data: SegmentationReportData) -> Section | None:
     names = [row.name for row in data.classes]
     picture = windows.class_windows("windows", _shown(data), names, [row.color for row in data.classes])
     places = words.listing([e.title for e in data.examples])
+    inside = data.split_kind == "tiles"
+    which = (
+        "Windows with test tiles; labels of all tiles are shown." if inside else "Windows of the test side."
+    )
     return Section(
         "Truth beside map",
         [
             Figure(
                 picture,
-                f"Image, truth, map and mistakes of {len(data.examples)} test windows ({places}).",
-                "Windows of the test side. The map names a crop everywhere, also where there is no label; "
-                "there "
-                "nothing can be called right or wrong.",
+                f"Image, truth, map and mistakes of {len(data.examples)} windows ({places}).",
+                f"{which} The map names a crop everywhere, also where there is no label; there nothing can "
+                "be called right or wrong.",
             )
         ],
     )
 
 
-def _borders(data: SegmentationReportData) -> Section:
+def _borders(data: SegmentationReportData) -> Section | None:
+    if not data.zones or not data.borders:
+        return None
     zones = Table(
         [
             Column("test pixels"),
@@ -202,8 +209,7 @@ def _borders(data: SegmentationReportData) -> Section:
             for row in data.borders
         ],
         "Precision: share of the map's borders near a true one. Recall: share of the true borders near one "
-        "of "
-        "the map. Only borders between two labelled pixels count.",
+        "of the map. Only borders between two labelled pixels count.",
     )
     return Section("How well it draws borders", [zones, found])
 
@@ -220,7 +226,7 @@ def _accuracy(data: SegmentationReportData) -> Section:
         return [np.nan if (v := getattr(row, attribute)) is None else float(v) for row in data.classes]
 
     items: list[Figure | Table] = []
-    if data.confusion.sum():
+    if data.confusion.sum() and any(row.iou is not None for row in data.classes):
         items += [
             Figure(
                 confusion.confusion_matrix(
@@ -318,8 +324,7 @@ def _curves(data: SegmentationReportData) -> Section | None:
                 picture,
                 f"Contrastive loss and similarity of neighbours over {len(rows)} epochs of pre-training.",
                 "First stage (CSCL). Neighbours of the same class should become alike (1), those of "
-                "different "
-                "classes unlike (below 0).",
+                "different classes unlike (below 0).",
             )
         )
     if data.epochs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def class_windows(
         panels = figure.subplots(rows, columns, squeeze=False)
         for one, axes in zip(windows, panels, strict=True):
             axes[0].imshow(_thin(one.picture), interpolation="none")
-            _frame(axes[0], one.picture_words)
+            _frame(axes[0], textwrap.fill(one.picture_words, 26))
             axes[0].set_ylabel(one.title, fontsize=10)
             _classes(axes[1], one.truth, colors)
             _frame(axes[1], "truth")
@@ -97,7 +98,7 @@ def class_windows(
         figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)), fontsize=10)
 
     legend = 0.28 * -(-len(handles) // 5)
-    return draw(name, 10.4, 2.75 * rows + legend + 0.2, paint)
+    return draw(name, 10.4, 2.9 * rows + legend + 0.2, paint)
 
 
 def similarity_windows(name: str, windows: Sequence[WindowPictures], colors: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ class PretrainRow:
 
 @dataclass
 class SegmentEpochRow:
-    """One epoch of fine-tuning, as `PretrainRow`; `validation_*` is measured on crops of the validation side."""
+    """One epoch of fine-tuning, as `PretrainRow`; `validation_*` from crops of the validation side."""
 
     epoch: int
     learning_rate: float

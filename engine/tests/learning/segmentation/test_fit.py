@@ -20,8 +20,9 @@ from sits_engine.learning.segmentation.fit import (
     known_cross_entropy,
     pretrain,
 )
-from sits_engine.learning.segmentation.recipes import Recipe
+from sits_engine.learning.segmentation.recipes import Recipe, recipe
 from sits_engine.learning.segmentation.validation import Validation
+from sits_engine.models.registry import build, segmentation_hyperparameters
 from sits_engine.models.segmentation.similarity import SimilarityHead
 
 CPU = device.select("cpu")
@@ -219,3 +220,18 @@ def test_validation_looks_at_a_share_of_large_sides():
     assert len(some) == 5
     assert some.places[0][0] == 0
     assert some.places[-1][0] == 3
+
+
+def test_tsvit_sees_the_season_within_few_steps():
+    """Crops of these windows differ in their days alone."""
+    train, held = (field_windows(n=24, size=8, dates=8, field=4, clear=1.0, seed=seed) for seed in (0, 1))
+    bands, cutting = normalisation(train), Cutting(8, 8)
+    cutter, held_cutter = (Cutter(windows, bands, cutting, CPU.torch) for windows in (train, held))
+    sizes = segmentation_hyperparameters(
+        "tsvit", 2, 3, n_dates=8, window=8, width="small", temporal_depth=2, spatial_depth=1
+    )
+    torch.manual_seed(0)
+    module = build("tsvit", sizes)
+    options = StageOptions(2, 20, recipe("tsvit", "finetune", published=False), 8)
+    result = finetune(module, cutter, Validation(held_cutter, 3, CPU, most=12), options, CPU, JobContext())
+    assert result.epochs[-1].validation_miou > 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,9 +79,7 @@ class ConvLSTM(nn.Module):
             recurrent = self.h_conv(state)
         else:
             # The convolution of a state of zeros.
-            bias = self.h_conv.bias
-            assert bias is not None  # noqa: S101 - made with one above; for the type checker
-            recurrent = bias[:, None, None].expand_as(gates)
+            recurrent = cast(Tensor, self.h_conv.bias)[:, None, None].expand_as(gates)
         total = (self.h_norm(recurrent, date) + self.input_norm(gates, date)).float()
         into, forget, out, candidate = total.chunk(4, 1)
         cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(candidate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -78,9 +78,7 @@ class PooledConv(nn.Module):
 
     def convolve(self, pooled: Tensor) -> Tensor:
         """(B, 3 * n_in, H, W) -> (B, n_out, H, W)."""
-        bias = self.conv.bias
-        assert bias is not None  # noqa: S101 - made with one above; for the type checker
-        bias = bias * self.dates.weight.sum() + self.dates.bias
+        bias = cast(Tensor, self.conv.bias) * self.dates.weight.sum() + self.dates.bias
         return F.conv2d(pooled, self.conv.weight.flatten(1, 2), bias, padding=1)
 
 

@@ -3,15 +3,15 @@
     PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part cscl [--networks unet3df unet2d_clstm]
     PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part super [--networks unet3df]
 
-`cscl`: the same network with and without pre-training, the same number of optimiser steps on both sides (those of
-the pre-training are taken from the fine-tuning), the same first weights, batches of the same size. Scores on
-windows of held-out blocks, a split of its own for each seed.
+`cscl`: the same network with and without pre-training, the same number of optimiser steps on both sides (those
+of the pre-training are taken from the fine-tuning), the same first weights, batches of the same size. Scores
+on windows of held-out blocks, a split of its own for each seed.
 
-`super`: labels at half the pixel size from the simulated parcels. A network of scale 2, against one of scale 1
-whose probabilities are enlarged (bilinear), both scored at the finer size.
+`super`: labels at half the pixel size from the simulated parcels. A network of scale 2, against one of scale
+1 whose probabilities are enlarged (bilinear), both scored at the finer size.
 
-Region A of `sits demo` at default difficulty is made in --out once; each finished run is kept there as JSON, and
-a later call adds what is missing. The settings are part of the file's name.
+Region A of `sits demo` at default difficulty is made in --out once; each finished run is kept there as JSON,
+and a later call adds what is missing. The settings are part of the file's name.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class Setting:
 
     def name(self) -> str:
         """Part of the files' names."""
-        return (
-            f"{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{round(100 * self.share)}"
-        )
+        share = round(100 * self.share)
+        return f"{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{share}"
 
 
 def region(folder: Path, window: int, scale: int) -> WindowSet:

@@ -3,7 +3,7 @@
     PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part cscl [--networks unet3df unet2d_clstm]
     PYTHONPATH=engine python benchmarks/segmentation_pairs.py --part super [--networks unet3df]
 
-`cscl`: the same network with and without pre-training, the same number of optimiser steps on both sides (those
+`cscl`: one network with and without pre-training, the same number of optimiser steps on both sides (those
 of the pre-training are taken from the fine-tuning), the same first weights, batches of the same size. Scores
 on windows of held-out blocks, a split of its own for each seed.
 

@@ -1,9 +1,9 @@
 """Linear layers and the mlp of a transformer, on processors by oneDNN, in pieces that stay in the cache.
 
 PyTorch gives products of float32 to the library it was built with, MKL, which takes 1.2 (AVX2) to 2.4 times
-(AVX-512) as long as oneDNN on processors of AMD. oneDNN is in PyTorch as well, and GELU costs it nothing, but the
-operator is one that PyTorch keeps to itself (its compiler makes calls of it). So it is tried on a few numbers first; where it is
-missing or wrong, and for other devices and types, the public operators do the work.
+(AVX-512) as long as oneDNN on a processor of AMD. oneDNN is in PyTorch as well, and GELU costs it nothing,
+but the operator is one that PyTorch keeps to itself (its compiler calls it). So it is tried on a few numbers
+first; where it is missing or wrong, and for other devices and types, the public operators do the work.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Rows of a piece of the mlp, for each thread: 512 wide it has half a megabyte.
-ROWS = 256
+#: Rows of a piece of the mlp, for each thread: 512 wide it has two megabytes.
+ROWS = 1024
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -36,8 +36,8 @@ def mlp(x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) 
         first, second: weight (h, a) and bias (h,), weight (b, h) and bias (b,).
 
     Returns:
-        (..., b). Its backward pass computes the middle again instead of keeping it: there is no memory traffic
-        for what is by far the widest tensor of a transformer.
+        (..., b). Its backward pass computes the middle again instead of keeping it: that saves the memory
+        traffic of what is by far the widest tensor of a transformer.
     """
     if not suits(x, first[0]):
         return F.linear(F.gelu(F.linear(x, *first)), *second)
@@ -84,7 +84,7 @@ class _Linear(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of what needs them."""
         x, weight = ctx.saved_tensors
@@ -111,7 +111,7 @@ class _Mlp(torch.autograd.Function):
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         """Gradients of everything: the mlp of a network in training needs them all."""
         x, w1, b1, w2 = ctx.saved_tensors

@@ -88,6 +88,7 @@ class TemporalStage(nn.Module):
         Returns:
             (B * K, h * w, dim): for each image and class its tokens, patch by patch.
         """
+        images, positions, date_mask = self._seen(images, positions, date_mask)
         batch, dates, _, height, width = images.shape
         n_patches = (height // self.patch) * (width // self.patch)
         n_classes, dim = self.class_tokens.shape
@@ -97,6 +98,13 @@ class TemporalStage(nn.Module):
         x = torch.cat([tokens, x], 2).flatten(0, 1)
         x = self.transformer(x, self._mask(date_mask, n_patches), rows=n_classes)
         return x.view(batch, n_patches, n_classes, dim).transpose(1, 2).flatten(0, 1)
+
+    def _seen(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Without the dates that no window uses: nothing attends to them (published: it does)."""
+        used = date_mask.to(torch.bool).any(0)
+        if self.reference or bool(used.all()):
+            return images, positions, date_mask
+        return images[:, used], positions[:, used], date_mask[:, used]
 
     def _days(self, positions: Tensor, date_mask: Tensor) -> Tensor:
         """Embedding of every date (B, T, dim)."""

@@ -1,4 +1,4 @@
-"""Transformer layers with PyTorch's fused attention."""
+"""Transformer layers with PyTorch's fused attention and the products of `products`."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class TransformerLayer(nn.Module):
             self._split(query), self._split(key), self._split(value), attn_mask=mask
         )
         x = x + products.linear(mixed.transpose(1, 2).flatten(2), self.project.weight, self.project.bias)
-        first, second = ((layer.weight, layer.bias) for layer in (self.mlp[0], self.mlp[2]))
-        return x + products.mlp(self.mlp_norm(x), first, second)
+        w1, b1, w2, b2 = self.mlp.parameters()
+        return x + products.mlp(self.mlp_norm(x), (w1, b1), (w2, b2))
 
     def _split(self, x: Tensor) -> Tensor:
         """(N, L, heads * head_dim) -> (N, heads, L, head_dim)."""

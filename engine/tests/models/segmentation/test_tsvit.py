@@ -128,6 +128,25 @@ def test_padded_dates_get_no_attention():
         assert (published(changed, positions, mask) - published(images, positions, mask)).abs().max() > 1e-3
 
 
+def test_dates_that_no_window_uses_are_not_computed(monkeypatch):
+    module = network()
+    images, positions, mask = inputs()
+    mask[:, 1] = mask[:, 4:] = False
+    mask[0, 2] = False
+    lengths = []
+    whole = module.temporal.transformer.forward
+    monkeypatch.setattr(
+        module.temporal.transformer,
+        "forward",
+        lambda x, *a, **k: lengths.append(x.shape[1]) or whole(x, *a, **k),
+    )
+    with torch.no_grad():
+        short = module(images, positions, mask)
+        monkeypatch.setattr(module.temporal, "_seen", lambda *given: given)
+        torch.testing.assert_close(short, module(images, positions, mask), atol=1e-5, rtol=1e-4)
+    assert lengths == [3 + 3, 3 + 6]
+
+
 def test_a_window_without_any_date_is_finite():
     images, positions, mask = inputs()
     assert torch.isfinite(network()(images, positions, mask & False)).all()

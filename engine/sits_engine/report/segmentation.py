@@ -272,7 +272,7 @@ def _similarity(data: SegmentationReportData) -> Section | None:
                 picture,
                 f"Truth and similarity of neighbours in {len(known[:4])} test windows: {data.similarity_of}.",
                 "Dark: the pixel is unlike its neighbours. Where training went well, dark lines follow the "
-                "borders of fields.",
+                "borders of fields. The outermost pixels of a window are dark because they lack neighbours.",
             )
         ],
         [f"{data.similarity_of[:1].upper()}{data.similarity_of[1:].rstrip('.')}."]
@@ -342,7 +342,7 @@ def _curves(data: SegmentationReportData) -> Section | None:
                 f"Loss and scores over {len(epochs)} epochs; epoch {data.best_epoch} was kept.",
                 ("Second stage. " if data.pretraining else "")
                 + f"The weights of epoch {data.best_epoch} were kept: the best mean IoU on the validation "
-                f"side.",
+                "side, averaged over three epochs.",
             )
         )
     return Section("How training went", items) if items else None

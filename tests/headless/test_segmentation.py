@@ -1,0 +1,93 @@
+"""Images and parcels -> windows, segmentation model, map and its polygons: real qgis_process, real engine."""
+
+import json
+import struct
+
+import pytest
+from osgeo import gdal, ogr, osr
+
+SIDE = 48
+BANDS = ("B04", "B08")
+
+
+def image(path, level):
+    """Fields of 12 x 12 pixels of two crops, told apart by `level`."""
+    file = gdal.GetDriverByName("GTiff").Create(str(path), SIDE, SIDE, len(BANDS), gdal.GDT_UInt16)
+    file.SetGeoTransform((600000, 10, 0, 5600000, 0, -10))
+    system = osr.SpatialReference()
+    system.ImportFromEPSG(32631)
+    file.SetProjection(system.ExportToWkt())
+    for number, name in enumerate(BANDS, start=1):
+        rows = [
+            [1000 + number * level * ((row // 12 + col // 12) % 2) for col in range(SIDE)]
+            for row in range(SIDE)
+        ]
+        pixels = [value for row in rows for value in row]
+        band = file.GetRasterBand(number)
+        band.WriteRaster(0, 0, SIDE, SIDE, struct.pack(f"<{len(pixels)}H", *pixels))
+        band.SetDescription(name)
+    file.FlushCache()
+
+
+def parcels(path):
+    features = []
+    for row in range(4):
+        for col in range(4):
+            left, top = 600000 + 120 * col, 5600000 - 120 * row
+            ring = [[left, top], [left + 120, top], [left + 120, top - 120], [left, top - 120], [left, top]]
+            shape = {"type": "Polygon", "coordinates": [ring]}
+            crop = ("maize", "wheat")[(row + col) % 2]
+            features.append({"type": "Feature", "properties": {"crop": crop}, "geometry": shape})
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+
+
+def test_windows_model_map_and_polygons(real):
+    folder = real.folder / "forêt d'été"
+    (folder / "images").mkdir(parents=True)
+    for month in range(3, 9):
+        image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
+    parcels(folder / "fields.geojson")
+
+    def run(name, *words):
+        status, out, err = real.call("--json", "run", f"sits:{name}", "--", *words, timeout=300)
+        assert status == 0, err
+        return json.loads(out)["results"]
+
+    series = folder / "série.json"
+    run("buildtimeseries", f"INPUT_FOLDER={folder / 'images'}", f"OUTPUT={series}")
+    labels = (
+        f"SERIES={series}",
+        f"PARCELS={folder / 'fields.geojson'}",
+        "FIELD=crop",
+        "SCALE=2",
+        "WINDOW=16",
+    )
+    exported = run("exporttrainingwindows", *labels, f"OUTPUT={folder / 'windows.zarr'}")
+    assert (exported["N_WINDOWS"], exported["N_CLASSES"], exported["LABELLED_SHARE"]) == (9, 2, 1)
+    assert (folder / "windows.zarr" / "zarr.json").is_file()
+    model = folder / "m.safetensors"
+    trained = run(
+        *(
+            "trainsegmentationmodel",
+            *labels,
+            "ARCHITECTURE=unet3d",
+            "WIDTH=small",
+            "N_DATES=8",
+            "SPLIT=inside",
+        ),
+        *("EPOCHS=1", "STEPS_PER_EPOCH=2", "CSCL=true", "CSCL_EPOCHS=1", "MIN_PIXELS=10", "DEVICE=cpu"),
+        *(f"OUTPUT={model}", f"REPORT={folder / 'r.html'}"),
+    )
+    assert trained["N_CLASSES"] == 2
+    assert 0 <= trained["BOUNDARY_F1_1PX"] <= 1
+    assert (folder / "r.html").is_file()
+    mapped = run(
+        *("mapcrops", f"SERIES={series}", f"MODEL={model}", f"OUTPUT={folder / 'map.tif'}"),
+        *(f"OUTPUT_POLYGONS={folder / 'fields.gpkg'}", "DEVICE=cpu"),
+    )
+    assert gdal.Open(mapped["OUTPUT"]).RasterXSize == 2 * SIDE
+    fields = ogr.Open(mapped["OUTPUT_POLYGONS"])  # kept: its layer goes with it
+    area = sum(feature["area_ha"] for feature in fields.GetLayer("parcels"))
+    assert area == pytest.approx(SIDE**2 / 100, rel=0.01)
+    assert "wheat" in (folder / "fields.qml").read_text(encoding="utf-8")

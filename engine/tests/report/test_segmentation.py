@@ -3,8 +3,10 @@ import re
 
 import numpy as np
 import pytest
+from support.report_data import COLORS, NAMES
 from support.segmentation_data import example, segmentation
 
+from sits_engine.report.plots import windows
 from sits_engine.report.segmentation import segmentation_page, sentences, write_segmentation_report
 
 
@@ -46,7 +48,7 @@ def test_sentences_say_borders_and_insides():
 
 
 def test_a_split_inside_windows_is_called_what_it_is(tmp_path, check_page):
-    data = segmentation(split_kind="tiles", block_size=None)
+    data = segmentation(split_kind="tiles", block_size=None, examples=[])
     words = " ".join(sentences(data))
     assert "often in the same field" in words
     assert "land that training never saw" not in words
@@ -55,16 +57,16 @@ def test_a_split_inside_windows_is_called_what_it_is(tmp_path, check_page):
 
 
 def test_without_pretraining_nothing_is_said_of_a_first_stage(tmp_path, check_page):
-    write_segmentation_report(tmp_path / "s.html", segmentation(pretraining=[]))
+    write_segmentation_report(tmp_path / "s.html", segmentation(pretraining=[], examples=[]))
     text = check_page(tmp_path / "s.html")
     assert "stage" not in text
     assert "Contrastive" not in text
 
 
 def test_a_finer_model_names_its_pixels(tmp_path, check_page):
-    data = segmentation(scale=2)
-    assert "pixels of 5 m (2 times finer than the images)" in segmentation_page(data).subtitle
+    data = segmentation(scale=2, examples=[])
     write_segmentation_report(tmp_path / "s.html", data)
+    assert "pixels of 5 m (2 times finer than the images)" in check_page(tmp_path / "s.html")
     assert "2 pixels (10 m)" in check_page(tmp_path / "s.html")
 
 
@@ -97,16 +99,25 @@ def test_nothing_to_test_gives_a_page_that_says_so(tmp_path, check_page):
     assert not re.search(r"\bnan\b", text)
 
 
-def test_pictures_show_the_mistakes_and_stay_small(tmp_path):
-    one = example(1)
-    large = example(1, scale=4)  # 192 pixels
-    for name in ("truth", "found", "similarity"):
-        setattr(large, name, np.tile(getattr(large, name), (8, 8)))  # 1536 pixels
-    paths = [tmp_path / "a.html", tmp_path / "b.html"]
-    for path, shown in zip(paths, (one, large), strict=True):
-        write_segmentation_report(path, segmentation(examples=[shown]))
-    assert paths[1].stat().st_size < 1_500_000
-    right = example(1)
+def pictures(one):
+    shown = windows.WindowPictures(**vars(one))
+    return windows.class_windows("a", [shown], NAMES, COLORS)
+
+
+def test_pictures_show_the_mistakes_and_stay_small():
+    one, right, large = example(1), example(1), example(1)
     right.found = np.where(right.truth < 0, 0, right.truth).astype(np.int16)
-    write_segmentation_report(tmp_path / "c.html", segmentation(examples=[right]))
-    assert (tmp_path / "c.html").read_text() != paths[0].read_text()
+    assert pictures(one) == pictures(example(1))
+    assert pictures(one) != pictures(right)
+    for name in ("truth", "found", "similarity"):
+        setattr(large, name, np.tile(getattr(large, name), (40, 40)))  # 1920 pixels
+    assert len(pictures(large)) < 600_000
+
+
+def test_similarity_that_is_not_known_is_left_out():
+    one = windows.WindowPictures(**vars(example(1)))
+    one.similarity[:] = np.nan
+    assert "<svg" in windows.similarity_windows("a", [one], COLORS)
+    data = segmentation(examples=[example(2)])
+    data.examples[0].similarity[:] = np.nan
+    assert "What the network takes for alike" not in [s.title for s in segmentation_page(data).sections]

@@ -1,6 +1,7 @@
 """`make bench`: every benchmark, one after the other, on an otherwise quiet machine.
 
-    python benchmarks/run.py [network] [mapping] [memory] [parcels] [adaptation] [-- options for them]
+    python benchmarks/run.py [network] [mapping] [memory] [parcels] [adaptation] [segmentation]
+                             [-- options for them]
 
 Each prints a table of its own; baselines run in the same process on the same data, interleaved with what
 they are compared to, so that ratios hold even where the machine is noisy.
@@ -23,6 +24,7 @@ SCRIPTS = {
     "memory": ["mapping.py", "--memory", "--large", "1536"],
     "parcels": ["parcels.py"],
     "adaptation": ["adaptation_speed.py"],
+    "segmentation": ["segmentation_speed.py"],
 }
 #: A benchmark that takes longer (seconds) has failed.
 LONGEST = 3600

@@ -20,7 +20,7 @@ N_DAYS, DAYS = 366, 365.0001
 
 def published_input(images: Tensor, positions: Tensor) -> Tensor:
     """(B, T, C, H, W) and (B, T) -> (B, T, C + 1, H, W): the day is the last channel."""
-    day = (positions.float() / DAYS)[:, :, None, None, None]
+    day = (positions.to(images.dtype) / DAYS)[:, :, None, None, None]
     return torch.cat([images, day.expand(*images.shape[:2], 1, *images.shape[3:])], 2)
 
 

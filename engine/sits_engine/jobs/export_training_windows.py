@@ -52,6 +52,7 @@ class ExportTrainingWindows(WindowFields):
         windows, notes = gather_windows(
             sources, self.window_options(self.window, self.stride), ctx.part(0.01, 0.8, "Cutting windows")
         )
+        self.check_field(windows)
         windows, classes, said = with_classes(windows, table, min_windows=self.min_windows)
         notes += said
         if self.n_dates is not None:

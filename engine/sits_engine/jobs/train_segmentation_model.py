@@ -118,6 +118,7 @@ class TrainSegmentationModel(WindowFields):
         metres = _pixel_size(series)
         reading = ctx.part(0.01, 0.2, "Reading the windows")
         windows, notes, reused = read_windows(sources, self.window_options(size), self._store(), reading)
+        self.check_field(windows)
         if reused:
             ctx.info(f"Windows taken from {self.windows_store}: the inputs haven't changed.")
         for note in notes:
@@ -169,13 +170,10 @@ class TrainSegmentationModel(WindowFields):
         """`error`; where the labels hold too few classes, with the other fields to choose from."""
         if not self.parcels or "two classes" not in error.message:
             return error
-        from sits_engine.samples.vectors import field_names
-
-        others = [name for name in field_names(self.parcels[0]) if name != self.field]
         return InputError(
             f"Field '{self.field}' with {n_codes} different values: {error.message[:1].lower()}"
             f"{error.message[1:]}",
-            f"{error.advice} Its other fields: {', '.join(others[:20]) or 'none'}.",
+            f"{error.advice} {self.other_fields()}",
         )
 
     def _options(self, series: list[TimeSeries], size: int, metres: float) -> SegmentOptions:

@@ -106,6 +106,33 @@ class WindowFields(Job):
             seed=self.seed,
         )
 
+    def check_field(self, windows: WindowSet) -> None:
+        """Are the values of FIELD classes? A class table says which are, so it is believed.
+
+        Args:
+            windows: labelled by code.
+
+        Raises:
+            InputError: nearly every parcel has a value of its own; names the other fields.
+        """
+        from sits_engine.samples.window_classes import refuse_numbers
+
+        if not self.parcels or self.class_table is not None:
+            return
+        try:
+            refuse_numbers(windows)
+        except InputError as error:
+            raise InputError(
+                f"Field '{self.field}': {error.message}", f"{error.advice} {self.other_fields()}"
+            ) from error
+
+    def other_fields(self) -> str:
+        """A sentence that names the fields of the first layer that could have been meant."""
+        from sits_engine.samples.vectors import field_names
+
+        others = [name for name in field_names(self.parcels[0]) if name != self.field]
+        return f"Its other fields: {', '.join(others[:20]) or 'none'}."
+
 
 def read_windows(
     sources: WindowSources,

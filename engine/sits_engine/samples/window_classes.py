@@ -14,6 +14,8 @@ from sits_engine.samples.windows import WindowSet
 
 #: Codes that a note lists.
 LISTED = 20
+#: Parcels a value of the field, below which the field numbers or names parcels.
+NUMBERED = 1.2
 
 
 def with_classes(
@@ -44,8 +46,8 @@ def with_classes(
         )
     few = {name: n for name, n in totals.items() if n < min_windows}
     if few:
-        listed = ", ".join(f"{name} ({n})" for name, n in sorted(few.items()))
-        notes.append(f"Classes in fewer than {min_windows} windows became unknown: {listed}.")
+        rare = listed([f"{name} ({n})" for name, n in sorted(few.items())])
+        notes.append(f"Classes in fewer than {min_windows} windows became unknown: {rare}.")
     final = sorted(name for name in totals if name not in few)
     if len(final) < 2:
         raise _too_few(totals, windows, min_windows)
@@ -75,6 +77,34 @@ def relabelled(windows: WindowSet, by_code: npt.NDArray[np.int16], classes: Sequ
     return dataclasses.replace(windows, labels=labels, parcels=parcels, classes=tuple(classes))
 
 
+def refuse_numbers(windows: WindowSet) -> None:
+    """An error where the field holds numbers or names of parcels: large ones would pass as classes.
+
+    Nothing is said of few codes, nor of labels that know no parcels.
+
+    Args:
+        windows: labelled by code, from parcels.
+
+    Raises:
+        InputError: nearly every parcel has a code of its own (`wrong_field` in its details).
+    """
+    codes = sorted(code for code, n in zip(windows.classes, windows.counts, strict=True) if n)
+    n = _n_parcels(windows)
+    if len(codes) <= SHOWN or not n or n >= NUMBERED * len(codes):
+        return
+    raise InputError(
+        f"{n} parcels have {len(codes)} different values: {listed(codes)}.",
+        "The field may be the wrong one (hardly any value comes twice): choose the field with the crop.",
+        wrong_field=True,
+    )
+
+
+def listed(words: Sequence[str]) -> str:
+    """The first `LISTED` words; how many there are where that isn't all."""
+    shown = ", ".join(words[:LISTED])
+    return shown if len(words) <= LISTED else f"{shown} and {len(words) - LISTED} more"
+
+
 def _windows_of(windows: WindowSet, names: Sequence[str]) -> dict[str, int]:
     """Number of windows in which each class occurs; those that occur nowhere are left out."""
     presence = windows.presence()
@@ -97,7 +127,7 @@ def _not_in_table(windows: WindowSet, table: ClassTable | None) -> list[str]:
     ]
     if not unknown:
         return []
-    shown = ", ".join(unknown[:LISTED]) + (" …" if len(unknown) > LISTED else "")
+    shown = listed(unknown)
     return [f"{len(unknown)} codes are not in {table.name}; their pixels became unknown (windows): {shown}."]
 
 
@@ -105,7 +135,7 @@ def _too_few(totals: dict[str, int], windows: WindowSet, min_windows: int) -> In
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     counts = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-    wrong = len(totals) > SHOWN and _n_parcels(windows) < 2 * len(totals)
+    wrong = len(totals) > SHOWN and 0 < _n_parcels(windows) < 2 * len(totals)
     return InputError(
         f"Fewer than two classes occur in at least {min_windows} of {len(windows)} windows: {counts}{more}.",
         "The field may be the wrong one (hardly any value comes twice): choose the field with the crop."
@@ -116,7 +146,10 @@ def _too_few(totals: dict[str, int], windows: WindowSet, min_windows: int) -> In
 
 
 def _n_parcels(windows: WindowSet) -> int:
-    """Parcels of all regions, a parcel in several windows once."""
-    known = windows.labels >= 0
-    region = np.broadcast_to(windows.region[:, None, None], known.shape)[known]
-    return len(np.unique(np.stack([region, windows.parcels[known], windows.labels[known]]), axis=1).T)
+    """Parcels of all regions, a parcel in several windows once; 0 where the labels know no parcels."""
+    found: set[tuple[int, int]] = set()
+    # a window at a time: all of them at once would fill the memory
+    for region, labels, parcels in zip(windows.region, windows.labels, windows.parcels, strict=True):
+        own = np.unique(parcels[(labels >= 0) & (parcels > 0)])
+        found.update((int(region), number) for number in own.tolist())
+    return len(found)

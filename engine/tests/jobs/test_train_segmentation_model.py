@@ -167,8 +167,8 @@ def test_same_seed_same_model_from_kept_windows(region, tmp_path) -> None:
         ({"cscl_kernel": 4}, "CSCL_KERNEL.*odd number"),
         ({"field": "nothing"}, "nothing.*crop"),
         (
-            {"field": "plot", "min_pixels": 1000},
-            r"Field 'plot' with 100 different values.*Its other fields: crop",
+            {"field": "plot", "min_pixels": 1},
+            r"Field 'plot': 100 parcels have 100 different values: .* and 80 more.*Its other fields: crop",
         ),
         ({"field": None}, "FIELD"),
         ({"series": []}, "no images"),

@@ -8,7 +8,7 @@ from support.window_sets import windows
 
 from sits_engine.errors import InputError
 from sits_engine.samples.classes import ClassTable
-from sits_engine.samples.window_classes import with_classes
+from sits_engine.samples.window_classes import refuse_numbers, with_classes
 
 
 def coded():
@@ -76,3 +76,35 @@ def test_a_field_of_names_is_told_apart() -> None:
     with pytest.raises(InputError, match="hardly any value comes twice") as raised:
         with_classes(named)
     assert raised.value.details["wrong_field"]
+
+
+def numbered(n_parcels: int, n_classes: int):
+    """Windows of `n_parcels` parcels, the first ones of a class each, the others of the last class."""
+    some = windows(n=2, scale=1)
+    parcels = np.arange(72, dtype=np.int32).reshape(2, 6, 6) % n_parcels
+    labels = np.minimum(parcels, n_classes - 1).astype(np.int16)
+    return dataclasses.replace(
+        some, labels=labels, parcels=parcels + 1, classes=tuple(f"c{i:02}" for i in range(n_classes))
+    )
+
+
+def test_large_parcels_with_numbers_are_told_apart() -> None:
+    with pytest.raises(
+        InputError, match=r"^36 parcels have 36 different values: c00, .* and 16 more\."
+    ) as it:
+        refuse_numbers(numbered(36, 36))
+    assert it.value.details["wrong_field"]
+    refuse_numbers(numbered(36, 30))
+    refuse_numbers(numbered(5, 5))  # a small piece of land
+    refuse_numbers(dataclasses.replace(numbered(36, 36), parcels=np.zeros((2, 6, 6), np.int32)))
+
+
+def test_notes_list_a_few_codes() -> None:
+    some = numbered(36, 36)
+    some.labels[1, 0, :] = 3
+    some.labels[1, 1:] = -1
+    some.labels[1, 0, 0] = 0
+    note = with_classes(some, min_windows=2)[2][0]
+    assert note.endswith("c21 (1) and 14 more.")
+    only = ClassTable("t.csv", {"c00": "wheat", "c03": "maize"}, {})
+    assert with_classes(some, only, min_windows=1)[2][0].endswith("c21 (1) and 14 more.")

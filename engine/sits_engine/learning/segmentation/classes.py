@@ -6,7 +6,7 @@ import numpy as np
 
 from sits_engine.errors import InputError
 from sits_engine.samples.classes import SHOWN, ClassInfo, ClassTable
-from sits_engine.samples.window_classes import relabelled, with_classes
+from sits_engine.samples.window_classes import listed, relabelled, with_classes
 from sits_engine.samples.windows import WindowSet
 
 
@@ -36,14 +36,14 @@ def assign_classes(
     left = [name for name in mapped.classes if name not in few]
     if len(left) < 2:
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        listed = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
+        most = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
         more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
         raise InputError(
-            f"Fewer than two classes have at least {min_pixels} labelled pixels: {listed}{more}.",
+            f"Fewer than two classes have at least {min_pixels} labelled pixels: {most}{more}.",
             "Add labels, lower MIN_PIXELS, or choose the field that holds the crop.",
         )
-    listed = ", ".join(f"{name} ({counts[name]})" for name in sorted(few))
-    notes.append(f"Classes with fewer than {min_pixels} labelled pixels became unknown: {listed}.")
+    rare = listed([f"{name} ({counts[name]})" for name in sorted(few)])
+    notes.append(f"Classes with fewer than {min_pixels} labelled pixels became unknown: {rare}.")
     place = [left.index(name) if name in left else -1 for name in mapped.classes]
     mapped = relabelled(mapped, np.array([*place, -1], np.int16), left)
     return mapped, [info for info in infos if info.name in left], notes

@@ -204,6 +204,7 @@ class TrainSegmentationModel(WindowFields):
             mask_clouds=self.mask_clouds,
             seed=self.seed,
             season_year=series[0].season_year,
+            season_years=tuple(one.season_year for one in series),
             pixel_size=metres,
             provenance={
                 "series": [series_facts(one) for one in series],

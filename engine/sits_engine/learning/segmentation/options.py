@@ -49,7 +49,8 @@ class SegmentOptions:
         reference: the network with its published defects.
         mask_clouds: whether the windows were gathered without clouded pixels; maps are then, too.
         seed: same seed on a CPU, same model.
-        season_year: that positions count from.
+        season_year: that positions count from; of the first region.
+        season_years: of each region, for dates of pictures; without, pictures tell the day of the year.
         pixel_size: metres of a pixel of the images.
         provenance, parameters: for card and report.
     """
@@ -78,6 +79,7 @@ class SegmentOptions:
     mask_clouds: bool = True
     seed: int = 0
     season_year: int = 1970
+    season_years: tuple[int, ...] = ()
     pixel_size: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)

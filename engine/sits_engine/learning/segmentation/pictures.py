@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,11 +33,18 @@ def chosen_windows(windows: WindowSet, usable: npt.NDArray[np.integer]) -> npt.N
     return np.array(sorted(order[:MOST]), np.int64)
 
 
-def picture_of(windows: WindowSet, i: int) -> tuple[npt.NDArray[np.uint8], str]:
+def picture_of(
+    windows: WindowSet, i: int, season_years: Sequence[int] = ()
+) -> tuple[npt.NDArray[np.uint8], str]:
     """(H, W, 3) image of the clearest date, stretched from its 2nd to its 98th percentile, and what it shows.
 
     Red, green and blue where the series has them, else its first bands. Among equally clear dates the one
     nearest to the middle of the season wins; what isn't clear is black.
+
+    Args:
+        windows: the set.
+        i: number of the window.
+        season_years: of each region, for the date; without, the day of the year is told.
     """
     clear = windows.valid[i].mean(axis=(1, 2))
     days = windows.positions[i]
@@ -53,4 +63,10 @@ def picture_of(windows: WindowSet, i: int) -> tuple[npt.NDArray[np.uint8], str]:
         scaled = (values - low) / np.maximum(high - low, 1e-6)
         out[valid] = np.round(255 * np.clip(scaled[valid], 0, 1)).astype(np.uint8)
     shown = ", ".join(dict.fromkeys(names[c] for c in index))
-    return out, f"day {int(days[date])} after 1 January, {shown}"
+    return out, f"{_date(int(days[date]), season_years, int(windows.region[i]))}, {shown}"
+
+
+def _date(position: int, season_years: Sequence[int], region: int) -> str:
+    if region >= len(season_years):
+        return f"day {position} after 1 January"
+    return str(datetime.date(season_years[region], 1, 1) + datetime.timedelta(days=position))

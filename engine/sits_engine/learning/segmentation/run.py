@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -129,7 +130,7 @@ def train_segmentation(
         alike = _embedding_maps(fitted.module, cutters[0], device, ctx, shown)
     card.temperature = judged.temperature
     report = _report(sides, classes, judged, fitted, before, settings, options)
-    report.examples = _examples(sides, judged, shown, alike)
+    report.examples = _examples(sides, judged, shown, alike, options.season_years)
     report.similarity_of = OF_HEAD if before and settings.contrast.dilation == 1 else OF_EMBEDDING
     report.notes[:0] = notes
     if not judged.enough:
@@ -225,13 +226,19 @@ def _embedding_maps(
     return similarity_maps(compare, [module], cutter, device, lambda share: ctx.check_cancelled(), shown)
 
 
-def _examples(sides: Sides, judged: Judged, shown: npt.NDArray[np.int64], alike: Floats) -> list[Example]:
+def _examples(
+    sides: Sides,
+    judged: Judged,
+    shown: npt.NDArray[np.int64],
+    alike: Floats,
+    season_years: Sequence[int],
+) -> list[Example]:
     windows = sides.windows
     examples = []
     for i, similarity in zip(shown, alike, strict=True):
         if int(i) not in judged.test.maps:
             continue
-        picture, words = picture_of(windows, int(i))
+        picture, words = picture_of(windows, int(i), season_years)
         title = f"row {int(windows.rows[i])}, column {int(windows.cols[i])}"
         examples.append(
             Example(title, picture, words, windows.labels[i], judged.test.maps[int(i)], similarity)

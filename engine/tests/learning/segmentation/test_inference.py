@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pytest
@@ -137,6 +138,9 @@ def test_pictures():
     assert picture.max() == 255
     day = windows.positions[2, 4]
     assert words == f"day {day} after 1 January, B04, B03, B02"
+    date = datetime.date(2019, 1, 1) + datetime.timedelta(days=int(day))
+    windows.region[2] = 1
+    assert picture_of(windows, 2, (2018, 2019))[1] == f"{date}, B04, B03, B02"
     windows.valid[2] = False
     assert picture_of(windows, 2)[0].max() == 0
     assert picture_of(dataclasses.replace(windows, bands=("a", "b", "c")), 0)[1].endswith("a, b, c")

@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
         job = job_class(known.job)
     except EngineError as error:
         parser.error(f"{error.message} Jobs: {', '.join(short_names())}.")
-    sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__)
+    # no abbreviations: `shift --series` would be taken for `--series-scale`
+    sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__, allow_abbrev=False)
     sub.add_argument("--config", type=Path, help="JSON file with fields of the job; options override it")
     add_fields(sub, job)
     options = vars(sub.parse_args(_bound(arguments[1:] + rest)))

@@ -35,6 +35,13 @@ def test_unknown_job_lists_the_known(capsys, monkeypatch):
     assert f"one of: {', '.join(short_names())}" in " ".join(capsys.readouterr().out.split())
 
 
+def test_an_option_of_another_job_is_not_taken_for_a_longer_one(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["shift", "--series", "a.json"])
+    assert stopped.value.code == 2
+    assert "unrecognized arguments: --series a.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", short_names())
 def test_help_of_a_job_speaks_to_people(name, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -102,6 +102,10 @@ class TrainSegmentationModel(WindowFields):
         """Cut windows, split, train, calibrate, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
         claim_outputs((self.output, self.report, numbers), self.label_files())
+        # before the networks are loaded, which takes seconds: what is wrong here is told at once
+        ctx.progress(0.0, "Opening images and labels")
+        sources = self.window_sources()
+        series: list[TimeSeries] = list(sources.series)  # type: ignore[arg-type]
 
         from sits_engine import device as devices
         from sits_engine.learning.segmentation.run import train_segmentation
@@ -111,9 +115,6 @@ class TrainSegmentationModel(WindowFields):
         device = devices.select(self.device)
         ctx.device = device.label
         ctx.info(f"Training will use {device.label}.")
-        ctx.progress(0.0, "Opening images and labels")
-        sources = self.window_sources()
-        series: list[TimeSeries] = list(sources.series)  # type: ignore[arg-type]
         size = self._window(series)
         metres = _pixel_size(series)
         reading = ctx.part(0.01, 0.2, "Reading the windows")

@@ -146,7 +146,7 @@ def read_windows(
         store: Zarr folder that keeps the windows for the next run with the same inputs, or None.
 
     Raises:
-        InputError: as `gather_windows`.
+        InputError: as `gather_windows`; or the store is a data set that was exported or converted.
     """
     from sits_engine.samples.window_grid import gather_windows
     from sits_engine.samples.window_store import stored_facts
@@ -156,6 +156,11 @@ def read_windows(
         return *gather_windows(sources, options, progress), False
     mark = _mark(sources, options)
     kept = stored_facts(store)
+    if kept is not None and not kept[0]:
+        raise InputError(
+            f"{store} is a data set of windows, not a store that a training made; it would be overwritten.",
+            "Choose another folder for WINDOWS_STORE.",
+        )
     if kept is not None and kept[0] == mark:
         progress(1.0)
         return WindowSet.load(store), list(kept[1].get("notes", [])), True

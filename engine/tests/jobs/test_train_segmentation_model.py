@@ -13,6 +13,7 @@ from support.two_regions import CROPS, FIELDS, SIDE, write_region
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, EngineError, InputError
 from sits_engine.jobs import job_class
+from sits_engine.jobs.export_training_windows import ExportTrainingWindows
 from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.jobs.train_segmentation_model import TrainSegmentationModel
 from sits_engine.mapping.class_map import ClassMap
@@ -157,6 +158,16 @@ def test_same_seed_same_model_from_kept_windows(region, tmp_path) -> None:
     assert sum("Windows taken from" in text for text in told) == 1
     train(region, tmp_path, ctx, min_labelled=0.5, windows_store=str(tmp_path), epochs=1)
     assert sum("Windows taken from" in text for text in told) == 1  # cut in another way: read again
+
+
+def test_an_exported_data_set_is_not_overwritten(region, tmp_path) -> None:
+    target = tmp_path / "mine.zarr"
+    given = {"series": [str(region)], "parcels": [str(region.parent / "parcels.gpkg")], "field": "crop"}
+    ExportTrainingWindows.parse({**given, "window": 16, "output": str(target)}).run(JobContext())
+    before = (target / "zarr.json").read_bytes()
+    with pytest.raises(InputError, match=r"mine\.zarr is a data set of windows"):
+        train(region, tmp_path, windows_store=str(target))
+    assert (target / "zarr.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

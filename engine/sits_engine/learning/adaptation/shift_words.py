@@ -6,7 +6,7 @@ from sits_engine.learning.adaptation.summary import ShiftCurves
 
 #: Shifts up to this many days are below what a series with an image every few days can show.
 SMALLEST_SHIFT = 2
-#: A clear peak is narrower: 3 to 7 days on the simulated pair (truth 28), 14 and more where the best was wrong.
+#: A clear peak is narrower: 3 to 7 days on the simulated pair; 14 and more where the best day was wrong.
 LEVEL = 10
 
 

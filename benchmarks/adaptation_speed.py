@@ -210,6 +210,7 @@ def steps(width: str, rounds: int, available: int) -> dict[str, Any]:
             trade_off=2.0,
             stay=0.9999,
             norm="separate",
+            warm_up=0,
             horizon=1.0,
             shift_augmentation=0,
             pixels_per_set=SET,

@@ -124,6 +124,16 @@ def _length():
     return [
         *epochs(),
         number(
+            "WARM_UP",
+            tr("First epochs without pseudo labels"),
+            tr(
+                "Of TimeMatch and FixMatch (published: 0). Without it: a quarter of the epochs where the "
+                "target looks other than the source even with the shift, otherwise none."
+            ),
+            low=0,
+            high=10000,
+        ),
+        number(
             "BATCH_SIZE",
             tr("Samples of each region in a step"),
             tr("Published: 128. Fewer need less memory."),

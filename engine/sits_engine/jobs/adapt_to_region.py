@@ -71,6 +71,13 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         "estimated",
     )
     epochs: int | None = Field(None, ge=1, le=10_000, description="default: 20 (published)")
+    warm_up: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="first epochs in which timematch and fixmatch learn from the source alone (published 0); "
+        "default: a quarter where the target lies far from the source",
+    )
     steps_per_epoch: int | None = Field(
         None,
         ge=1,

@@ -43,6 +43,8 @@ class AdaptOptions:
             None estimates it.
         epochs, steps_per_epoch: published 20 x 500; None: 20, and as many steps as go four times through the
             target, but 25 to 500 (on a processor to 100).
+        warm_up: first epochs in which the student of TimeMatch and FixMatch learns from the source alone
+            (published 0); None: a quarter of all where the target lies far from the source, otherwise 0.
         batch_size: samples of each region a step (published 128).
         learning_rate: of Adam (TimeMatch, FixMatch; published 1e-4), or factor on the published SGD schedule
             of the other methods (published 1); None: more in shorter runs.
@@ -73,6 +75,7 @@ class AdaptOptions:
     shift: int | None = None
     epochs: int | None = None
     steps_per_epoch: int | None = None
+    warm_up: int | None = None
     batch_size: int = 128
     learning_rate: float | None = None
     weight_decay: float = 1e-4

@@ -172,6 +172,7 @@ class SelfTraining:
         source = (BalancedSampler if balanced else ShuffledSampler)(self._source.labels, size, rng)
         target = ShuffledSampler(self._target.labels, size, rng)
         tally = Tally()
+        trade_off = 0.0 if number <= self.settings.warm_up else self.settings.trade_off
         for step in range(self.settings.steps_per_epoch):
             progress(step / self.settings.steps_per_epoch)
             ctx.check_cancelled()
@@ -181,13 +182,14 @@ class SelfTraining:
                 self._source_view(source.draw(), rng).to(device),
                 self._weak(index, rng).to(device),
                 self._strong(index, rng).to(device),
+                trade_off,
                 tally,
             )
         if self.search is not None:
             self.search.distribution = tally.shares(len(self.search.distribution))
         return tally
 
-    def _step(self, source: Batch, weak: Batch, strong: Batch, tally: Tally) -> None:
+    def _step(self, source: Batch, weak: Batch, strong: Batch, trade_off: float, tally: Tally) -> None:
         shift = 0 if self.search is None else self.search.target
         probabilities = self._ask(weak, shift)
         confidence, labels, keep = self._judge(probabilities)
@@ -210,7 +212,7 @@ class SelfTraining:
             n = len(source.labels)
             source_loss = focal_loss(logits[:n], source.labels, gamma)
             target_loss = focal_loss(logits[n:], labels[keep], gamma)
-        (source_loss + self.settings.trade_off * target_loss).backward()  # type: ignore[no-untyped-call]
+        (source_loss + trade_off * target_loss).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
         ema.update(self.teacher, self.student, self.settings.stay)

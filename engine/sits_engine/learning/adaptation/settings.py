@@ -28,6 +28,7 @@ class AdaptSettings:
     Attributes:
         stay: share of the teacher that stays in one step: `ema` scaled to the length of the run.
         norm: whose batch statistics the student trains with, never 'auto'.
+        warm_up: epochs without pseudo labels at the start.
         horizon: published steps that one step stands for, for schedules that count steps.
     """
 
@@ -39,6 +40,7 @@ class AdaptSettings:
     trade_off: float
     stay: float
     norm: Norm
+    warm_up: int
     horizon: float
     shift_augmentation: int
     pixels_per_set: int
@@ -58,7 +60,8 @@ def settle(
         cpu: no graphics card.
         near: with the shift, the target's features lie where the source's do (`normalization.distance`): the
             source's statistics are kept and the teacher follows as slowly as published. Otherwise each
-            region is normalised by itself and the teacher follows faster, because it is wrong more often.
+            region is normalised by itself, the student first learns from the source alone, and the teacher
+            follows faster, because it is wrong more often.
 
     A run of the published length gets the published values. In a shorter one the learning rate grows with the
     square root of what a step stands for, and the teacher walks as far as in the published run: at the end as
@@ -74,7 +77,7 @@ def settle(
     threshold = {"alda": 0.7}.get(options.method, 0.9)
     trade_off = 2.0 if own else 1.0
     shift = options.shift_augmentation
-    pace = FAR_PACE if options.start == "shifted" and not near else 1
+    far = options.start == "shifted" and not near
     norm = options.norm
     if norm == "auto":
         norm = "kept" if near and options.start == "shifted" else "separate"
@@ -85,8 +88,9 @@ def settle(
         learning_rate=options.learning_rate or rate,
         threshold=threshold if options.threshold is None else options.threshold,
         trade_off=trade_off if options.trade_off is None else options.trade_off,
-        stay=options.ema ** (horizon * pace),
+        stay=options.ema ** (horizon * (FAR_PACE if far else 1)),
         norm=norm,
+        warm_up=min(epochs, (epochs // 4 if far else 0) if options.warm_up is None else options.warm_up),
         horizon=horizon,
         shift_augmentation=gap_of_dates(source) if shift is None else shift,
         pixels_per_set=max(1, min(options.pixels_per_set or 64, largest)),

@@ -33,6 +33,7 @@ PLAIN = AdaptOptions(
     estimator="AM",
     balanced_source=True,
     norm="separate",
+    warm_up=0,
 )
 
 
@@ -236,6 +237,21 @@ def test_a_shift_built_in_leaves_each_region_on_the_calendar_of_the_source(days)
     assert trainer._table is None
     assert trainer.search.days == days
     assert trainer.search.source == -days
+
+
+def test_a_warm_up_learns_from_the_source_alone():
+    """As a run whose target has no weight; after it the target counts."""
+    module = network(attention_dropout=0.0, dropout=0.0)
+    found = []
+    for changes in ({"warm_up": 1}, {"trade_off": 0.0}):
+        trainer = make(replace(PLAIN, **changes), None, threshold=0.0, module=module)
+        run(trainer, 1)
+        first = {name: value.clone() for name, value in trainer.student.named_parameters()}
+        run(trainer, 2)
+        found.append((first, dict(trainer.student.named_parameters())))
+    (warm, later), (alone, still) = found
+    assert all(torch.equal(value, alone[name]) for name, value in warm.items())
+    assert any(not torch.equal(value, still[name]) for name, value in later.items())
 
 
 def test_one_call_without_confident_samples():

@@ -116,7 +116,9 @@ def test_whose_statistics_and_how_fast_a_teacher():
     near, far = (settle(AdaptOptions(), sets(), sets(), near=one) for one in (True, False))
     assert (near.norm, far.norm) == ("kept", "separate")
     assert far.stay == pytest.approx(near.stay**FAR_PACE)
+    assert (near.warm_up, far.warm_up) == (0, 5)
+    assert settle(AdaptOptions(warm_up=30), sets(), sets()).warm_up == 20
     for one in (True, False):
         published = settle(AdaptOptions(start="published"), sets(), sets(), near=one)
-        assert (published.norm, published.stay) == ("separate", near.stay)
+        assert (published.norm, published.stay, published.warm_up) == ("separate", near.stay, 0)
         assert settle(AdaptOptions(norm="joint"), sets(), sets(), near=one).norm == "joint"

@@ -54,8 +54,10 @@ def test_a_real_shift_is_found_and_timematch_makes_much_of_it(run):
     assert rows["timematch"].verdict == "better"
 
 
-def test_without_a_shift_nothing_is_lost_and_the_verdict_promises_nothing(run):
+def test_without_a_shift_nothing_is_lost_and_the_verdict_promises_no_more_than_there_is(run):
     rows = run("modis_mato_grosso", "mato-grosso", ["timematch"])
     assert abs(rows["timematch"].shift) <= 2
     assert rows["timematch"].accuracy >= rows["source"].accuracy - 0.01
-    assert rows["timematch"].verdict == "same"
+    assert rows["timematch"].verdict in ("same", "better")
+    if rows["timematch"].verdict == "better":
+        assert rows["timematch"].macro_f1 > rows["source"].macro_f1 + 0.01

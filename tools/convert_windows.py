@@ -84,7 +84,7 @@ def write(target: Path, parts: Iterable[Any], dates: int | None, extra: dict[str
     from sits_engine.samples.dates import thinned
     from sits_engine.samples.windows import PER_WINDOW, WindowSet
 
-    window_store.check_target(target)
+    window_store.STORE.check_target(target)
     temporary = partial(target)
     held: list[WindowSet] = []
     total = 0

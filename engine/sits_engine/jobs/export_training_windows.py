@@ -42,10 +42,10 @@ class ExportTrainingWindows(WindowFields):
         from sits_engine.samples.dates import thinned
         from sits_engine.samples.window_classes import with_classes
         from sits_engine.samples.window_grid import gather_windows
-        from sits_engine.samples.window_store import check_target
+        from sits_engine.samples.window_store import STORE
 
         keep_inputs([self.output], self.label_files())
-        check_target(self.output)
+        STORE.check_target(self.output)
         ctx.progress(0.0, "Opening images and labels")
         sources = self.window_sources()
         table = ClassTable.read(self.class_table) if self.class_table else None

@@ -345,6 +345,14 @@ def layer_names(layers: list[str]) -> list[str]:
     return [Path(text.split("|")[0]).name for text in layers]
 
 
+def other_fields(layer: str, field: str | None) -> str:
+    """A sentence that names the fields of a vector layer that could have been meant instead of `field`."""
+    from sits_engine.samples.vectors import field_names
+
+    others = [name for name in field_names(layer) if name != field]
+    return f"Its other fields: {', '.join(others[:20]) or 'none'}."
+
+
 def region_name(text: str | None) -> str | None:
     """A region in the provenance: the extent itself, or the file's name."""
     from sits_engine.samples.unlabelled import is_extent

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, model_path, write_numbers
-from sits_engine.jobs.region_samples import layer_names, series_facts
+from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
 from sits_engine.jobs.window_samples import WindowFields, read_windows
 from sits_engine.outputs import numbers_beside
 
@@ -174,7 +174,7 @@ class TrainSegmentationModel(WindowFields):
         return InputError(
             f"Field '{self.field}' with {n_codes} different values: {error.message[:1].lower()}"
             f"{error.message[1:]}",
-            f"{error.advice} {self.other_fields()}",
+            f"{error.advice} {other_fields(self.parcels[0], self.field)}",
         )
 
     def _options(self, series: list[TimeSeries], size: int, metres: float) -> SegmentOptions:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, model_path, write_numbers
-from sits_engine.jobs.region_samples import layer_names, series_facts
+from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -150,10 +150,7 @@ class TrainSourceModel(Job):
         """`error`; where it says that the field is the wrong one, with the others to choose from."""
         if not error.details.get("wrong_field") or not self.parcels:
             return error
-        from sits_engine.samples.vectors import field_names
-
-        others = [name for name in field_names(self.parcels[0]) if name != self.field]
-        advice = f"{error.advice} Its other fields: {', '.join(others[:20]) or 'none'}."
+        advice = f"{error.advice} {other_fields(self.parcels[0], self.field)}"
         return InputError(error.message.replace("Fewer", f"Field '{self.field}': fewer", 1), advice)
 
     def _sources(self) -> Sources:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, existing
-from sits_engine.jobs.region_samples import open_series
+from sits_engine.jobs.region_samples import open_series, other_fields
 
 if TYPE_CHECKING:
     from sits_engine.samples.window_grid import WindowOptions, WindowSources
@@ -123,15 +123,9 @@ class WindowFields(Job):
             refuse_numbers(windows)
         except InputError as error:
             raise InputError(
-                f"Field '{self.field}': {error.message}", f"{error.advice} {self.other_fields()}"
+                f"Field '{self.field}': {error.message}",
+                f"{error.advice} {other_fields(self.parcels[0], self.field)}",
             ) from error
-
-    def other_fields(self) -> str:
-        """A sentence that names the fields of the first layer that could have been meant."""
-        from sits_engine.samples.vectors import field_names
-
-        others = [name for name in field_names(self.parcels[0]) if name != self.field]
-        return f"Its other fields: {', '.join(others[:20]) or 'none'}."
 
 
 def read_windows(
@@ -149,13 +143,13 @@ def read_windows(
         InputError: as `gather_windows`; or the store is a data set that was exported or converted.
     """
     from sits_engine.samples.window_grid import gather_windows
-    from sits_engine.samples.window_store import stored_facts
+    from sits_engine.samples.window_store import STORE
     from sits_engine.samples.windows import WindowSet
 
     if store is None:
         return *gather_windows(sources, options, progress), False
     mark = _mark(sources, options)
-    kept = stored_facts(store)
+    kept = STORE.facts(store)
     if kept is not None and not kept[0]:
         raise InputError(
             f"{store} is a data set of windows, not a store that a training made; it would be overwritten.",

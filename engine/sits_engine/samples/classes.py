@@ -184,12 +184,9 @@ def assign_classes(
     if merged or (OTHER in totals and OTHER not in few):
         final.append(OTHER)
     if len(final) < 2:
-        ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-        counts = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
-        more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
         wrong = len(totals) > SHOWN and sum(totals.values()) < 2 * len(totals)
         raise InputError(
-            f"Fewer than two classes have at least {min_parcels} parcels: {counts}{more}.",
+            f"Fewer than two classes have at least {min_parcels} parcels: {most_frequent(totals)}.",
             "The field may be the wrong one (hardly any value comes twice): choose the field with the crop."
             if wrong
             else "Add parcels, or lower MIN_PARCELS.",
@@ -213,6 +210,13 @@ def with_classes(sets: PixelSets, classes: Sequence[str]) -> PixelSets:
     place = np.array([list(classes).index(name) for name in sets.classes], dtype=np.int64)
     labels = np.where(sets.labels >= 0, place[sets.labels], -1) if len(place) else sets.labels
     return _relabelled(sets, labels, tuple(classes))
+
+
+def most_frequent(totals: Mapping[str, int]) -> str:
+    """The `SHOWN` largest counts in words, and how many more there are."""
+    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    return ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN]) + more
 
 
 def distinct_colors(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -15,7 +15,7 @@ import psutil
 from sits_engine.errors import InputError
 from sits_engine.samples.classes import with_classes
 from sits_engine.samples.parcels import ParcelOptions, collect
-from sits_engine.samples.pixel_sets import PixelSets, stored_facts
+from sits_engine.samples.pixel_sets import STORE, PixelSets
 from sits_engine.samples.tables import TableOptions, read_labelled_series, read_table
 from sits_engine.samples.vectors import Labelled, read_labelled
 from sits_engine.series.bands import canonical, match
@@ -75,7 +75,7 @@ def gather(
     options = dataclasses.replace(sources.options, max_pixels=cap)
     mark = _fingerprint(sources, pairs, layers, bands, options)
     if store is not None:
-        kept = stored_facts(store)
+        kept = STORE.facts(store)
         if kept is not None and kept[0] == mark:
             progress(1.0)
             return Gathered(PixelSets.load(store), list(kept[1].get("notes", [])), reused=True)

@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.errors import EngineError, InputError
-from sits_engine.outputs import check_writable, discard, partial, publish
+from sits_engine.errors import InputError
+from sits_engine.outputs import discard, partial, publish
+from sits_engine.samples.stores import StoreKind
 
-FORMAT = "sits-samples/1"
+STORE = StoreKind(
+    format="sits-samples/1",
+    refusal="is not a samples store",
+    occupied="is not a samples store",
+    folder="the samples store",
+    advice="Give a folder that SITS for QGIS wrote, or delete it; it is made again when needed.",
+)
 #: Pixels of one chunk of `values` in the store: a few MiB, so that a subset need not read everything.
 CHUNK_PIXELS = 4096
 
@@ -160,13 +167,13 @@ class PixelSets:
 
         Args:
             path: folder of the store, usually `*.zarr`.
-            fingerprint: of the inputs; `stored_fingerprint` gives it back, so that a store is only
+            fingerprint: of the inputs; `STORE.facts` gives it back, so that a store is only
                 reused for the same inputs.
             extra: JSON-serialisable facts to keep beside the samples.
         """
         import zarr
 
-        _check_target(path)
+        STORE.check_target(path)
         temporary = partial(path)
         try:
             group = zarr.open_group(temporary, mode="w", zarr_format=3)
@@ -183,7 +190,7 @@ class PixelSets:
                 group.create_array(name, data=array, chunks=shape)
             group.attrs.update(
                 {
-                    "format": FORMAT,
+                    "format": STORE.format,
                     "bands": list(self.bands),
                     "classes": list(self.classes),
                     "fingerprint": fingerprint,
@@ -204,7 +211,7 @@ class PixelSets:
         Raises:
             InputError: not there, or not such a store.
         """
-        group = _open(path)
+        group = STORE.open(path)
         try:
             return cls(
                 bands=tuple(group.attrs["bands"]),
@@ -233,41 +240,6 @@ class PixelSets:
 def offsets_of(sizes: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """(N + 1,) offsets of sets with these numbers of pixels."""
     return np.concatenate([[0], np.cumsum(np.asarray(sizes, dtype=np.int64))]).astype(np.int64)
-
-
-def stored_facts(path: Path) -> tuple[str, dict[str, Any]] | None:
-    """Fingerprint and extra facts of the store at `path`, None where there is none that can be read."""
-    if not path.exists():
-        return None
-    try:
-        attributes = _open(path).attrs
-        return str(attributes["fingerprint"]), dict(attributes["extra"])
-    except (InputError, KeyError):
-        return None
-
-
-def _open(path: Path) -> Any:
-    import zarr
-
-    advice = "Give a folder that SITS for QGIS wrote, or delete it; it is made again when needed."
-    try:
-        group = zarr.open_group(path, mode="r")
-    except Exception as error:
-        raise InputError(f"{path} is not a samples store: {error}.", advice) from error
-    if group.attrs.get("format") != FORMAT:
-        raise InputError(f"{path} is not a samples store of this version.", advice)
-    return group
-
-
-def _check_target(path: Path) -> None:
-    """Refuse to replace anything but a samples store."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir()) and stored_facts(path) is None):
-        raise EngineError(
-            "OUTPUT_NOT_WRITABLE",
-            f"{path} exists and is not a samples store.",
-            "Choose another name for the samples store, e.g. one that ends with .zarr.",
-        )
-    check_writable(path / "zarr.json") if path.is_dir() else check_writable(path)
 
 
 def _text_bytes(texts: npt.NDArray[np.str_]) -> npt.NDArray[np.uint8]:

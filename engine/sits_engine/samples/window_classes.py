@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.errors import InputError
-from sits_engine.samples.classes import SHOWN, ClassInfo, ClassTable, distinct_colors
+from sits_engine.samples.classes import SHOWN, ClassInfo, ClassTable, distinct_colors, most_frequent
 from sits_engine.samples.windows import WindowSet
 
 #: Codes that a note lists.
@@ -132,12 +132,10 @@ def _not_in_table(windows: WindowSet, table: ClassTable | None) -> list[str]:
 
 
 def _too_few(totals: dict[str, int], windows: WindowSet, min_windows: int) -> InputError:
-    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-    counts = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
-    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
     wrong = len(totals) > SHOWN and 0 < _n_parcels(windows) < 2 * len(totals)
     return InputError(
-        f"Fewer than two classes occur in at least {min_windows} of {len(windows)} windows: {counts}{more}.",
+        f"Fewer than two classes occur in at least {min_windows} of {len(windows)} windows: "
+        f"{most_frequent(totals)}.",
         "The field may be the wrong one (hardly any value comes twice): choose the field with the crop."
         if wrong
         else "Add parcels or images, choose a smaller WINDOW, or lower MIN_WINDOWS.",

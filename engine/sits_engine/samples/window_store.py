@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.errors import EngineError, InputError
-from sits_engine.outputs import check_writable, discard, naming_full_disk, partial, publish
+from sits_engine.outputs import discard, naming_full_disk, partial, publish
+from sits_engine.samples.stores import StoreKind
 
-FORMAT = "sits-windows/1"
+STORE = StoreKind(
+    format="sits-windows/1",
+    refusal="holds no training windows",
+    occupied="holds something else than training windows",
+    folder="the folder",
+    advice="Give a folder that 'Export training windows' wrote.",
+)
 #: Bytes of one chunk before compression, about: small enough to read single windows.
 CHUNK_BYTES = 4 * 2**20
 #: Bytes that are written between two looks at cancellation, about.
@@ -79,7 +85,7 @@ def write(
     """
     import zarr
 
-    check_target(path)
+    STORE.check_target(path)
     temporary = partial(path)
     try:
         with naming_full_disk(path.parent):
@@ -99,7 +105,7 @@ def write(
                     progress(done / max(1, whole))
             group.attrs.update(
                 {
-                    "format": FORMAT,
+                    "format": STORE.format,
                     "description": DESCRIPTION,
                     "arrays": {
                         name: f"({', '.join(axes)}) {words}" for name, (axes, words) in ARRAYS.items()
@@ -124,47 +130,6 @@ def extend(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     group: Any = zarr.open_group(path, mode="r+")
     for name in ARRAYS:
         group[name].append(arrays[name], axis=0)
-
-
-def open_store(path: Path) -> Any:
-    """The Zarr group of a store of windows, to read from.
-
-    Raises:
-        InputError: not there, or not such a store.
-    """
-    import zarr
-
-    advice = "Give a folder that 'Export training windows' wrote."
-    try:
-        group = zarr.open_group(path, mode="r")
-    except Exception as error:
-        raise InputError(f"{path} holds no training windows: {error}.", advice) from error
-    if group.attrs.get("format") != FORMAT:
-        raise InputError(f"{path} holds no training windows of this version.", advice)
-    return group
-
-
-def stored_facts(path: Path) -> tuple[str, dict[str, Any]] | None:
-    """Fingerprint and extra facts of the store at `path`, None where there is none that can be read."""
-    if not path.exists():
-        return None
-    try:
-        attributes = open_store(path).attrs
-        return str(attributes["fingerprint"]), dict(attributes["extra"])
-    except (InputError, KeyError):
-        return None
-
-
-def check_target(path: Path) -> None:
-    """Raise OUTPUT_NOT_WRITABLE unless a store can be written here: nothing but such a store is replaced."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir()) and stored_facts(path) is None):
-        raise EngineError(
-            "OUTPUT_NOT_WRITABLE",
-            f"{path} exists and holds something else than training windows.",
-            "Choose another name for the folder, e.g. one that ends with .zarr.",
-        )
-    # of a folder that is there, its own content is what will be replaced
-    check_writable(path / "zarr.json") if path.is_dir() else check_writable(path)
 
 
 def _chunks(array: npt.NDArray[Any]) -> tuple[int, ...]:

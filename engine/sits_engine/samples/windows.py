@@ -187,7 +187,7 @@ class WindowSet:
 
         Args:
             path: folder of the store, usually `*.zarr`.
-            fingerprint: of the inputs; `window_store.stored_facts` gives it back.
+            fingerprint: of the inputs; `window_store.STORE.facts` gives it back.
             extra: JSON-serialisable facts to keep beside the windows.
             progress: gets 0..1; may raise to cancel.
 
@@ -209,7 +209,7 @@ class WindowSet:
         Raises:
             InputError: not there, not such a store, or damaged.
         """
-        group = window_store.open_store(path)
+        group = window_store.STORE.open(path)
         chosen = slice(None) if index is None else np.asarray(index, dtype=np.int64)
         try:
             return cls(

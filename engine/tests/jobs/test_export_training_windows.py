@@ -137,7 +137,7 @@ def test_bad_input_leaves_nothing(region, tmp_path, params, words) -> None:
 
 def test_nothing_else_is_replaced(region, tmp_path) -> None:
     (tmp_path / "w.zarr").mkdir()
-    (tmp_path / "w.zarr" / "thesis.txt").write_text("…")
+    (tmp_path / "w.zarr" / "thesis.txt").write_text("…", encoding="utf-8")
     with pytest.raises(EngineError, match="something else than training windows"):
         export(region, tmp_path / "w.zarr")
     assert [p.name for p in (tmp_path / "w.zarr").iterdir()] == ["thesis.txt"]

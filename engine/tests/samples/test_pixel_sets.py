@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sits_engine.errors import EngineError, InputError
-from sits_engine.samples.pixel_sets import PixelSets, offsets_of, stored_facts
+from sits_engine.samples.pixel_sets import STORE, PixelSets, offsets_of
 
 
 def make_sets(sizes: list[int], dates: int = 4, seed: int = 0, region: int = 0) -> PixelSets:
@@ -79,7 +79,7 @@ def test_zarr_round_trip_with_accents_and_spaces(tmp_path) -> None:
         np.testing.assert_array_equal(getattr(back, name), getattr(sets, name))
         assert getattr(back, name).dtype.kind == getattr(sets, name).dtype.kind
     assert (back.bands, back.classes) == (sets.bands, sets.classes)
-    assert stored_facts(path) == ("abc", {"n": 1})
+    assert STORE.facts(path) == ("abc", {"n": 1})
     make_sets([1]).save(path, fingerprint="new")
     assert len(PixelSets.load(path)) == 1
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -92,4 +92,4 @@ def test_a_folder_of_something_else_is_neither_read_nor_replaced(tmp_path) -> No
     with pytest.raises(InputError, match="not a samples store"):
         PixelSets.load(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "keep me"
-    assert stored_facts(tmp_path / "nothing") is None
+    assert STORE.facts(tmp_path / "nothing") is None

@@ -68,7 +68,7 @@ def test_a_store_gives_the_same_back(tmp_path) -> None:
     stored.save(path, fingerprint="abc", extra={"notes": ["é"]})
     same(WindowSet.load(path), stored)
     same(WindowSet.load(path, [4, 1]), stored.subset([4, 1]))
-    assert window_store.stored_facts(path) == ("abc", {"notes": ["é"]})
+    assert window_store.STORE.facts(path) == ("abc", {"notes": ["é"]})
     windows(n=2).save(path)  # replaces it
     assert len(WindowSet.load(path)) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["w.zarr"]

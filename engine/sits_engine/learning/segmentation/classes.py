@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sits_engine.errors import InputError
-from sits_engine.samples.classes import SHOWN, ClassInfo, ClassTable
+from sits_engine.samples.classes import ClassInfo, ClassTable, most_frequent
 from sits_engine.samples.window_classes import listed, relabelled, with_classes
 from sits_engine.samples.windows import WindowSet
 
@@ -35,11 +35,8 @@ def assign_classes(
         return mapped, infos, notes
     left = [name for name in mapped.classes if name not in few]
     if len(left) < 2:
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        most = ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN])
-        more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
         raise InputError(
-            f"Fewer than two classes have at least {min_pixels} labelled pixels: {most}{more}.",
+            f"Fewer than two classes have at least {min_pixels} labelled pixels: {most_frequent(counts)}.",
             "Add labels, lower MIN_PIXELS, or choose the field that holds the crop.",
         )
     rare = listed([f"{name} ({counts[name]})" for name in sorted(few)])

@@ -60,9 +60,9 @@ def test_pastis(tmp_path):
     convert.main(["pastis", str(tmp_path / "w.zarr"), str(tmp_path / "PASTIS"), *options])
     windows = WindowSet.load(tmp_path / "w.zarr")
     assert windows.values.shape == (8, 4, 10, 16, 16)
-    from sits_engine.samples.window_store import stored_facts
+    from sits_engine.samples.window_store import STORE
 
-    _, extra = stored_facts(tmp_path / "w.zarr")
+    _, extra = STORE.facts(tmp_path / "w.zarr")
     assert extra["folds"] == [1, 4]
 
 

@@ -11,18 +11,17 @@ from .adaptationoptions import seed
 from .definitions import described, number
 from .documented import InMapping
 from .windowinputs import (
+    FromWindows,
     finer,
     label_inputs,
-    labels_problem,
     more_labels,
     n_dates,
     which_windows,
     window_size,
-    window_values,
 )
 
 
-class ExportTrainingWindows(InMapping, EngineAlgorithm):
+class ExportTrainingWindows(FromWindows, InMapping, EngineAlgorithm):
     """Writes windows with series, labels, parcel numbers and masks as Zarr."""
 
     JOB = "exporttrainingwindows"
@@ -75,14 +74,3 @@ class ExportTrainingWindows(InMapping, EngineAlgorithm):
             ("MIXED_SHARE", tr("Share of the pixels that several parcels claim")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
-
-    def checkParameterValues(self, parameters, context):
-        """Images and one kind of labels; the series files are readable."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if ok:
-            why = labels_problem(self, parameters, context)
-        return ok and not why, why
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return window_values(self, parameters, context, feedback)

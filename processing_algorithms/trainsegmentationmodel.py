@@ -9,10 +9,10 @@ from .definitions import MODEL_FILTER, file_output
 from .documented import InMapping
 from .segmentationoptions import segmentation_options
 from .trainingoptions import effort
-from .windowinputs import label_inputs, labels_problem, more_labels, window_values
+from .windowinputs import FromWindows, label_inputs, more_labels
 
 
-class TrainSegmentationModel(InMapping, EngineAlgorithm):
+class TrainSegmentationModel(FromWindows, InMapping, EngineAlgorithm):
     """Trains TSViT or a U-Net on labelled windows and tests it on held-out blocks, borders by themselves."""
 
     JOB = "trainsegmentationmodel"
@@ -80,14 +80,3 @@ class TrainSegmentationModel(InMapping, EngineAlgorithm):
             ("N_CLASSES", tr("Classes")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
-
-    def checkParameterValues(self, parameters, context):
-        """Images and one kind of labels; the series files are readable."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if ok:
-            why = labels_problem(self, parameters, context)
-        return ok and not why, why
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return window_values(self, parameters, context, feedback)

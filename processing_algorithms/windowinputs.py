@@ -171,3 +171,18 @@ def window_values(algorithm, parameters, context, feedback):
     further = vector_sources(algorithm, parameters, "MORE_PARCELS", context, feedback)
     fields["parcels"] = [vector_source(algorithm, parameters, "PARCELS", context, feedback), *further]
     return fields
+
+
+class FromWindows:
+    """Algorithms whose inputs are `label_inputs` and `more_labels`."""
+
+    def checkParameterValues(self, parameters, context):
+        """Images and one kind of labels; the series files are readable."""
+        ok, why = super().checkParameterValues(parameters, context)
+        if ok:
+            why = labels_problem(self, parameters, context)
+        return ok and not why, why
+
+    def jobParameters(self, parameters, context, feedback):
+        """Fields of the engine's job."""
+        return window_values(self, parameters, context, feedback)

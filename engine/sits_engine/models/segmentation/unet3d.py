@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, cast
 
 import torch
@@ -107,9 +108,9 @@ class _UNet3DBase(SegmentationNetwork):
             x = F.pad(x, (0, 0, 0, 0, 0, missing))
         return self.from_trunk(self.trunk(x))
 
+    @abstractmethod
     def from_trunk(self, x: Tensor) -> Tensor:
         """Features of all dates (B, n, T, H, W) -> embedding."""
-        raise NotImplementedError
 
     def embed(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:
         """As `SegmentationNetwork.embed`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,45 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sits_engine.report.plots.style import ACCENT, ACCENT_PALE, BLUE, INK, ORANGE, SOFT, draw
+
+#: Up to so many epochs each has a mark of its own.
+MARKED = 40
+
+
+def panel(axes: Axes, title: str, low: float, high: float) -> None:
+    """Title, epochs, limits, and a legend where a line shows anything."""
+    axes.set_title(title)
+    axes.set_xlabel("Epoch")
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.set_ylim(low, high)
+    if any(np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any() for line in axes.get_lines()):
+        axes.legend(loc="best")
+
+
+def marks(epochs: Sequence[int]) -> dict[str, Any]:
+    """How single epochs of a line are drawn."""
+    return {"marker": "o", "markersize": 3.5} if len(epochs) <= MARKED else {}
+
+
+def losses_of(axes: Axes, epochs: Sequence[int], losses: tuple[Sequence[float], Sequence[float]]) -> None:
+    """Lines of the training and the validation loss."""
+    few = marks(epochs)
+    axes.plot(epochs, losses[0], color=SOFT, linewidth=1.8, linestyle="--", label="training", **few)
+    axes.plot(epochs, losses[1], color=ORANGE, linewidth=2.2, label="validation", **few)
+
+
+def mark_kept(axes: Axes, best: int) -> None:
+    """The epoch whose weights were kept."""
+    axes.axvline(best, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(
+        "kept",
+        (best, 0.02),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        color=SOFT,
+    )
 
 
 def training_curves(
@@ -29,34 +69,18 @@ def training_curves(
         losses: training and validation loss.
         scores: macro-F1 and accuracy on the validation parcels, 0..1.
     """
-    few = {"marker": "o", "markersize": 3.5} if len(epochs) <= 40 else {}
-
-    def finish(axes: Axes, title: str, low: float, high: float) -> None:
-        axes.set_title(title)
-        axes.set_xlabel("Epoch")
-        axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        axes.set_ylim(low, high)
-        axes.axvline(best, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate(
-            "kept",
-            (best, 0.02),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            color=SOFT,
-        )
-        axes.legend(loc="best")
+    few = marks(epochs)
 
     def paint(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        left.plot(epochs, losses[0], color=SOFT, linewidth=1.8, linestyle="--", label="training", **few)
-        left.plot(epochs, losses[1], color=ORANGE, linewidth=2.2, label="validation", **few)
-        finish(left, "Loss", 0.0, 1.05 * float(np.nanmax([*losses[0], *losses[1], 1e-6])))
+        losses_of(left, epochs, losses)
+        panel(left, "Loss", 0.0, 1.05 * float(np.nanmax([*losses[0], *losses[1], 1e-6])))
         right.plot(epochs, scores[0], color=ACCENT, linewidth=2.2, label="macro-F1", **few)
         right.plot(epochs, scores[1], color=BLUE, linewidth=1.8, linestyle="--", label="accuracy", **few)
+        for axes in (left, right):
+            mark_kept(axes, best)
         lowest = float(np.nanmin([*scores[0], *scores[1], 0.9]))
-        finish(right, "Scores on the validation side", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
+        panel(right, "Scores on the validation side", max(0.0, np.floor(10 * lowest) / 10 - 0.05), 1.02)
 
     return draw(name, 10.4, 3.5, paint)
 

@@ -5,28 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sits_engine.report.plots.style import ACCENT, BLUE, INK, ORANGE, SOFT, draw
-
-#: Up to so many epochs each has a mark of its own.
-MARKED = 40
-
-
-def _panel(axes: Axes, title: str, low: float, high: float) -> None:
-    axes.set_title(title)
-    axes.set_xlabel("Epoch")
-    axes.grid(axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    axes.set_ylim(low, high)
-    if any(np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any() for line in axes.get_lines()):
-        axes.legend(loc="best")
-
-
-def _marks(epochs: Sequence[int]) -> dict[str, object]:
-    return {"marker": "o", "markersize": 3.5} if len(epochs) <= MARKED else {}
+from sits_engine.report.plots.curves import losses_of, mark_kept, marks, panel
+from sits_engine.report.plots.style import ACCENT, BLUE, INK, ORANGE, draw
 
 
 def _span(values: Sequence[float], least: float) -> tuple[float, float]:
@@ -51,17 +33,16 @@ def pretraining_curves(
         losses: training and validation loss, at best -1.
         similarity: same class, different classes; cosines, NaN where there is no such pair.
     """
-    few = _marks(epochs)
+    few = marks(epochs)
 
     def paint(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        left.plot(epochs, losses[0], color=SOFT, linewidth=1.8, linestyle="--", label="training", **few)
-        left.plot(epochs, losses[1], color=ORANGE, linewidth=2.2, label="validation", **few)
-        _panel(left, "Contrastive loss (lower is better)", *_span([*losses[0], *losses[1]], 0.02))
+        losses_of(left, epochs, losses)
+        panel(left, "Contrastive loss (lower is better)", *_span([*losses[0], *losses[1]], 0.02))
         right.axhline(0, color=INK, linewidth=0.8)
         right.plot(epochs, similarity[0], color=ACCENT, linewidth=2.2, label="same class", **few)
         right.plot(epochs, similarity[1], color=ORANGE, linewidth=2.2, label="different classes", **few)
-        _panel(right, "Similarity of neighbours, validation", -1.05, 1.05)
+        panel(right, "Similarity of neighbours, validation", -1.05, 1.05)
 
     return draw(name, 10.4, 3.5, paint)
 
@@ -82,25 +63,16 @@ def training_curves(
         losses: training and validation loss, NaN where there is no validation side.
         scores: mean IoU and accuracy of known pixels, 0..1.
     """
-    few = _marks(epochs)
+    few = marks(epochs)
 
     def paint(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        left.plot(epochs, losses[0], color=SOFT, linewidth=1.8, linestyle="--", label="training", **few)
-        left.plot(epochs, losses[1], color=ORANGE, linewidth=2.2, label="validation", **few)
+        losses_of(left, epochs, losses)
         right.plot(epochs, scores[0], color=ACCENT, linewidth=2.2, label="mean IoU", **few)
         right.plot(epochs, scores[1], color=BLUE, linewidth=1.8, linestyle="--", label="accuracy", **few)
         for axes in (left, right) if best else ():
-            axes.axvline(best, color=SOFT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-            axes.annotate(
-                "kept",
-                (best, 0.02),
-                xycoords=("data", "axes fraction"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                color=SOFT,
-            )
-        _panel(left, "Loss", 0.0, _span([*losses[0], *losses[1], 0.0], 0.1)[1])
-        _panel(right, "Scores on the validation side", 0.0, 1.02)
+            mark_kept(axes, best)
+        panel(left, "Loss", 0.0, _span([*losses[0], *losses[1], 0.0], 0.1)[1])
+        panel(right, "Scores on the validation side", 0.0, 1.02)
 
     return draw(name, 10.4, 3.5, paint)

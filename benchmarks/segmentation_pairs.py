@@ -90,15 +90,18 @@ def most_common(windows: WindowSet) -> npt.NDArray[np.int64]:
     return np.array([np.bincount(one[one >= 0], minlength=k).argmax() for one in windows.labels])
 
 
+def split(windows: WindowSet, seed: int) -> npt.NDArray[np.int64]:
+    """(N,) 0 train, 1 validation, 2 test; whole blocks."""
+    common = most_common(windows)
+    return split_sets(common, windows.xy, windows.classes, kind="blocks", block_size=None, seed=seed).side
+
+
 class Run:
     """One seed: split, normalisation, training and scores."""
 
-    def __init__(self, windows: WindowSet, setting: Setting, seed: int) -> None:
+    def __init__(self, windows: WindowSet, side: npt.NDArray[np.int64], setting: Setting, seed: int) -> None:
         self.windows, self.setting, self.seed = windows, setting, seed
         self.device, self.ctx = devices.select("auto"), JobContext()
-        side = split_sets(
-            most_common(windows), windows.xy, windows.classes, kind="blocks", block_size=None, seed=seed
-        ).side
         self.parts = [windows.subset(np.flatnonzero(side == s)) for s in range(3)]
         self.bands = normalisation(self.parts[0])
 
@@ -159,7 +162,8 @@ class Run:
 
 def cscl(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
     """With and without pre-training."""
-    run = Run(region(folder, setting.window, 1), setting, seed)
+    windows = region(folder, setting.window, 1)
+    run = Run(windows, split(windows, seed), setting, seed)
     rows = []
     for name, pre in (("from scratch", False), ("CSCL", True)):
         began = time.process_time()
@@ -172,11 +176,13 @@ def cscl(folder: Path, setting: Setting, architecture: str, seed: int) -> list[d
 def super_resolution(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
     """Scale 1 enlarged, and scale 2."""
     rows = []
-    fine = Run(region(folder, setting.window, 2), setting, seed)
-    coarse = Run(region(folder, setting.window, 1), setting, seed)
-    same = np.array_equal(fine.parts[2].rows, coarse.parts[2].rows)
-    if not (same and np.array_equal(fine.parts[2].cols, coarse.parts[2].cols)):
-        raise SystemExit("the two window sets were split differently")
+    windows = [region(folder, setting.window, scale) for scale in (1, 2)]
+    places = [np.stack([one.region, one.rows, one.cols]) for one in windows]
+    if not np.array_equal(places[0], places[1]):
+        raise SystemExit("the two sets don't hold the same windows: delete them and run again")
+    # one split: the finer labels may have another most common class
+    side = split(windows[0], seed)
+    coarse, fine = (Run(one, side, setting, seed) for one in windows)
     for name, run, enlarge in (("scale 1, enlarged", coarse, 2), ("scale 2", fine, 1)):
         began = time.process_time()
         module, card = run.train(architecture, cscl=False)

@@ -19,6 +19,7 @@ from sits_engine.models import workers
 from sits_engine.models.blend import Blend, reflected, starts, touching
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
+from sits_engine.models.precision import mixed
 from sits_engine.samples.dates import evenly
 
 Floats = npt.NDArray[np.float32]
@@ -60,8 +61,8 @@ class SegmentPredictor:
     The image is seen through windows of the size the network was trained with, on a lattice of the whole
     image; their answers are blended (`blend`), so that neither windows nor tiles leave a seam. Dates are
     chosen as in training. On a graphics card numbers are moved as they were read and scaled there, products
-    are made in half precision (again in float32 where that overflows), and when its memory is full the batch
-    is halved, for good. A processor gets two windows a thread.
+    are made in half precision (`precision`; again in float32 where that overflows), and when its memory is
+    full the batch is halved, for good. A processor gets two windows a thread.
 
     Args:
         module: a `Segmenter`; put in eval mode and not changed otherwise.
@@ -254,8 +255,7 @@ class SegmentPredictor:
     def _infer(self, view: View, places: Sequence[Place], *, half: bool = True) -> Tensor:
         """(B, K, window * s, window * s) probabilities on the device."""
         images, positions, mask = self._input(view, places)
-        half = half and self.device.torch.type == "cuda"
-        with torch.autocast("cuda", dtype=torch.float16) if half else nullcontext():
+        with mixed(self.device) if half else nullcontext():
             logits = self.module(images, positions, mask)
         return torch.softmax(logits.float() / self.card.temperature, 1)
 

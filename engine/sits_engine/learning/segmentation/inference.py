@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from sits_engine.device import Device
 from sits_engine.learning.segmentation.batches import Batch, Cutter, Cutting, Place
-from sits_engine.learning.segmentation.steps import Patient, mixed
+from sits_engine.learning.segmentation.steps import Patient
 from sits_engine.learning.segmentation.targets import mean_of_neighbours
 from sits_engine.models.blend import Blend, starts
 from sits_engine.models.card import BandCard, ModelCard
+from sits_engine.models.precision import mixed
 from sits_engine.samples.windows import WindowSet
 
 Floats = npt.NDArray[np.float32]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from sits_engine.device import Device
 from sits_engine.learning.sampler import ShuffledSampler
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.recipes import Recipe
+from sits_engine.models.precision import half_type, mixed
 
 Result = TypeVar("Result")
 #: Seconds between two looks at cancellation while a step computes.
@@ -57,19 +57,6 @@ class Patient:
         """Take no more work."""
         if self._thread:
             self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def half_type(device: Device) -> torch.dtype | None:
-    """Type of mixed precision: bfloat16, or float16 on cards without it; None (float32) beside CUDA."""
-    if device.torch.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
-def mixed(device: Device) -> AbstractContextManager[object]:
-    """Mixed precision where the device has it."""
-    half = half_type(device)
-    return torch.autocast("cuda", dtype=half) if half else nullcontext()
 
 
 class Steps:

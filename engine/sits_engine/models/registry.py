@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from sits_engine.errors import InputError, ModelError
+from sits_engine.models.exact.classifier import ExactClassifier
 from sits_engine.models.pseltae import PSELTAE
 from sits_engine.models.segmentation.biconvgru import BiConvGRU
 from sits_engine.models.segmentation.segmenter import SegmentationNetwork
@@ -24,7 +25,11 @@ SEGMENTERS: Mapping[str, Callable[..., SegmentationNetwork]] = {
     "biconvgru": BiConvGRU,
 }
 
-ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"pseltae": PSELTAE, **SEGMENTERS}
+ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
+    "pseltae": PSELTAE,
+    "exact": ExactClassifier,
+    **SEGMENTERS,
+}
 
 #: Ready-made sizes of PSE+LTAE. 'small' needs about 0.4 MFLOP a pixel with 24 dates instead of 2.4
 #: and is as fast as boosted trees on a CPU (shared/design/performance.md).
@@ -155,6 +160,60 @@ def tsvit_patch(window: int) -> int:
         f"A window of {window} pixels can't be cut into the patches of TSViT.",
         f"Choose a multiple of 2 or 3, for example {max(window - 1, 4)}.",
     )
+
+
+#: Ready-made sizes of Exact's classifier: 'standard' is the published one, 'small' the one for processors.
+EXACT_WIDTHS: Mapping[str, Mapping[str, Any]] = {
+    "standard": {
+        "dim": 128,
+        "temporal_depth": 8,
+        "spatial_depth": 4,
+        "heads": 4,
+        "head_dim": 64,
+        "mlp_ratio": 4,
+    },
+    "small": {
+        "dim": 64,
+        "temporal_depth": 2,
+        "spatial_depth": 2,
+        "heads": 2,
+        "head_dim": 32,
+        "mlp_ratio": 2,
+    },
+}
+
+
+def exact_hyperparameters(
+    n_bands: int,
+    n_classes: int,
+    *,
+    window: int = 24,
+    width: str = "standard",
+    reference: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Hyperparameters for a card with architecture 'exact'.
+
+    Args:
+        n_bands, n_classes: C (without the day) and K (without background).
+        window: rows and columns of a training window.
+        width: 'standard' (published) or 'small'.
+        reference: the published form, with its residual.
+        changes: override the width's values.
+
+    Raises:
+        InputError: the window can't be cut into patches.
+    """
+    return {
+        "n_bands": n_bands,
+        "n_classes": n_classes,
+        "window": window,
+        **EXACT_WIDTHS[width],
+        "patch": tsvit_patch(window),
+        "residual": "normed" if reference else "input",
+        "reference": reference,
+        **changes,
+    }
 
 
 def build(architecture: str, hyperparameters: Mapping[str, Any]) -> nn.Module:

@@ -44,6 +44,7 @@ class TemporalStage(nn.Module):
         patch: rows and columns of a patch.
         dim, depth, heads, head_dim, hidden: of the transformer.
         n_days: rows of the table of days (published: 366; the scene classifier's has 365).
+        residual: of the transformer, one of `transformer.RESIDUALS`.
         reference: padded dates are attended to, and days go through a float32 channel.
 
     Source: shared/spec/cscl.md section 9, exact.md section 6.
@@ -61,6 +62,7 @@ class TemporalStage(nn.Module):
         head_dim: int,
         hidden: int,
         n_days: int = 366,
+        residual: str = "input",
         reference: bool = False,
     ) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class TemporalStage(nn.Module):
             # noisy fields of five crops the loss then stood still for 140 steps, with 0.5 for 40.
             nn.init.normal_(self.day_embedding.weight, std=DAY_SPREAD)
         self.class_tokens = nn.Parameter(torch.randn(n_classes, dim))
-        self.transformer = Transformer(dim, depth, heads, head_dim, hidden)
+        self.transformer = Transformer(dim, depth, heads, head_dim, hidden, residual)
 
     def forward(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:
         """Encode.

@@ -31,6 +31,8 @@ class TSViT(SegmentationNetwork):
         heads, head_dim: attention.
         mlp_ratio: width of the middle of the mlp over `dim`.
         features: see above; None: 1, or 16 with `scale` above 1.
+        residual: of the transformers, one of `transformer.RESIDUALS`; 'both' is the published segmentation
+            network of Exact.
         reference: published behaviour: values of a patch scattered over its row of patches (pitfalls 3.1),
             padded dates attended to.
 
@@ -53,6 +55,7 @@ class TSViT(SegmentationNetwork):
         head_dim: int = 32,
         mlp_ratio: int = 4,
         features: int | None = None,
+        residual: str = "input",
         reference: bool = False,
     ) -> None:
         super().__init__(
@@ -78,10 +81,11 @@ class TSViT(SegmentationNetwork):
             heads=heads,
             head_dim=head_dim,
             hidden=mlp_ratio * dim,
+            residual=residual,
             reference=reference,
         )
         self.patch_positions = PatchPositions(window // patch, dim)
-        self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim)
+        self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)
         self.pixels = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, features * patch * patch))
         self.enlarge = enlarging(features, scale)
         self.score = nn.Conv2d(features, 1, 1) if features > 1 else nn.Identity()

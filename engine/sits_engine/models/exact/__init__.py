@@ -1,0 +1,1 @@
+"""The network of Exact: judges which classes a window holds, and shows where it sees them."""

@@ -6,7 +6,7 @@
 
 T31TFM-1618 and MTLCC come as pickles, which neither plugin nor engine ever read: this tool stays in the
 repository, and accepts plain data only (`plain_pickle`). Run it with the developers' Python (`make dev`).
-`samples.windows.WindowSet.load` reads the result, wholly or in parts.
+`sits train-segmentation --windows windows.zarr` trains from the result; see docs/published-windows.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ BATCH_BYTES = 256 * 2**20
 #: Published names of T31TFM-1618 windows: northing, easting (Lambert-93), year.
 PLACE = re.compile(r"(\d{7})_(\d{6})_(\d{4})$")
 SIDE_METRES = 480
+#: Metres of a pixel in all three archives.
+PIXEL_METRES = 10.0
 
 
 def pickles(paths: list[Path], most: int | None) -> list[Path]:
@@ -59,9 +61,19 @@ def place_of(path: Path) -> tuple[float, float] | None:
     return float(x), float(y)
 
 
-def samples(paths: list[Path], read: Callable[..., Any], **options: Any) -> Iterator[Any]:
-    """A window for each pickle; those of one year (else of one folder) are a region."""
+def samples(
+    paths: list[Path], read: Callable[..., Any], facts: dict[str, Any], **options: Any
+) -> Iterator[Any]:
+    """A window for each pickle; those of one year (else of one folder) are a region.
+
+    Args:
+        paths: of the pickles.
+        read: makes a window of one.
+        facts: gets the names of the regions and their season years, as they are met.
+        options: of `read`.
+    """
     regions: dict[str, int] = {}
+    names, years = facts.setdefault("regions", []), facts.setdefault("season_years", [])
     for path in paths:
         try:
             content = plain_pickle.load(path)
@@ -70,14 +82,29 @@ def samples(paths: list[Path], read: Callable[..., Any], **options: Any) -> Iter
         if not isinstance(content, dict):
             raise SystemExit(f"{path} is no window: it holds a {type(content).__name__}, not a dictionary.")
         found = PLACE.search(path.stem)
-        region = regions.setdefault(found[3] if found else path.parent.name, len(regions))
+        name = found[3] if found else path.parent.name
+        region = regions.setdefault(name, len(regions))
+        if region == len(names):
+            names.append(name)
+            years.append(int(found[3]) if found else first_year(content))
         yield read(content, path.name, lon_lat=place_of(path), region=region, **options)
+
+
+def first_year(content: dict[Any, Any]) -> int | None:
+    """The earliest year of a window, from whose 1 January its days count; None where it tells none."""
+    import numpy as np
+
+    years = np.asarray(content.get("year", []))
+    if not years.size or years.dtype.kind not in "iuf":
+        return None
+    return int(years.min())
 
 
 def write(target: Path, parts: Iterable[Any], dates: int | None, extra: dict[str, Any]) -> int:
     """Write windows to a store that appears when it is complete; returns their number.
 
-    With a fixed number of dates they needn't fit into the memory together.
+    With a fixed number of dates they needn't fit into the memory together. `extra` may grow while `parts`
+    are read.
     """
     from sits_engine.outputs import discard, partial, publish
     from sits_engine.samples import window_store
@@ -108,6 +135,7 @@ def write(target: Path, parts: Iterable[Any], dates: int | None, extra: dict[str
         total += put()
         if not total:
             raise SystemExit("There is no window to write.")
+        window_store.tell(temporary, extra)
         if target.exists():
             discard(target)
         publish({temporary: target})
@@ -144,7 +172,12 @@ def main(arguments: list[str] | None = None) -> None:
     from sits_engine.errors import InputError
     from sits_engine.samples import mtlcc, pastis, t31tfm
 
-    extra: dict[str, Any] = {"made_by": f"tools/convert_windows.py {given.kind}"}
+    extra: dict[str, Any] = {
+        "made_by": f"tools/convert_windows.py {given.kind}",
+        "resolutions": [PIXEL_METRES],
+        # every date counts, clouded or not, as published
+        "mask_clouds": False,
+    }
     try:
         if given.kind == "pastis":
             read = pastis.read_pastis(
@@ -156,11 +189,13 @@ def main(arguments: list[str] | None = None) -> None:
             ]
             extra["patches"] = [p.id for p in chosen[: given.most]]
             extra["folds"] = [p.fold for p in chosen[: given.most]]
+            extra["regions"] = [f"patch {p.id}" for p in chosen[: given.most]]
+            extra["season_years"] = [pastis.SEASON_YEAR] * len(extra["regions"])
             parts: Iterator[Any] = (windows for windows, _ in read)
         elif given.kind == "t31tfm":
-            parts = samples(pickles(given.source, given.most), t31tfm.read_window, scale=given.scale)
+            parts = samples(pickles(given.source, given.most), t31tfm.read_window, extra, scale=given.scale)
         else:
-            parts = samples(pickles(given.source, given.most), mtlcc.read_window)
+            parts = samples(pickles(given.source, given.most), mtlcc.read_window, extra)
         write(given.target, parts, given.dates, extra)
     except InputError as error:
         raise SystemExit(str(error)) from error

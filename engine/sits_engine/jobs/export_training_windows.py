@@ -38,6 +38,7 @@ class ExportTrainingWindows(WindowFields):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Burn the labels, read the images, write."""
+        from sits_engine.mapping.compat import pixel_metres
         from sits_engine.samples.classes import ClassTable
         from sits_engine.samples.dates import thinned
         from sits_engine.samples.window_classes import with_classes
@@ -64,6 +65,7 @@ class ExportTrainingWindows(WindowFields):
             "made_by": "SITS for QGIS, Export training windows",
             "series": [series_facts(one) for one in sources.series],  # type: ignore[arg-type]
             "labels": layer_names([str(text) for text in sources.labels]),
+            "resolutions": [round(pixel_metres(one.grid), 4) for one in sources.series],
             "classes": [{"name": c.name, "color": c.color, "codes": list(c.codes)} for c in classes],
             "parameters": self.model_dump(mode="json", exclude={"output"}),
             "notes": notes,

@@ -10,22 +10,25 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import JobResult, claim_outputs, model_path, write_numbers
+from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
+from sits_engine.jobs.training_material import (
+    REPLACED,
+    Material,
+    crop_of_data_sets,
+    crop_of_series,
+    material_of_data_sets,
+    open_data_sets,
+    pixel_size_of,
+)
 from sits_engine.jobs.window_samples import WindowFields, read_windows
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.learning.segmentation.options import SegmentOptions
+    from sits_engine.samples.window_data import WindowData
+    from sits_engine.samples.window_grid import WindowSources
     from sits_engine.series.time_series import TimeSeries
-
-#: Side of a window in pixels of the images where the user chose none (published: PASTIS, France).
-WINDOWS = {"tsvit": 24}
-OTHER_WINDOW = 48
-#: Networks halve windows twice, or cut them into patches of 2 or 3 pixels.
-STEP = 4
-#: Series whose pixel sizes differ by less are alike.
-SAME_SIZE = 0.01
 
 
 class TrainSegmentationModel(WindowFields):
@@ -42,13 +45,18 @@ class TrainSegmentationModel(WindowFields):
     effort: Literal["quick", "standard", "thorough"] = Field(
         "standard", description="quick, standard, or thorough (the published length)"
     )
+    windows: list[Path] = Field(
+        default_factory=list,
+        description="instead of series and labels: data sets of windows (Zarr), exported or converted",
+    )
     output: Path = Field(description="model (.safetensors)")
     report: Path | None = Field(None, description="report (.html); its numbers are written beside it")
     window: int | None = Field(
         None,
         ge=8,
         le=512,
-        description="pixels of the images along a side of a window; default: 24 for tsvit, 48 for the others",
+        description="pixels of the images along a side of a window; default: 24 for tsvit, 48 for the "
+        "others, or the windows of a data set as they are (up to 48)",
     )
     n_dates: int | None = Field(
         None,
@@ -70,9 +78,13 @@ class TrainSegmentationModel(WindowFields):
     cscl_mask: bool = Field(
         False, description="leave unlabelled pixels out; off: they count as one class (published)"
     )
-    split: Literal["blocks", "inside"] = Field(
-        "blocks", description="train, validation and test in blocks of land, or in parts of windows"
+    split: Literal["blocks", "inside", "regions", "folds"] = Field(
+        "blocks",
+        description="train, validation and test in blocks of land, in parts of windows (inside), in whole "
+        "regions, or in the folds of a published data set",
     )
+    validation_fold: int = Field(4, ge=1, le=1000, description="with SPLIT = folds: fold for validation")
+    test_fold: int = Field(5, ge=1, le=1000, description="with SPLIT = folds: fold for the test")
     block_size: float | None = Field(None, gt=0, description="side of a block in metres; default: chosen")
     epochs: int | None = Field(None, ge=1, le=10_000, description="at most; default: by effort")
     steps_per_epoch: int | None = Field(None, ge=1, le=100_000, description="default: by effort and data")
@@ -98,14 +110,24 @@ class TrainSegmentationModel(WindowFields):
             raise ValueError("a neighbourhood needs a middle: choose an odd number")
         return value
 
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _one_data_set(cls, value: object) -> object:
+        """One folder is a list, too."""
+        return [value] if isinstance(value, (str, Path)) else value
+
     def run(self, ctx: JobContext) -> JobResult:
-        """Cut windows, split, train, calibrate, test, write."""
+        """Cut or open windows, split, train, calibrate, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
-        claim_outputs((self.output, self.report, numbers), self.label_files())
+        claim_outputs((self.output, self.report, numbers), [*self.label_files(), *self.windows])
         # before the networks are loaded, which takes seconds: what is wrong here is told at once
         ctx.progress(0.0, "Opening images and labels")
-        sources = self.window_sources()
-        series: list[TimeSeries] = list(sources.series)  # type: ignore[arg-type]
+        given = [name for name in REPLACED if getattr(self, name)]
+        sets = open_data_sets(self.windows, given, int(self.scale), self.split) if self.windows else []
+        sources = None if sets else self.window_sources()
+        if self.class_table is not None:
+            existing(self.class_table, "Class table")
+        self._check_folds()
 
         from sits_engine import device as devices
         from sits_engine.learning.segmentation.run import train_segmentation
@@ -115,21 +137,18 @@ class TrainSegmentationModel(WindowFields):
         device = devices.select(self.device)
         ctx.device = device.label
         ctx.info(f"Training will use {device.label}.")
-        size = self._window(series)
-        metres = _pixel_size(series)
-        reading = ctx.part(0.01, 0.2, "Reading the windows")
-        windows, notes, reused = read_windows(sources, self.window_options(size), self._store(), reading)
-        self.check_field(windows)
-        if reused:
-            ctx.info(f"Windows taken from {self.windows_store}: the inputs haven't changed.")
-        for note in notes:
+        material = self._of_series(sources, ctx) if sources else self._of_data_sets(sets, ctx)
+        for note in material.notes:
             ctx.info(note)
-        options = self._options(series, size, metres)
+        options = self._options(material)
         try:
-            result = train_segmentation(windows, options, device, ctx, start=0.2, end=0.97)
+            result = train_segmentation(material.windows, options, device, ctx, start=0.2, end=0.97)
         except InputError as error:
-            raise self._with_fields(error, len(windows.classes)) from error
-        result.report.notes[:0] = notes
+            raise self._with_fields(error, len(material.windows.classes)) from error
+        result.report.notes[:0] = material.notes
+        material.restore(result.card)
+        for row in result.report.classes:
+            row.codes = material.original(row.codes)
         ctx.progress(0.97, "Writing report and model")
         outputs = {"output": str(self.output)}
         if self.report is not None:
@@ -141,26 +160,62 @@ class TrainSegmentationModel(WindowFields):
         # the model last: where it is, everything is
         save_model(self.output, result.module.cpu(), result.card)
         scores = {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
-        scores |= {"n_windows": len(windows), "n_classes": len(result.report.classes)}
+        scores |= {"n_windows": len(material.windows), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
 
-    def _window(self, series: list[TimeSeries]) -> int:
-        """Side of the windows; where the user chose none, the usual one or what fits into the images.
+    def _of_series(self, sources: WindowSources, ctx: JobContext) -> Material:
+        """Windows cut out of time series."""
+        series: list[TimeSeries] = list(sources.series)  # type: ignore[arg-type]
+        size = crop_of_series(series, self.window, self.architecture, int(self.scale))
+        metres = pixel_size_of(series)
+        reading = ctx.part(0.01, 0.2, "Reading the windows")
+        windows, notes, reused = read_windows(sources, self.window_options(size), self._store(), reading)
+        self.check_field(windows)
+        if reused:
+            ctx.info(f"Windows taken from {self.windows_store}: the inputs haven't changed.")
+        return Material(
+            windows=windows,
+            notes=notes,
+            crop=size,
+            season_year=series[0].season_year,
+            season_years=tuple(one.season_year for one in series),
+            regions=tuple(one.title for one in series) if len(series) > 1 else (),
+            mask_clouds=self.mask_clouds,
+            pixel_size=metres,
+            provenance={
+                "series": [series_facts(one) for one in series],
+                "parcels": layer_names(self.parcels),
+                "field": self.field,
+                "labels": layer_names([str(path) for path in self.labels]),
+                "resolution": metres,
+            },
+        )
 
-        Raises:
-            InputError: the network can't work on windows of that size.
-        """
-        from sits_engine.models.registry import segmentation_hyperparameters
+    def _of_data_sets(self, sets: list[WindowData], ctx: JobContext) -> Material:
+        """Windows of data sets that were exported or converted."""
+        from sits_engine.samples.window_reading import DataSetOptions, read_data_sets
 
-        size = self.window
-        if size is None:
-            smallest = min((min(one.grid.height, one.grid.width) for one in series), default=OTHER_WINDOW)
-            usual = WINDOWS.get(self.architecture, OTHER_WINDOW)
-            size = max(STEP, min(usual, smallest // STEP * STEP))
-        # before hours of reading
-        segmentation_hyperparameters(self.architecture, 1, 2, n_dates=4, scale=int(self.scale), window=size)
-        return size
+        crop = crop_of_data_sets(sets, self.window, self.architecture)
+        wanted = DataSetOptions(self.bands, self.min_labelled, self.max_windows, self.seed)
+        reading = ctx.part(0.01, 0.2, "Reading the windows")
+        windows, notes = read_data_sets(sets, wanted, reading)
+        return material_of_data_sets(sets, windows, notes, crop)
+
+    def _check_folds(self) -> None:
+        if self.split != "folds":
+            return
+        if not self.windows:
+            raise InputError(
+                "SPLIT is folds, but time series have no folds.",
+                "Choose blocks, regions or inside; folds come with published data sets (WINDOWS).",
+            )
+        if self.validation_fold == self.test_fold:
+            raise InputError(
+                f"VALIDATION_FOLD and TEST_FOLD are both {self.test_fold}: the model would be chosen by its "
+                "test.",
+                "Choose two different folds.",
+            )
 
     def _store(self) -> Path | None:
         if self.windows_store is None or self.windows_store.suffix == ".zarr":
@@ -177,7 +232,7 @@ class TrainSegmentationModel(WindowFields):
             f"{error.advice} {other_fields(self.parcels[0], self.field)}",
         )
 
-    def _options(self, series: list[TimeSeries], size: int, metres: float) -> SegmentOptions:
+    def _options(self, material: Material) -> SegmentOptions:
         from sits_engine.learning.segmentation.options import SegmentOptions
         from sits_engine.samples.classes import ClassTable
 
@@ -186,10 +241,10 @@ class TrainSegmentationModel(WindowFields):
             architecture=self.architecture,
             width=self.width,
             effort=self.effort,
-            table=ClassTable.read(self.class_table) if self.class_table else None,
+            table=ClassTable.read(self.class_table) if self.class_table else material.table,
             min_pixels=self.min_pixels,
             n_dates=self.n_dates,
-            window=size,
+            window=material.crop,
             turning="all" if self.flips else "none",
             cscl=self.cscl,
             cscl_epochs=self.cscl_epochs,
@@ -198,44 +253,23 @@ class TrainSegmentationModel(WindowFields):
             cscl_mask=self.cscl_mask,
             split=self.split,
             block_size=self.block_size,
+            folds=material.folds,
+            validation_fold=self.validation_fold,
+            test_fold=self.test_fold,
             epochs=self.epochs,
             steps_per_epoch=self.steps_per_epoch,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            mask_clouds=self.mask_clouds,
+            mask_clouds=material.mask_clouds,
             seed=self.seed,
-            season_year=series[0].season_year,
-            season_years=tuple(one.season_year for one in series),
-            pixel_size=metres,
+            season_year=material.season_year,
+            season_years=material.season_years,
+            regions=material.regions,
+            pixel_size=material.pixel_size,
             provenance={
-                "series": [series_facts(one) for one in series],
-                "parcels": layer_names(self.parcels),
-                "field": self.field,
-                "labels": layer_names([str(path) for path in self.labels]),
+                **material.provenance,
                 "class_table": self.class_table.name if self.class_table else None,
-                "resolution": metres,
                 "seed": self.seed,
             },
-            parameters=self.model_dump(mode="json", exclude=left_out),
+            parameters={**self.model_dump(mode="json", exclude=left_out), **material.parameters},
         )
-
-
-def _pixel_size(series: list[TimeSeries]) -> float:
-    """Metres of a pixel of the images.
-
-    Raises:
-        InputError: no series, or series of different pixel sizes: fields would have several sizes in pixels.
-    """
-    from sits_engine.mapping.compat import pixel_metres
-
-    if not series:
-        raise InputError("There are no images to learn from.", "Give SERIES, and PARCELS or LABELS.")
-    sizes = [pixel_metres(one.grid) for one in series]
-    if max(sizes) > (1 + SAME_SIZE) * min(sizes):
-        each = "; ".join(f"{one.title}: {size:.3g} m" for one, size in zip(series, sizes, strict=True))
-        raise InputError(
-            f"The time series have pixels of different sizes ({each}), but a segmentation model learns how "
-            "large fields are in pixels.",
-            "Build them with one pixel size (RESOLUTION), or train a model for each.",
-        )
-    return round(sizes[0], 4)

@@ -15,10 +15,14 @@ from sits_engine.report.plots import bars, confusion, maps, stages, windows
 
 #: Words for the zones of the test pixels.
 ZONES = {"all": "all labelled pixels", "boundary": "at borders", "interior": "inside of fields"}
+#: Kinds of splits whose test side is land apart from that of training.
+APART = ("blocks", "regions", "folds")
 #: Kinds of splits: what went to one side, and what that means for the scores.
 SPLIT_WORDS = {
     "blocks": "Whole blocks of land{size} went to training, validation or test.",
     "windows": "Windows were drawn at random, without regard to their neighbours.",
+    "regions": "Whole regions went to training, validation or test.",
+    "folds": "The folds that the data set comes with went to training, validation or test.",
     "tiles": "Every window was cut into tiles that went to training, validation or test: the sides lie "
     "beside each other, often in one field.",
 }
@@ -94,7 +98,7 @@ def sentences(data: SegmentationReportData) -> list[str]:
         ]
     where = (
         "on land that training never saw"
-        if data.split_kind == "blocks"
+        if data.split_kind in APART
         else "that training never saw, often beside pixels that it did see"
     )
     out = [
@@ -132,7 +136,7 @@ def sentences(data: SegmentationReportData) -> list[str]:
     out.append(
         "Pixels of one field are no independent witnesses: the figures are less certain than so many pixels "
         "suggest. They hold for this region and season; expect less elsewhere."
-        if data.split_kind == "blocks"
+        if data.split_kind in APART
         else "The test pixels lie beside training pixels, often in the same field: the figures show that the "
         "model has learned, not how good a map of other land will be."
     )

@@ -132,6 +132,13 @@ def extend(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         group[name].append(arrays[name], axis=0)
 
 
+def tell(path: Path, extra: Mapping[str, Any]) -> None:
+    """Replace the extra facts of a store (one that is not published yet)."""
+    import zarr
+
+    zarr.open_group(path, mode="r+").attrs["extra"] = dict(extra)
+
+
 def _chunks(array: npt.NDArray[Any]) -> tuple[int, ...]:
     """Whole windows, as many as make a chunk of `CHUNK_BYTES`."""
     one = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * array.dtype.itemsize)

@@ -42,8 +42,10 @@ class SegmentOptions:
         turning: symmetries of crops in training.
         cscl: pre-train; `cscl_*` are its options (see `fit.ContrastOptions`), epochs None: as many as of
             fine-tuning (published).
-        split: 'inside' cuts parts out of windows.
+        split: 'inside' cuts parts out of windows, 'regions' keeps whole ones together, 'folds' takes those
+            that the windows come with.
         block_size: metres.
+        folds: of each region, where it has one; with those for validation and test.
         epochs, steps_per_epoch, batch_size, learning_rate: of both stages.
         published: optimiser and rates as published (`recipes.recipe`).
         reference: the network with its published defects.
@@ -51,6 +53,7 @@ class SegmentOptions:
         seed: same seed on a CPU, same model.
         season_year: that positions count from; of the first region.
         season_years: of each region, for dates of pictures; without, pictures tell the day of the year.
+        regions: names of regions for the titles of pictures; empty ones tell nothing.
         pixel_size: metres of a pixel of the images.
         provenance, parameters: for card and report.
     """
@@ -68,8 +71,11 @@ class SegmentOptions:
     cscl_kernel: int = 3
     cscl_dilation: int = 1
     cscl_mask: bool = False
-    split: Literal["blocks", "inside"] = "blocks"
+    split: Literal["blocks", "inside", "regions", "folds"] = "blocks"
     block_size: float | None = None
+    folds: tuple[int, ...] = ()
+    validation_fold: int = 4
+    test_fold: int = 5
     epochs: int | None = None
     steps_per_epoch: int | None = None
     batch_size: int = 8
@@ -79,7 +85,8 @@ class SegmentOptions:
     mask_clouds: bool = True
     seed: int = 0
     season_year: int = 1970
-    season_years: tuple[int, ...] = ()
+    season_years: tuple[int | None, ...] = ()
+    regions: tuple[str, ...] = ()
     pixel_size: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)

@@ -34,7 +34,7 @@ def chosen_windows(windows: WindowSet, usable: npt.NDArray[np.integer]) -> npt.N
 
 
 def picture_of(
-    windows: WindowSet, i: int, season_years: Sequence[int] = ()
+    windows: WindowSet, i: int, season_years: Sequence[int | None] = ()
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """(H, W, 3) image of the clearest date, stretched from its 2nd to its 98th percentile, and what it shows.
 
@@ -44,7 +44,7 @@ def picture_of(
     Args:
         windows: the set.
         i: number of the window.
-        season_years: of each region, for the date; without, the day of the year is told.
+        season_years: of each region, for the date; without it (None), the day of the year is told.
     """
     clear = windows.valid[i].mean(axis=(1, 2))
     days = windows.positions[i]
@@ -66,7 +66,8 @@ def picture_of(
     return out, f"{_date(int(days[date]), season_years, int(windows.region[i]))}, {shown}"
 
 
-def _date(position: int, season_years: Sequence[int], region: int) -> str:
-    if region >= len(season_years):
+def _date(position: int, season_years: Sequence[int | None], region: int) -> str:
+    year = season_years[region] if region < len(season_years) else None
+    if year is None:
         return f"day {position} after 1 January"
-    return str(datetime.date(season_years[region], 1, 1) + datetime.timedelta(days=position))
+    return str(datetime.date(year, 1, 1) + datetime.timedelta(days=position))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -27,6 +26,7 @@ from sits_engine.learning.segmentation.fit import (
     finetune,
     pretrain,
 )
+from sits_engine.learning.segmentation.given_sides import split_folds, split_regions
 from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
 from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
@@ -80,7 +80,7 @@ def train_segmentation(
         InputError: too few classes, windows or labels, a window that doesn't fit, or training diverges.
     """
     windows, classes, notes = assign_classes(coded, table=options.table, min_pixels=options.min_pixels)
-    sides = split_windows(windows, kind=options.split, block_size=options.block_size, seed=options.seed)
+    sides = _split(windows, options)
     for note in [*notes, *sides.notes]:
         ctx.warn(note)
     train, held = sides.part(0), sides.part(1)
@@ -130,7 +130,7 @@ def train_segmentation(
         alike = _embedding_maps(fitted.module, cutters[0], device, ctx, shown)
     card.temperature = judged.temperature
     report = _report(sides, classes, judged, fitted, before, settings, options)
-    report.examples = _examples(sides, judged, shown, alike, options.season_years)
+    report.examples = _examples(sides, judged, shown, alike, options)
     report.similarity_of = OF_HEAD if before and settings.contrast.dilation == 1 else OF_EMBEDDING
     report.notes[:0] = notes
     if not judged.enough:
@@ -145,6 +145,14 @@ def train_segmentation(
     return SegmentationResult(fitted.module, card, report)
 
 
+def _split(windows: WindowSet, options: SegmentOptions) -> Sides:
+    if options.split == "regions":
+        return split_regions(windows, seed=options.seed)
+    if options.split == "folds":
+        return split_folds(windows, options.folds, validation=options.validation_fold, test=options.test_fold)
+    return split_windows(windows, kind=options.split, block_size=options.block_size, seed=options.seed)
+
+
 def card_of(
     settings: SegmentSettings,
     options: SegmentOptions,
@@ -153,7 +161,8 @@ def card_of(
     windows: WindowSet,
 ) -> ModelCard:
     """The card of a network with these settings, at temperature 1; scores and provenance come later."""
-    seen = windows.valid.any(axis=(2, 3))
+    # one by one: the windows may lie in a store that is larger than the memory
+    seen = np.stack([valid.any(axis=(1, 2)) for valid in windows.valid])
     return ModelCard(
         architecture=settings.architecture,
         hyperparameters=settings.hyperparameters,
@@ -231,15 +240,18 @@ def _examples(
     judged: Judged,
     shown: npt.NDArray[np.int64],
     alike: Floats,
-    season_years: Sequence[int],
+    options: SegmentOptions,
 ) -> list[Example]:
     windows = sides.windows
     examples = []
     for i, similarity in zip(shown, alike, strict=True):
         if int(i) not in judged.test.maps:
             continue
-        picture, words = picture_of(windows, int(i), season_years)
+        picture, words = picture_of(windows, int(i), options.season_years)
         title = f"row {int(windows.rows[i])}, column {int(windows.cols[i])}"
+        region = int(windows.region[i])
+        if region < len(options.regions) and options.regions[region]:
+            title = f"{options.regions[region]}, {title}"
         examples.append(
             Example(title, picture, words, windows.labels[i], judged.test.maps[int(i)], similarity)
         )

@@ -30,8 +30,8 @@ class Sides:
     Attributes:
         windows: all of them, with all their labels.
         side: (N, H * scale, W * scale) int8, index into `SPLITS`.
-        kind: 'blocks' (of land), 'windows' (one by one, where they have no place) or 'tiles' (parts of
-            windows).
+        kind: 'blocks' (of land), 'windows' (one by one, where they have no place), 'tiles' (parts of
+            windows), 'regions' (whole ones) or 'folds' (published ones; both: `given_sides`).
         block_size: metres, None where blocks weren't used.
         xy: (M, 2) place of each block's window; NaN for tiles.
         split: (M,) its side.
@@ -40,7 +40,7 @@ class Sides:
 
     windows: WindowSet
     side: npt.NDArray[np.int8]
-    kind: Literal["blocks", "windows", "tiles"]
+    kind: Literal["blocks", "windows", "tiles", "regions", "folds"]
     block_size: float | None
     xy: npt.NDArray[np.float64]
     split: Ints
@@ -59,7 +59,7 @@ class Sides:
 
     def counts(self) -> Ints:
         """(3, K) known pixels of each class on each side."""
-        return _counts(self.windows, self.side.astype(np.int64), 3)
+        return counts_of(self.windows, self.side.astype(np.int64), 3)
 
 
 def split_windows(
@@ -96,13 +96,13 @@ def split_windows(
         elif n < 3:
             reason = f"The windows lie in {_number(n, 'block')} of land"
         else:
-            side = assign_groups(_counts(windows, _everywhere(windows, groups), n), seed)[groups]
-            where = _everywhere(windows, side).astype(np.int8)
+            side = assign_groups(counts_of(windows, everywhere(windows, groups), n), seed)[groups]
+            where = everywhere(windows, side).astype(np.int8)
             named: Literal["blocks", "windows"] = "blocks" if size else "windows"
             found = Sides(windows, where, named, size, windows.xy, side)
-            lacking = _lacking(found, 0)
+            lacking = lacking_classes(found, 0)
             if not lacking:
-                found.notes += _lack_notes(found)
+                found.notes += lack_notes(found)
                 return found
             reason = f"Whole blocks of land would leave training without {', '.join(lacking)}"
     return _tiles(windows, reason, seed)
@@ -137,7 +137,7 @@ def _tiles(windows: WindowSet, reason: str, seed: int) -> Sides:
         tile = -(-side_length // cuts)
         cells = _cells(windows, tile)
         n = int(cells.max()) + 1
-        counts = _counts(windows, cells, n)
+        counts = counts_of(windows, cells, n)
         if int(counts.any(axis=1).sum()) >= WANTED_TILES or -(-side_length // (cuts + 1)) < SMALLEST_TILE:
             break
     if int(counts.any(axis=1).sum()) < 3:
@@ -156,7 +156,7 @@ def _tiles(windows: WindowSet, reason: str, seed: int) -> Sides:
         np.full((int(there.sum()), 2), np.nan),
         of_tile[there],
     )
-    lacking = _lacking(found, 0)
+    lacking = lacking_classes(found, 0)
     if lacking:
         raise InputError(
             f"No training pixel of {', '.join(lacking)}: all lie in tiles for validation or test.",
@@ -168,7 +168,7 @@ def _tiles(windows: WindowSet, reason: str, seed: int) -> Sides:
         if reason
         else f"As asked for, {text} The sides are neighbours, often of one field, so scores are too good."
     )
-    found.notes += _lack_notes(found)
+    found.notes += lack_notes(found)
     return found
 
 
@@ -201,12 +201,12 @@ def _lands(windows: WindowSet) -> Ints:
     return np.array([land[int(region)] for region in windows.region], np.int64)
 
 
-def _everywhere(windows: WindowSet, values: Ints) -> Ints:
+def everywhere(windows: WindowSet, values: Ints) -> Ints:
     """(N, H * scale, W * scale) the value of each window at all its pixels; a view."""
     return np.broadcast_to(values[:, None, None], windows.labels.shape)
 
 
-def _counts(windows: WindowSet, groups: Ints, n: int) -> Ints:
+def counts_of(windows: WindowSet, groups: Ints, n: int) -> Ints:
     """(n, K) known pixels of each class in each group of pixels."""
     k = len(windows.classes)
     known = windows.labels >= 0
@@ -214,14 +214,16 @@ def _counts(windows: WindowSet, groups: Ints, n: int) -> Ints:
     return np.bincount(flat, minlength=n * k).reshape(n, k).astype(np.int64)
 
 
-def _lacking(sides: Sides, number: int) -> list[str]:
+def lacking_classes(sides: Sides, number: int) -> list[str]:
+    """Classes without a known pixel on a side."""
     return [name for name, n in zip(sides.windows.classes, sides.counts()[number], strict=True) if n == 0]
 
 
-def _lack_notes(sides: Sides) -> list[str]:
+def lack_notes(sides: Sides) -> list[str]:
+    """A sentence for validation and for test, where they lack classes."""
     notes = []
     for number in (1, 2):
-        lacking = _lacking(sides, number)
+        lacking = lacking_classes(sides, number)
         if lacking:
             name = "training" if number == 0 else SPLITS[number]
             advice = " Their scores can't be computed." if number == 2 else ""

@@ -129,7 +129,7 @@ class SegmentationReportData:
         similarity_of: what the similarity maps compare, in words.
         xy: (M, 2) longitude, latitude of the centres of windows (or of their tiles), NaN without place.
         split: (M,) index into `SPLITS`.
-        split_kind: 'blocks', 'windows' or 'tiles' (parts of windows).
+        split_kind: 'blocks', 'windows', 'tiles' (parts of windows), 'regions' or 'folds'.
         block_size: metres, None where blocks weren't used.
         scale: pixels of the labels along one of the images.
         pixel_size: metres of a pixel of the labels, None where unknown.

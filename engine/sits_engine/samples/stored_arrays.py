@@ -1,0 +1,114 @@
+"""Arrays of windows that stay in their stores: a data set may be larger than the memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: Windows of an array that are kept: crops of one window are asked for one after the other.
+KEPT = 4
+#: Bytes that are read at once where windows are taken into the memory.
+SLAB_BYTES = 64 * 2**20
+
+
+class StoredArray:
+    """N windows of one array, (N, T, ...), read from Zarr when they are asked for.
+
+    It does what `learning.segmentation` does with the images of a `WindowSet`: `array[i]`, `array[i, ...]`,
+    `array[index]` (another such array, nothing is read), iteration, `shape`, `dtype`, `len`. Several threads
+    may read. Stores with fewer dates than T are padded with zeros at the end.
+
+    Args:
+        stores: Zarr arrays (n, t, ...), alike but for n and t.
+        store: (N,) the store of each window.
+        row: (N,) its place there.
+        bands: for each store the places of the bands wanted (axis 2), or None: all, or there are none.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[Any],
+        store: npt.NDArray[np.integer],
+        row: npt.NDArray[np.integer],
+        bands: Sequence[Sequence[int] | None] | None = None,
+    ) -> None:
+        self._stores, self._store, self._row = list(stores), store, row
+        self._bands = list(bands) if bands is not None else [None] * len(self._stores)
+        self.dtype: np.dtype[Any] = np.dtype(self._stores[0].dtype)
+        first, chosen = self._stores[0], self._bands[0]
+        inner = first.shape[2:] if chosen is None else (len(chosen), *first.shape[3:])
+        self.shape: tuple[int, ...] = (len(row), max(s.shape[1] for s in self._stores), *inner)
+        self._kept: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it would fill in the memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        """A window (a number, or a tuple that begins with one), or the windows of an index."""
+        if isinstance(key, tuple):
+            return self[key[0]][key[1:]]
+        if isinstance(key, (int, np.integer)):
+            return self._window(int(key))
+        index = np.asarray(key)
+        return StoredArray(self._stores, self._store[index], self._row[index], self._bands)
+
+    def read(self, progress: Callable[[float], None] = lambda share: None) -> npt.NDArray[Any]:
+        """All of it as an array; neighbours in a store are read together.
+
+        Args:
+            progress: gets 0..1; may raise to cancel.
+        """
+        out = np.zeros(self.shape, self.dtype)
+        step = max(1, SLAB_BYTES // max(1, self.nbytes // max(1, len(self))))
+        for start in range(0, len(self), step):
+            for number, stored in enumerate(self._stores):
+                here = start + np.flatnonzero(self._store[start : start + step] == number)
+                if len(here):
+                    part = stored.oindex[self._row[here]]
+                    bands = self._bands[number]
+                    out[here, : part.shape[1]] = part if bands is None else part[:, :, list(bands)]
+            progress(min(1.0, (start + step) / max(1, len(self))))
+        return out
+
+    def _window(self, i: int) -> npt.NDArray[Any]:
+        """One window; not to be written to, for it may be given again."""
+        i = i + len(self) if i < 0 else i
+        with self._lock:
+            if i in self._kept:
+                self._kept.move_to_end(i)
+                return self._kept[i]
+        number = int(self._store[i])
+        part = np.asarray(self._stores[number][int(self._row[i])])
+        bands = self._bands[number]
+        if bands is not None:
+            part = part[:, list(bands)]
+        if len(part) < self.shape[1]:
+            padded = np.zeros(self.shape[1:], self.dtype)
+            padded[: len(part)] = part
+            part = padded
+        part.setflags(write=False)
+        with self._lock:
+            self._kept[i] = part
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return part

@@ -1,4 +1,4 @@
-"""Exact's classifier: which classes a window holds, from labels of whole windows, with maps of where it sees them."""
+"""Exact's classifier: learns from labels of whole windows which classes one holds, and shows where."""
 
 from __future__ import annotations
 

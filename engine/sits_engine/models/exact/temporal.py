@@ -32,7 +32,7 @@ class TemporalTokens:
 class ClassAttention:
     """Sums up what class tokens give to dates, layer by layer; a `transformer.Watch`.
 
-    Only these K rows of the attention are ever computed: PyTorch's fused attention, which does the work, keeps none.
+    Only these K rows are computed: PyTorch's fused attention, which does the work, keeps none.
 
     Args:
         n_classes: K, the first tokens.
@@ -107,7 +107,7 @@ class ExactTemporalStage(TemporalStage):
         x = x.view(batch, n_patches, -1, dim)
         if watch is None:
             return TemporalTokens(x, None, None)
-        classes, rest = x.split([n_classes, n_dates], 2)
+        classes, rest = x[:, :, :n_classes], x[:, :, n_classes:]
         attention = watch.mean()
         if used is not None:
             attention = attention.new_zeros(batch, n_classes, all_dates).index_copy(2, used, attention)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from sits_engine.models.segmentation import products
 
-
 #: What is added to a layer's attention: its input (the usual form), the normed input (published classifier of
 #: Exact), or both (published segmentation network of Exact).
 RESIDUALS = ("input", "normed", "both")
@@ -26,8 +25,8 @@ class TransformerLayer(nn.Module):
         hidden: width of the middle of the mlp.
         residual: one of `RESIDUALS`.
 
-    Source: shared/spec/cscl.md section 9 (ordinary pre-norm layers, no bias on query, key and value), exact.md
-    section 2.1 (the other residuals).
+    Source: shared/spec/cscl.md section 9 (ordinary pre-norm layers, no bias on query, key and value),
+    exact.md section 2.1 (the other residuals).
     """
 
     def __init__(self, dim: int, heads: int, head_dim: int, hidden: int, residual: str = "input") -> None:

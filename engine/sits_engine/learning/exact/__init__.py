@@ -1,0 +1,1 @@
+"""Masks from labels of whole windows (Exact): losses, prototypes, class activation maps, pseudo labels."""

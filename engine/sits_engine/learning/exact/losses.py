@@ -1,0 +1,167 @@
+"""The loss of Exact's classifier, and what a tick of a polygon says about its windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sits_engine.learning.exact.affinity import AffinitySettings, propagate
+from sits_engine.learning.exact.cam import fused, relative
+from sits_engine.learning.exact.prototypes import ClueSettings, clue_loss
+from sits_engine.models.exact.classifier import ExactOutput
+from sits_engine.models.exact.clues import CluePrototypes
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the parts, published values; a part of weight 0 isn't computed.
+
+    Attributes:
+        patches: of the losses of the two patch logits together (half of their sum at 0.5).
+        contrast: of the contrastive loss.
+        affinity: of the difference to the propagated map.
+        clues, propagation: of these parts.
+    """
+
+    patches: float = 0.5
+    contrast: float = 0.01
+    affinity: float = 0.015
+    clues: ClueSettings = field(default_factory=ClueSettings)
+    propagation: AffinitySettings = field(default_factory=AffinitySettings)
+
+
+@dataclass(frozen=True)
+class ExactLoss:
+    """Scalars in float32, before their weights, and their weighted sum.
+
+    Attributes:
+        total: what is trained.
+        classes, temporal, spatial, contrast, affinity: the parts; 0 where not computed. Only `total` is
+            meant for the gradient.
+    """
+
+    total: Tensor
+    classes: Tensor
+    temporal: Tensor
+    spatial: Tensor
+    contrast: Tensor
+    affinity: Tensor
+
+
+def exact_loss(
+    output: ExactOutput,
+    ticks: Tensor,
+    clues: CluePrototypes,
+    settings: LossSettings | None = None,
+    *,
+    bags: Tensor | None = None,
+    inside: Tensor | None = None,
+    contrast: bool = True,
+    generator: torch.Generator | None = None,
+) -> ExactLoss:
+    """The loss of a batch; moves prototypes of mode 'momentum' as well where `contrast` is on.
+
+    Args:
+        output: of the network, with `date_features` unless `settings.affinity` is 0.
+        ticks: (A, K) bool, classes of each polygon.
+        clues: prototypes of the network.
+        settings: see there.
+        bags: (B,) int64, the polygon of each window, in 0..A - 1; None: each window is one (A = B).
+        inside: (B, h, w) bool, patches that count; None: all.
+        contrast: False: without the contrastive loss (published: before step 4000).
+        generator: of the draw of prototypes.
+
+    Source: shared/spec/exact.md section 3.
+    """
+    settings = settings or LossSettings()
+    ticked = ticks.to(torch.bool)
+    of_window = ticked if bags is None else ticked[bags]
+    activation = fused(output)
+    zero = output.logits.new_zeros(())
+    classes = bag_loss(output.logits, ticked, bags)
+    temporal = bag_loss(output.temporal_logits, ticked, bags)
+    spatial = bag_loss(output.spatial_logits, ticked, bags)
+    pulled, spread = zero, zero
+    if contrast and settings.contrast:
+        pulled = clue_loss(
+            output.class_features,
+            relative(activation, bags),
+            of_window,
+            clues,
+            settings.clues,
+            inside=inside,
+            generator=generator,
+        )
+    if settings.affinity:
+        spread = affinity_loss(activation, output.date_features, of_window, settings.propagation, inside)
+    total = classes + settings.patches * (temporal + spatial)
+    total = total + settings.contrast * pulled + settings.affinity * spread
+    return ExactLoss(total, classes, temporal, spatial, pulled, spread)
+
+
+def bag_loss(logits: Tensor, ticks: Tensor, bags: Tensor | None = None) -> Tensor:
+    """Multi-label soft-margin loss over polygons.
+
+    A tick says 'somewhere in this polygon': it asks for the smooth maximum of the polygon's windows (the
+    logarithm of the mean of exponentials). No tick says 'nowhere in it' and asks each window. Where each
+    polygon is one window this is the published loss.
+
+    Args:
+        logits: (B, K) of windows.
+        ticks: (A, K) bool, of polygons.
+        bags: (B,) int64, the polygon of each window; None: each window is one. Polygons without a window here
+            don't count.
+
+    Returns:
+        Mean over classes and polygons, a scalar in float32.
+    """
+    z = logits.float()
+    ticked = ticks.to(torch.bool)
+    if bags is None:
+        return F.binary_cross_entropy_with_logits(z, ticked.float())
+    n_bags = len(ticked)
+    index = bags[:, None].expand_as(z)
+    count = torch.bincount(bags, minlength=n_bags)[:, None]
+    shared = z.new_zeros(n_bags, z.shape[1])
+    negative = shared.index_add(0, bags, F.softplus(z)) / count.clamp_min(1)
+    top = shared.scatter_reduce(0, index, z.detach(), "amax", include_self=False)
+    summed = shared.index_add(0, bags, (z - top[bags]).exp())
+    here = count > 0
+    smooth_maximum = top + (torch.where(here, summed / count.clamp_min(1), 1.0)).log()
+    each = torch.where(ticked, F.softplus(-smooth_maximum), negative) * here
+    return each.sum() / (here.sum().clamp_min(1) * z.shape[1])
+
+
+def affinity_loss(
+    activation: Tensor,
+    date_features: Tensor | None,
+    ticks: Tensor,
+    settings: AffinitySettings,
+    inside: Tensor | None = None,
+) -> Tensor:
+    """Mean over ticked maps' patches of |mean of map and propagated map - map|; with gradient to both inputs.
+
+    Args:
+        activation: (B, K, h, w), of `cam.fused`.
+        date_features: (B, K, d, h, w).
+        ticks: (B, K) bool, of windows.
+        settings, inside: as `affinity.propagate`.
+
+    Returns:
+        A scalar in float32, 0 without any tick.
+
+    Raises:
+        ValueError: no date features.
+    """
+    if date_features is None:
+        raise ValueError("affinity propagation needs the date features of the network (dates=True)")
+    window, k = ticks.nonzero(as_tuple=True)
+    own = activation[window, k].float()
+    here = None if inside is None else inside[window]
+    difference = (propagate(date_features[window, k], own, settings, here) - own).abs() / 2
+    if here is None:
+        return difference.sum() / max(difference.numel(), 1)
+    return (difference * here).sum() / here.sum().clamp_min(1)

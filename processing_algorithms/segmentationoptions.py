@@ -38,7 +38,7 @@ def _windows():
         window_size(
             tr(
                 "A multiple of 4. Without it: 24 for TSViT, 48 for the other networks, or what fits into the "
-                "images."
+                "images; windows of a data set stay as they are (up to 48)."
             )
         ),
         n_dates(
@@ -122,12 +122,29 @@ def _split():
             tr("Split for validation and test"),
             tr(
                 "blocks: whole blocks of land, for honest scores. inside: parts of each window, where there "
-                "are too few windows; scores are then too good."
+                "are too few windows; scores are then too good. regions: whole time series, or patches or "
+                "years of a data set. folds: those that a published data set comes with (PASTIS)."
             ),
-            ["blocks", "inside"],
+            ["blocks", "inside", "regions", "folds"],
             default="blocks",
         ),
         block_size(),
+        number(
+            "VALIDATION_FOLD",
+            tr("Fold for validation"),
+            tr("Only with folds as the split."),
+            default=4,
+            low=1,
+            high=1000,
+        ),
+        number(
+            "TEST_FOLD",
+            tr("Fold for the test"),
+            tr("Only with folds as the split; all other folds are for training."),
+            default=5,
+            low=1,
+            high=1000,
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ from .definitions import MODEL_FILTER, file_output
 from .documented import InMapping
 from .segmentationoptions import segmentation_options
 from .trainingoptions import effort
-from .windowinputs import FromWindows, label_inputs, more_labels
+from .windowinputs import FromWindows, data_set, label_inputs, more_labels
 
 
 class TrainSegmentationModel(FromWindows, InMapping, EngineAlgorithm):
@@ -38,7 +38,7 @@ class TrainSegmentationModel(FromWindows, InMapping, EngineAlgorithm):
     def initAlgorithm(self, config=None):
         """Declare parameters and outputs."""
         for parameter in (
-            *label_inputs(),
+            *label_inputs(or_windows=True),
             effort(
                 tr(
                     "On a CPU quick takes some ten minutes to an hour, standard several times as long; "
@@ -62,6 +62,7 @@ class TrainSegmentationModel(FromWindows, InMapping, EngineAlgorithm):
                 optional=True,
             ),
             *more_labels(),
+            data_set(),
             *segmentation_options(),
             device_parameter(),
         ):

@@ -1,5 +1,7 @@
 """Labelled windows as parameters: images, and labels from parcels or from a label raster."""
 
+import os
+
 from qgis.core import (
     QgsProcessing,
     QgsProcessingParameterFeatureSource,
@@ -9,7 +11,7 @@ from qgis.core import (
 
 from ..i18n import tr
 from ..parameters import raster_paths, vector_source, vector_sources
-from .definitions import choice, described, number, switch
+from .definitions import choice, described, folder_input, number, switch
 from .facts import FactsError, series_facts
 from .trainingoptions import bands, class_table
 from .values import engine_values, files
@@ -17,14 +19,19 @@ from .values import engine_values, files
 POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
 
 
-def label_inputs():
-    """Images, parcels, and the field with the crop."""
+def label_inputs(or_windows=False):
+    """Images, parcels, and the field with the crop.
+
+    Args:
+        or_windows: a data set (`data_set`) can be given instead, so that images are optional.
+    """
+    instead = tr(" Instead of them a data set of windows can be given (advanced).") if or_windows else ""
     return [
         described(
             QgsProcessingParameterMultipleLayers(
-                "SERIES", tr("Image time series"), QgsProcessing.SourceType.TypeFile
+                "SERIES", tr("Image time series"), QgsProcessing.SourceType.TypeFile, optional=or_windows
             ),
-            tr("Files made by 'Build image time series', one a region."),
+            tr("Files made by 'Build image time series', one a region.") + instead,
         ),
         described(
             QgsProcessingParameterFeatureSource(
@@ -40,6 +47,20 @@ def label_inputs():
             tr("Name or code of the crop. Land without a value stays unlabelled."),
         ),
     ]
+
+
+def data_set():
+    """Windows that were cut already."""
+    return folder_input(
+        "WINDOWS",
+        tr("Or a data set of windows (Zarr folder)"),
+        tr(
+            "Instead of images and labels: a folder that 'Export training windows' wrote, or one made of a "
+            "published data set (docs/published-windows.md). Window size, bands, dates and classes are its "
+            "own."
+        ),
+        advanced=True,
+    )
 
 
 def more_labels():
@@ -146,12 +167,49 @@ def mask_clouds():
     )
 
 
+#: Parameters that a data set of windows takes the place of, and what they are called.
+REPLACED = ("SERIES", "PARCELS", "FIELD", "LABELS", "MORE_PARCELS", "WINDOWS_STORE")
+
+
+def data_set_problem(algorithm, parameters, context):
+    """What is wrong where a data set of windows is given, as a sentence, or ''."""
+    both = [
+        algorithm.parameterDefinition(name).description()
+        for name in REPLACED
+        if algorithm.parameterDefinition(name) and given(algorithm, parameters, name, context)
+    ]
+    if both:
+        return tr(
+            "A data set of windows holds images and labels: leave empty what else is given ({})."
+        ).format(", ".join(both))
+    path = algorithm.parameterAsString(parameters, "WINDOWS", context)
+    if not os.path.isfile(os.path.join(path, "zarr.json")):
+        return tr(
+            "{} is no data set of windows. Choose the folder itself (often *.zarr) that 'Export training "
+            "windows' wrote."
+        ).format(path)
+    return ""
+
+
+def given(algorithm, parameters, name, context):
+    """Whether a parameter has a value; a list of files with one empty text has none."""
+    if name == "SERIES":
+        return bool(files(algorithm, parameters, name, context))
+    return bool(parameters.get(name))
+
+
 def labels_problem(algorithm, parameters, context):
     """What is wrong with images and labels, as a sentence, or ''."""
-    given = [name for name in ("PARCELS", "LABELS") if parameters.get(name)]
-    if len(given) != 1:
+    if parameters.get("WINDOWS"):
+        return data_set_problem(algorithm, parameters, context)
+    if not given(algorithm, parameters, "SERIES", context):
+        return tr(
+            "Give image time series with parcels or label rasters, or a data set of windows (advanced)."
+        )
+    labels = [name for name in ("PARCELS", "LABELS") if parameters.get(name)]
+    if len(labels) != 1:
         return tr("Give parcels with known crops or label rasters (advanced), one of the two.")
-    if given == ["PARCELS"] and not parameters.get("FIELD"):
+    if labels == ["PARCELS"] and not parameters.get("FIELD"):
         return tr("Choose the field of the parcels that holds the crop.")
     try:
         for path in files(algorithm, parameters, "SERIES", context):
@@ -164,6 +222,8 @@ def labels_problem(algorithm, parameters, context):
 def window_values(algorithm, parameters, context, feedback):
     """Fields of the engine's job, the layers with labels among them."""
     fields = engine_values(algorithm, parameters, context)
+    if fields.get("windows"):
+        return fields
     rasters = raster_paths(algorithm, parameters, "LABELS", context)
     if rasters:
         fields.pop("field", None)
@@ -174,10 +234,10 @@ def window_values(algorithm, parameters, context, feedback):
 
 
 class FromWindows:
-    """Algorithms whose inputs are `label_inputs` and `more_labels`."""
+    """Algorithms whose inputs are `label_inputs` and `more_labels`; with `data_set` also that."""
 
     def checkParameterValues(self, parameters, context):
-        """Images and one kind of labels; the series files are readable."""
+        """Images and one kind of labels, or a data set; the files are readable."""
         ok, why = super().checkParameterValues(parameters, context)
         if ok:
             why = labels_problem(self, parameters, context)

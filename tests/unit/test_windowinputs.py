@@ -101,3 +101,55 @@ def test_parcels_of_further_regions_follow_in_order(algorithm, given, context):
     assert len(found["parcels"]) == 2
     again = QgsVectorLayer(found["parcels"][1], "again", "ogr")
     assert [f["crop"] for f in again.getFeatures()] == ["rye"]
+
+
+#: An export makes data sets, and takes none.
+TRAINING = pytest.mark.parametrize("algorithm", ["trainsegmentationmodel"], indirect=True)
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    folder = tmp_path / "cut.zarr"
+    folder.mkdir()
+    (folder / "zarr.json").write_text("{}", encoding="utf-8")
+    return str(folder)
+
+
+@pytest.fixture
+def training(algorithm, tmp_path, data_set):
+    """Inputs of a training from a data set alone."""
+    return {"WINDOWS": data_set, "OUTPUT": str(tmp_path / "m.safetensors"), "SPLIT": "folds", "TEST_FOLD": 3}
+
+
+@TRAINING
+def test_a_data_set_takes_the_place_of_images_and_labels(algorithm, training, context, data_set):
+    assert algorithm.checkParameterValues(training, context) == (True, "")
+    found = fields(algorithm, training, context)
+    assert (found["windows"], found["split"], found["test_fold"]) == (data_set, "folds", 3)
+    assert {"series", "parcels", "field", "labels"} & found.keys() == set()
+
+
+@TRAINING
+def test_a_data_set_and_images_are_one_too_many(algorithm, training, given, context, raster):
+    for name, value in (*given.items(), ("LABELS", [raster]), ("WINDOWS_STORE", "/tmp")):
+        if name == "OUTPUT":
+            continue
+        ok, why = algorithm.checkParameterValues({**training, name: value}, context)
+        assert not ok, name
+        assert algorithm.parameterDefinition(name).description() in why
+
+
+@TRAINING
+def test_another_folder_is_no_data_set(algorithm, training, context, tmp_path):
+    ok, why = algorithm.checkParameterValues({**training, "WINDOWS": str(tmp_path)}, context)
+    assert not ok
+    assert str(tmp_path) in why
+    assert "Export training windows" in why
+
+
+@TRAINING
+def test_nothing_given_names_both_ways(algorithm, training, context):
+    ok, why = algorithm.checkParameterValues({**training, "WINDOWS": None}, context)
+    assert not ok
+    assert "data set of windows" in why
+    assert "time series" in why

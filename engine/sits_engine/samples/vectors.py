@@ -215,8 +215,14 @@ def _read(text: str, label_field: str | None, id_field: str | None, *, keep_unla
     return Labelled(chosen.reset_index(drop=True), name, notes)
 
 
-def on_grid(labelled: Labelled, grid: Grid, series_name: str) -> Labelled:
+def on_grid(labelled: Labelled, grid: Grid, series_name: str, *, kind: str = "parcels") -> Labelled:
     """The features in the grid's CRS, without those that lie outside of it (counted).
+
+    Args:
+        labelled: in any CRS.
+        grid: of the images.
+        series_name: for messages, and
+        kind: what the features are.
 
     Raises:
         InputError: nothing overlaps; names both extents and CRS.
@@ -234,7 +240,7 @@ def on_grid(labelled: Labelled, grid: Grid, series_name: str) -> Labelled:
         there = moved.total_bounds
         also = "" if own == crs else f", that is {_extent(there)} in the CRS of the images"
         raise InputError(
-            f"The parcels of {labelled.name} don't overlap the images of {series_name}. Parcels: "
+            f"The {kind} of {labelled.name} don't overlap the images of {series_name}. {kind.capitalize()}: "
             f"{_extent(bounds)} ({_crs_name(own)}){also}; images: {_extent(grid.bounds)} ({_crs_name(crs)}).",
             "Choose layers of the same place, or correct the CRS of the one that is wrong.",
         )

@@ -255,23 +255,10 @@ def _read(
     progress: Progress,
 ) -> tuple[WindowSet, list[str]]:
     """Images of the chosen windows; those that are hardly ever clear are dropped."""
-    n, size, dates = len(choice.rows), options.size, len(series.positions)
-    values = np.zeros((n, dates, len(bands), size, size), dtype=np.float32)
-    valid = np.zeros((n, dates, size, size), dtype=bool)
-    own = series.match_bands(bands)
-    done = 0
-    for area, members in batches(choice.rows, choice.cols, size, dates * len(bands)):
-        cube = series.read(area, own, keep_clouds=not options.mask_clouds)
-        for i in members:
-            top, left = int(choice.rows[i]) - area.row, int(choice.cols[i]) - area.col
-            at = np.s_[..., top : top + size, left : left + size]
-            part = values[i]
-            np.multiply(cube.values[at], cube.scale[:, :, None, None], out=part, casting="unsafe")
-            part += cube.offset[:, :, None, None]
-            valid[i] = cube.valid[at]
-            part[np.broadcast_to(~valid[i][:, None], part.shape)] = 0
-        done += len(members)
-        progress(done / n)
+    n, size = len(choice.rows), options.size
+    values, valid = read_pixels(
+        series, choice.rows, choice.cols, size, bands, keep_clouds=not options.mask_clouds, progress=progress
+    )
     place = np.array([codes.index(code) for code in labels.codes] + [-1], dtype=np.int16)
     windows = WindowSet(
         bands=tuple(bands),
@@ -296,6 +283,49 @@ def _read(
         f"{series.title}: {int((~seen).sum())} windows with clear pixels on fewer than {MIN_DATES} dates "
         "were dropped."
     ]
+
+
+def read_pixels(
+    series: BandedSeries,
+    rows: npt.NDArray[np.int32],
+    cols: npt.NDArray[np.int32],
+    size: int,
+    bands: Sequence[str],
+    *,
+    keep_clouds: bool = False,
+    progress: Progress = lambda fraction: None,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Images of windows, read in pieces of the series that lie together.
+
+    Args:
+        series: what is read.
+        rows, cols: (N,) upper left pixels; all windows lie inside the image.
+        size: pixels along a side.
+        bands: C names in any usual spelling.
+        keep_clouds: clouded pixels count as valid.
+        progress: gets 0..1; may raise to cancel.
+
+    Returns:
+        (N, T, C, size, size) in physical units, 0 where not valid, and (N, T, size, size) bool, valid.
+    """
+    n, dates = len(rows), len(series.positions)
+    values = np.zeros((n, dates, len(bands), size, size), dtype=np.float32)
+    valid = np.zeros((n, dates, size, size), dtype=bool)
+    own = series.match_bands(bands)
+    done = 0
+    for area, members in batches(rows, cols, size, dates * len(bands)):
+        cube = series.read(area, own, keep_clouds=keep_clouds)
+        for i in members:
+            top, left = int(rows[i]) - area.row, int(cols[i]) - area.col
+            at = np.s_[..., top : top + size, left : left + size]
+            part = values[i]
+            np.multiply(cube.values[at], cube.scale[:, :, None, None], out=part, casting="unsafe")
+            part += cube.offset[:, :, None, None]
+            valid[i] = cube.valid[at]
+            part[np.broadcast_to(~valid[i][:, None], part.shape)] = 0
+        done += len(members)
+        progress(done / n)
+    return values, valid
 
 
 def _finer(window: Window, scale: int) -> Window:

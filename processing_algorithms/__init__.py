@@ -5,6 +5,7 @@ from .assessmap import AssessMap
 from .buildtimeseries import BuildTimeSeries
 from .compareadaptation import CompareAdaptation
 from .createdemodata import CreateDemoData
+from .createlabelwindows import CreateLabelWindows
 from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
@@ -23,6 +24,7 @@ ALGORITHMS = (
     CreateDemoData,
     BuildTimeSeries,
     TrainSourceModel,
+    CreateLabelWindows,
     TrainSegmentationModel,
     DescribeModel,
     EstimateTemporalShift,

@@ -136,7 +136,8 @@ def side_car(path):
     return os.path.splitext(path)[0] + ".qml"
 
 
-def _save(layer, path, feedback):
+def save(layer, path, feedback):
+    """Write the style of `layer` beside `path`."""
     message, ok = layer.saveNamedStyle(side_car(path))
     if not ok:
         feedback.pushWarning(tr("The style file could not be written: {message}").format(message=message))
@@ -158,7 +159,7 @@ def style_map(path, classes, feedback, season=None):
     layer.setRenderer(QgsPalettedRasterRenderer(layer.dataProvider(), 1, entries))
     if season is not None:
         set_season(layer, season)
-    _save(layer, path, feedback)
+    save(layer, path, feedback)
 
 
 def style_parcels(path, classes, field, feedback, *, confidence=None, tip=""):
@@ -193,7 +194,7 @@ def style_parcels(path, classes, field, feedback, *, confidence=None, tip=""):
     layer.setRenderer(QgsCategorizedSymbolRenderer(field, categories))
     if tip:
         layer.setMapTipTemplate(tip)
-    _save(layer, path, feedback)
+    save(layer, path, feedback)
 
 
 def _opacity():
@@ -261,4 +262,4 @@ def style_sample(path, names, feedback):
     ]
     layer.setRenderer(QgsCategorizedSymbolRenderer("length(coalesce(\"reference\", '')) > 0", categories))
     layer.setMapTipTemplate('<b>[% "id" %]</b> [% coalesce("reference", \'–\') %]')
-    _save(layer, path, feedback)
+    save(layer, path, feedback)

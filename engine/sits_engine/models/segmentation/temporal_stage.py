@@ -46,6 +46,7 @@ class TemporalStage(nn.Module):
         n_days: rows of the table of days (published: 366; the scene classifier's has 365).
         residual: of the transformer, one of `transformer.RESIDUALS`.
         reference: padded dates are attended to, and days go through a float32 channel.
+        first_day: row of 1 January; 1 for published weights, which count days from 1 (row 0 is padding).
 
     Source: shared/spec/cscl.md section 9, exact.md section 6.
     """
@@ -68,7 +69,7 @@ class TemporalStage(nn.Module):
         super().__init__()
         if patch < 1:
             raise ValueError("a patch must have at least one pixel")
-        self.patch, self.reference = patch, reference
+        self.patch, self.reference, self.first_day = patch, reference, first_day
         self.patch_embedding = nn.Linear(patch * patch * n_bands, dim)
         # A linear layer on a one-hot of the day; looked up instead of multiplied.
         self.day_embedding = nn.Linear(n_days, dim)
@@ -111,6 +112,8 @@ class TemporalStage(nn.Module):
     def _days(self, positions: Tensor, date_mask: Tensor) -> Tensor:
         """Embedding of every date (B, T, dim)."""
         n_days = self.day_embedding.in_features
+        if self.first_day:
+            positions = (day_rows(positions, n_days) + self.first_day).clamp(max=n_days - 1)
         if self.reference:
             rows = published_day_rows(positions, date_mask, n_days)
         else:

@@ -33,6 +33,7 @@ class TSViT(SegmentationNetwork):
         features: see above; None: 1, or 16 with `scale` above 1.
         residual: of the transformers, one of `transformer.RESIDUALS`; 'both' is the published segmentation
             network of Exact.
+        first_day: number of 1 January in the table of days (published: 1).
         reference: published behaviour: values of a patch scattered over its row of patches (pitfalls 3.1),
             padded dates attended to.
 

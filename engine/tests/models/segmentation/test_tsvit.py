@@ -244,3 +244,19 @@ def test_the_correct_inverse_learns_better_than_the_published_order():
             scores[reference] = float((module.eval()(*given).argmax(1) == labels).float().mean())
     assert scores[False] > 0.9
     assert scores[False] > scores[True]
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_days_counted_from_one(reference):
+    ours = network(reference=reference, first_day=1)
+    published = network(reference=reference)
+    published.load_state_dict(ours.state_dict())
+    images, _, mask = inputs(dates=4)
+    # 17 September of the year before (the 260th day), 1 January, 1 March, 31 December of a leap year
+    days = torch.tensor([[-106, 0, 59, 365]]).expand(2, -1)
+    with torch.no_grad():
+        found = ours(images, days, mask)
+        expected = published(images, torch.tensor([[260, 1, 60, 365]]).expand(2, -1), mask)
+        other = published(images, days, mask)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, other, atol=1e-3)

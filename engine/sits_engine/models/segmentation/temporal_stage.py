@@ -65,6 +65,7 @@ class TemporalStage(nn.Module):
         n_days: int = 366,
         residual: str = "input",
         reference: bool = False,
+        first_day: int = 0,
     ) -> None:
         super().__init__()
         if patch < 1:

@@ -57,6 +57,7 @@ class TSViT(SegmentationNetwork):
         mlp_ratio: int = 4,
         features: int | None = None,
         residual: str = "input",
+        first_day: int = 0,
         reference: bool = False,
     ) -> None:
         super().__init__(
@@ -84,6 +85,7 @@ class TSViT(SegmentationNetwork):
             hidden=mlp_ratio * dim,
             residual=residual,
             reference=reference,
+            first_day=first_day,
         )
         self.patch_positions = PatchPositions(window // patch, dim)
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)

@@ -126,13 +126,18 @@ class PlainUNet3D(nn.Module):
         self.head.conv = nn.Conv3d(32, n_classes, 3, padding=1)
         self.head.dates = nn.Linear(n_dates, 1)
 
-    def forward(self, stack: Tensor) -> Tensor:
-        """(B, T, C + 1, H, W) -> logits (B, K, H, W)."""
+    def features(self, stack: Tensor) -> Tensor:
+        """(B, T, C + 1, H, W) -> features of all dates (B, n, T, H, W)."""
         u = self.trunk
         top = u.en3(stack.transpose(1, 2))
         middle = u.en4(F.max_pool3d(top, 2))
         bottom = u.center_out(u.center_in(F.max_pool3d(middle, 2)))
         middle = u.dc4(torch.cat([bottom, middle], 1))
-        scores = self.head.conv(u.dc3(torch.cat([u.trans3(middle), top], 1)))
+        result: Tensor = u.dc3(torch.cat([u.trans3(middle), top], 1))
+        return result
+
+    def forward(self, stack: Tensor) -> Tensor:
+        """(B, T, C + 1, H, W) -> logits (B, K, H, W)."""
+        scores = self.head.conv(self.features(stack))
         result: Tensor = self.head.dates(scores.movedim(2, -1)).squeeze(-1)
         return result

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from adaptation_speed import interleaved, ratio
 from network import BANDS, CPU, Work, on_threads
 from segmentation_plain import DAYS, PlainTSViT, PlainUNet3D, published_input
+from segmentation_plain_recurrent import PlainBiConvGRU, PlainUNet2DCLSTM, PlainUNet3Df
 from sits_engine.device import threads
 from sits_engine.learning.segmentation.fit import known_cross_entropy
 from sits_engine.learning.segmentation.recipes import Recipe
@@ -45,7 +46,13 @@ from sits_engine.models.segmentation.patches import join
 from torch import Tensor, nn
 
 CLASSES, WINDOW, BATCH, RATE = 10, 24, 16, 1e-4
-DATES = {"tsvit": 30, "unet3d": 16}
+DATES = {"tsvit": 30, "unet3d": 16, "unet3df": 16, "unet2d_clstm": 16, "biconvgru": 16}
+PLAIN: Mapping[str, Callable[[int, int, int], nn.Module]] = {
+    "unet3d": PlainUNet3D,
+    "unet3df": PlainUNet3Df,
+    "unet2d_clstm": PlainUNet2DCLSTM,
+    "biconvgru": PlainBiConvGRU,
+}
 #: Batches that the published form may choose from. Large steps are tried with all threads only.
 MAP_BATCHES, STEP_BATCHES = (1, 2, 4, 8), (2, 4, BATCH)
 #: Windows of the map: down and across.
@@ -85,14 +92,14 @@ class Side:
 
 
 def networks(name: str) -> Side:
-    """Both forms of 'tsvit' or 'unet3d', of standard width."""
+    """Both forms of one of `DATES`, of standard width."""
     torch.manual_seed(0)
     numbers = segmentation_hyperparameters(name, BANDS, CLASSES, n_dates=DATES[name], window=WINDOW)
     plain: nn.Module
     if name == "tsvit":
         plain = PlainTSViT(BANDS, CLASSES, WINDOW, dim=128, depth=4, heads=4, head_dim=32)
     else:
-        plain = PlainUNet3D(BANDS, CLASSES, DATES[name])
+        plain = PLAIN[name](BANDS, CLASSES, DATES[name])
     ours = build(name, numbers)
     ours.load_state_dict(plain.state_dict())
     card = ModelCard(
@@ -132,16 +139,18 @@ def check(side: Side) -> dict[str, float]:
     normal = (torch.from_numpy(values.astype(np.float32))[None] * 1e-4 - 0.2) / 0.1
     with torch.inference_mode():
         logits = side.plain(stack)
+        given_out = logits.log_softmax(1) if side.name == "biconvgru" else logits
         answer = in_place(side, side.plain(published_input(normal, torch.from_numpy(others[-1])[None])))
         mapped = SegmentPredictor(side.ours, side.card, CPU, overlap=0).predict_cube(values, valid, *others)
         found = {
-            "logits, reference": (reference(*given) - logits).abs().max(),
+            "logits, reference": (reference(*given) - given_out).abs().max(),
             "logits": (side.ours(*given) - in_place(side, logits)).abs().max(),
             "probabilities of a map": (torch.from_numpy(mapped) - answer[0].softmax(0)).abs().max(),
         }
     state = {name: value.clone() for name, value in side.plain.state_dict().items()}
     # Rounding makes gradients through max pooling and batch statistics jump by more than any bound: float64.
-    kind = torch.float32 if side.name == "tsvit" else torch.float64
+    # The states of our recurrent networks are float32, whatever goes in.
+    kind = torch.float64 if side.name.startswith("unet3d") else torch.float32
     images, *rest = given
     stack = published_input(images.to(kind), rest[0])
     wanted = F.cross_entropy(in_place(side, side.plain.to(kind).train()(stack)), labels)

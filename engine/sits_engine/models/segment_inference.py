@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,13 +21,17 @@ from sits_engine.models.blend import Blend, reflected, starts, touching
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
 from sits_engine.models.precision import mixed
+from sits_engine.models.segmentation.folding import folded
 from sits_engine.samples.dates import evenly
 
 Floats = npt.NDArray[np.float32]
 Place = tuple[int, int]
-#: Windows of a batch: for each thread of a processor, and what fills a card. On one thread PyTorch computes
-#: small convolutions of a single window without oneDNN, which takes UNet3D 1.7 times as long.
-WINDOWS_CPU, WINDOWS_GPU = 2, 32
+#: Windows of a batch that fill a card.
+WINDOWS_GPU = 32
+#: Pixels of a batch for each thread of a processor, at least two windows and at most `WINDOWS_GPU`. On one
+#: thread PyTorch computes small convolutions of a single window without oneDNN, which takes UNet3D 1.7 times
+#: as long; from four windows of 24 pixels on more make nothing faster.
+PIXELS_CPU = 4 * 24**2
 #: Share of a window that it has in common with the next one.
 OVERLAP = 0.5
 
@@ -62,10 +67,10 @@ class SegmentPredictor:
     image; their answers are blended (`blend`), so that neither windows nor tiles leave a seam. Dates are
     chosen as in training. On a graphics card numbers are moved as they were read and scaled there, products
     are made in half precision (`precision`; again in float32 where that overflows), and when its memory is
-    full the batch is halved, for good. A processor gets two windows a thread.
+    full the batch is halved, for good. A processor gets a few windows a thread.
 
     Args:
-        module: a `Segmenter`; put in eval mode and not changed otherwise.
+        module: a `Segmenter`; put in eval mode and not changed otherwise. What is run may be a copy.
         card: its card; hyperparameters `window` (pixels), `n_dates` and `scale` are read.
         device: where to compute.
         overlap: share of a window that it has in common with the next, 0 (seams show) to below 1.
@@ -88,7 +93,7 @@ class SegmentPredictor:
             raise ValueError(f"an overlap of {overlap}")
         self.card = card
         self.device = device
-        self.module = module.eval().to(device.torch)
+        self.module = folded(module.eval().to(device.torch))
         self.notice = notice
         self.window = _whole(card, "window")
         self.dates = _whole(card, "n_dates")
@@ -101,7 +106,7 @@ class SegmentPredictor:
                 "The file was changed or damaged: get it again from where it came from.",
             )
         self.step = max(1, round(self.window * (1 - overlap)))
-        self.batch_windows = WINDOWS_CPU if device.is_cpu else WINDOWS_GPU
+        self.batch_windows = windows_of_a_batch(self.window) if device.is_cpu else WINDOWS_GPU
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)
         self._small_said = False
@@ -214,13 +219,11 @@ class SegmentPredictor:
         """(K, window * s, window * s) probabilities of each window, in order."""
         if self.device.is_cpu:
             # A few windows for each thread at a time: answers of all would need the memory of many tiles.
-            group = max(1, self.batch_windows) * torch.get_num_threads()
-            for start in range(0, len(places), group):
-                some = places[start : start + group]
-                size = max(1, self.batch_windows)
-                parts = [some[i : i + size] for i in range(0, len(some), size)]
-                answers = workers.run(lambda part: self._infer(view, part), parts)
-                for part, found in zip(parts, answers, strict=True):
+            parts, threads = in_batches(places, self.batch_windows), torch.get_num_threads()
+            for start in range(0, len(parts), threads):
+                some = parts[start : start + threads]
+                answers = workers.run(lambda part: self._infer(view, part), some)
+                for part, found in zip(some, answers, strict=True):
                     yield from zip(part, found.numpy(), strict=True)
             return
         start = 0
@@ -308,6 +311,21 @@ class SegmentPredictor:
                 f"{self.device.label}: memory is full, going on with batches of {current // 2} windows "
                 f"instead of {current}."
             )
+
+
+def windows_of_a_batch(window: int) -> int:
+    """Windows of `window` pixels for each thread of a processor."""
+    return min(max(2, PIXELS_CPU // window**2), WINDOWS_GPU)
+
+
+def in_batches(places: Sequence[Place], most: int) -> list[Sequence[Place]]:
+    """Batches of at most `most` windows, as equal as can be: a last one of a single window would be slow.
+
+    They don't depend on the number of threads, nor do the last digits of a map.
+    """
+    n = -(-len(places) // max(1, most))
+    ends = [len(places) * i // n for i in range(n + 1)] if n else [0]
+    return [places[start:end] for start, end in pairwise(ends)]
 
 
 def _part(array: npt.NDArray[np.bool_], row: int, col: int, window: int) -> npt.NDArray[np.bool_]:

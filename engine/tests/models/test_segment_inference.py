@@ -7,7 +7,7 @@ from support.segmenters import Mean, segment_card
 
 from sits_engine.device import select
 from sits_engine.errors import ModelError
-from sits_engine.models.segment_inference import SegmentPredictor, View
+from sits_engine.models.segment_inference import SegmentPredictor, View, in_batches, windows_of_a_batch
 from sits_engine.samples.dates import thinned
 from sits_engine.samples.windows import WindowSet
 
@@ -209,7 +209,7 @@ def test_full_memory_halves_the_batch_and_says_so():
     own.device = type("Card", (), {"torch": torch.device("cpu"), "label": "a card", "is_cpu": False})()
     own.batch_windows = 16
     given = cube()
-    np.testing.assert_allclose(own.predict_cube(*given), predictor(Full()).predict_cube(*given), atol=1e-6)
+    np.testing.assert_allclose(own.predict_cube(*given), predictor().predict_cube(*given), atol=1e-6)
     assert own.batch_windows == 4
     assert said == [
         "a card: memory is full, going on with batches of 8 windows instead of 16.",
@@ -257,3 +257,17 @@ def test_a_card_agrees_with_the_processor():
     expected = predictor(Mean()).predict_cube(*given)
     found = SegmentPredictor(Mean(), segment_card(), select("cuda")).predict_cube(*given)
     assert np.abs(found - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 4, 5, 9, 23])
+def test_batches_are_as_equal_as_can_be_and_in_order(n):
+    places = [(i, 2 * i) for i in range(n)]
+    batches = in_batches(places, 4)
+    assert [place for batch in batches for place in batch] == places
+    sizes = [len(batch) for batch in batches]
+    assert len(batches) == -(-n // 4)
+    assert n == 0 or max(sizes) - min(sizes) <= 1
+
+
+def test_batches_of_a_processor_shrink_with_the_window():
+    assert [windows_of_a_batch(side) for side in (4, 16, 24, 48, 128)] == [32, 9, 4, 2, 2]

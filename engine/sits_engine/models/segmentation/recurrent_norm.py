@@ -34,7 +34,7 @@ class RecurrentNorm(nn.Module):
 
     def forward(self, x: Tensor, step: int) -> Tensor:
         """Normalise (N, C, H, W) at a step, from 0; in training by the batch's own statistics."""
-        row = min(step, self.n_steps - 1)
+        row = self._row(step)
         return F.batch_norm(
             x,
             self.running_mean[row],
@@ -45,3 +45,12 @@ class RecurrentNorm(nn.Module):
             self.momentum,
             EPS,
         )
+
+    def line(self, step: int) -> tuple[Tensor, Tensor]:
+        """(C,) factor and (C,) summand that it amounts to at a step in evaluation mode."""
+        row = self._row(step)
+        factor = self.weight * torch.rsqrt(self.running_var[row] + EPS)
+        return factor, -self.running_mean[row] * factor
+
+    def _row(self, step: int) -> int:
+        return min(step, self.n_steps - 1)

@@ -94,7 +94,7 @@ def test_total_is_the_weighted_sum_and_switches_switch():
     module = network()
     output = module(*inputs())
     loss = exact_loss(output, TICKS, module.clues)
-    assert min(map(float, (loss.classes, loss.temporal, loss.spatial, loss.contrast, loss.affinity))) > 0
+    assert all(part.detach() > 0 for part in vars(loss).values())
     torch.testing.assert_close(
         loss.total,
         loss.classes + 0.5 * (loss.temporal + loss.spatial) + 0.01 * loss.contrast + 0.015 * loss.affinity,
@@ -228,5 +228,5 @@ def test_masks_are_learnt_from_ticks_alone(mode):
         plain = raw_cam(output, ticks, module.clues, CamSettings(source="plain", affinity=None))
         of_plain = pseudo_labels(scaled(plain, ticks), ticks, 2).labels
     right = [float((x == labels).float().mean()) for x in (found, of_plain)]
-    print(mode, right, float(loss.classes.detach()), float((labels == 0).float().mean()))
-    assert right[0] > 0.75
+    assert right[0] > 0.9
+    assert right[0] > right[1] + 0.1

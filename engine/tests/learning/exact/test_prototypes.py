@@ -1,4 +1,4 @@
-"""The contrastive loss and the prototypes' move equal a plain loop over classes; settings do what they say."""
+"""Contrastive loss and the prototypes' move equal a plain loop over classes; settings do what they say."""
 
 from dataclasses import replace
 

@@ -216,4 +216,6 @@ class ExactClassifier(nn.Module):
         h, w = height // self.patch, width // self.patch
         if inside is not None and inside.shape != (batch, h, w):
             raise ValueError(f"inside must be ({batch}, {h}, {w}), not {tuple(inside.shape)}")
+        if inside is not None and not bool(inside.any()):
+            raise ValueError("no patch of these windows lies inside of its polygon")
         return h, w

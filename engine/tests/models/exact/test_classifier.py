@@ -237,6 +237,12 @@ def test_wrong_inputs_are_refused():
         module(images[..., :7], positions, mask)
     with pytest.raises(ValueError, match="inside must be"):
         module(images, positions, mask, torch.ones(2, 8, 8, dtype=torch.bool))
+    nowhere = torch.zeros(2, 4, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match="no patch"):
+        module(images, positions, mask, nowhere)
+    nowhere[0, 1, 1] = True
+    alone = module(images, positions, mask, nowhere)
+    assert all(torch.isfinite(getattr(alone, name)).all() for name in MAPS + NUMBERS)
     for wrong in ({"window": 9}, {"date_temperature": 0.0}, {"residual": "none"}, {"n_bands": 0}):
         with pytest.raises(ModelError, match="can't be built"):
             build("exact", {**exact_hyperparameters(4, 3, window=8), **wrong})

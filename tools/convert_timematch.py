@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import plain_pickle
+import plain_tensors
 
 ARCHIVE = "https://doi.org/10.5281/zenodo.5636422"
 KEYS = ("start_date", "end_date", "dates", "cloudy_pct", "parcels")
@@ -181,22 +182,10 @@ def convert_checkpoint(
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
-    import torch
-
-    # the published files hold tensors and (validation F1) a NumPy number
-    stand_ins = [(found, f"{module}.{name}") for (module, name), found in plain_pickle.ALLOWED.items()]
-    try:
-        with torch.serialization.safe_globals(stand_ins):
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names what it refuses, over many lines
-        reason = next(
-            (line for line in str(error).splitlines() if "GLOBAL" in line), str(error).split("\n")[0]
-        )
-        raise SystemExit(f"{path} is refused or damaged, nothing of it was run: {reason.strip()}") from error
-    state = stored.get("state_dict") if isinstance(stored, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    stored = plain_tensors.load(path)
+    if not isinstance(stored, dict) or plain_tensors.state_dict(stored.get("state_dict"), ()) is None:
         raise SystemExit(f"{path} is no published network: it has no 'state_dict' of tensors.")
-    return stored  # type: ignore[no-any-return]
+    return stored
 
 
 def _check_form(path: Path, state: dict[str, Any], n_bands: int) -> None:

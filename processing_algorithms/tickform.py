@@ -10,6 +10,7 @@ from qgis.core import (
     QgsEditorWidgetSetup,
     QgsFillSymbol,
     QgsLinePatternFillSymbolLayer,
+    QgsLineSymbol,
     QgsPalLayerSettings,
     QgsRendererCategory,
     QgsSimpleLineSymbolLayer,
@@ -49,8 +50,10 @@ def style_windows(path, feedback):
     _form(layer, crops)
     _table(layer)
     ticked = ticked_crops(crops)
+    # QGIS lists windows in the order of these texts: those to do first, numbers with leading zeros
+    number = f"lpad(\"{ID_FIELD}\", {len(str(layer.featureCount()))}, '0')"
     layer.setDisplayExpression(
-        f"concat(if(\"{DONE_FIELD}\", '✔ ', '○ '), \"{ID_FIELD}\", '  ', {ticked_crops(crops, ', ')})"
+        f"concat(if(\"{DONE_FIELD}\", '✔ ', '○ '), {number}, '  ', {ticked_crops(crops, ', ')})"
     )
     nothing = tr("no crop")
     layer.setMapTipTemplate(
@@ -65,8 +68,9 @@ def style_windows(path, feedback):
 
 def ticked_crops(crops, between="\n"):
     """Expression that gives the ticked crops of a window as one text."""
-    words = ", ".join(f'if("{field}", {_quoted(name)}, NULL)' for field, name in crops.items())
-    return f"array_to_string(array_remove_all(array({words}), NULL), {_quoted(between)})"
+    words = ", ".join(f"if(\"{field}\", {_quoted(name)}, '')" for field, name in crops.items())
+    # an array of nothing gives NULL in older versions
+    return f"coalesce(array_to_string(array_remove_all(array({words}), ''), {_quoted(between)}), '')"
 
 
 def _quoted(text):
@@ -86,6 +90,7 @@ def _form(layer, crops):
     layer.setDefaultValueDefinition(place[DONE_FIELD], QgsDefaultValue("false"))
     layer.setFieldAlias(place[DONE_FIELD], tr("Done: looked at, every crop in it is ticked"))
     layer.setFieldAlias(place[ID_FIELD], tr("Window"))
+    layer.setEditorWidgetSetup(place[ID_FIELD], QgsEditorWidgetSetup("TextEdit", {}))
     form = layer.editFormConfig()
     form.clearTabs()
     form.setLayout(QgsEditFormConfig.EditorLayout.TabLayout)
@@ -115,22 +120,24 @@ def _table(layer):
 
 def _outlines():
     """Green with a hatch: done. Orange: to do. No fill hides the image."""
-    to_do = QgsFillSymbol.createSimple(
-        {"style": "no", "outline_color": OPEN_COLOR, "outline_width": "0.5", "outline_style": "solid"}
-    )
-    done = QgsFillSymbol.createSimple(
-        {"style": "no", "outline_color": DONE_COLOR, "outline_width": "0.7", "outline_style": "solid"}
-    )
-    hatch = QgsLinePatternFillSymbolLayer()
-    hatch.setLineAngle(45)
-    hatch.setDistance(4)
-    line = hatch.subSymbol()
-    line.changeSymbolLayer(0, QgsSimpleLineSymbolLayer(QColor(DONE_COLOR), 0.15))
-    done.insertSymbolLayer(0, hatch)
+    to_do, done = QgsFillSymbol(), QgsFillSymbol()
+    to_do.changeSymbolLayer(0, _edge(OPEN_COLOR))
+    done.changeSymbolLayer(0, _edge(DONE_COLOR))
+    hatch = QgsLinePatternFillSymbolLayer.create({"angle": "45", "distance": "4"})
+    line = QgsLineSymbol.createSimple({"color": DONE_COLOR, "width": "0.2"})
+    hatch.setSubSymbol(line)
+    done.appendSymbolLayer(hatch)
     return QgsCategorizedSymbolRenderer(
         f'if("{DONE_FIELD}", 1, 0)',
         [QgsRendererCategory(0, to_do, tr("To tick")), QgsRendererCategory(1, done, tr("Done"))],
     )
+
+
+def _edge(color):
+    """An outline of half a millimetre that stays inside, so that neighbours don't hide each other's."""
+    line = QgsSimpleLineSymbolLayer.create({"line_color": color, "line_width": "1.0"})
+    line.setDrawInsidePolygon(True)
+    return line
 
 
 def _labels(expression):

@@ -42,6 +42,40 @@ def parcels(path):
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
 
 
+def test_windows_to_tick_have_a_form_and_keep_their_ticks(real):
+    folder = real.folder / "forêt d'été"
+    (folder / "images").mkdir(parents=True)
+    for month in range(3, 7):
+        image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
+    parcels(folder / "fields.geojson")
+
+    def run(name, *words):
+        return real.call("--json", "run", f"sits:{name}", "--", *words, timeout=300)
+
+    series, path = folder / "série.json", folder / "fenêtres.gpkg"
+    assert run("buildtimeseries", f"INPUT_FOLDER={folder / 'images'}", f"OUTPUT={series}")[0] == 0
+    words = (
+        *("createlabelwindows", f"SERIES={series}", "CLASSES=Maize; Wheat; Sugar beet", "WINDOW=12"),
+        *(f"PARCELS={folder / 'fields.geojson'}", "FIELD=crop", f"OUTPUT={path}"),
+    )
+    status, out, err = run(*words)
+    assert status == 0, err
+    made = json.loads(out)["results"]
+    assert (made["N_WINDOWS"], made["N_CLASSES"], made["N_PREFILLED"]) == ((SIDE // 12) ** 2, 3, 16)
+    data = ogr.Open(str(path), 1)
+    layer = data.GetLayer("windows")
+    rows = [[row[name] for name in ("maize", "wheat", "sugar_beet", "done")] for row in layer]
+    assert rows[:5] == [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
+    assert 'name="Sugar beet"' in path.with_suffix(".qml").read_text(encoding="utf-8")
+    feature = layer.GetFeature(1)
+    feature["sugar_beet"] = 1
+    layer.SetFeature(feature)
+    del feature, layer, data
+    status, _, err = run(*words)
+    assert status != 0
+    assert "holds 16 windows that are ticked or done" in err
+
+
 def test_windows_model_map_and_polygons(real):
     folder = real.folder / "forêt d'été"
     (folder / "images").mkdir(parents=True)

@@ -14,6 +14,7 @@ from sits_engine.errors import InputError
 from sits_engine.outputs import atomic
 from sits_engine.samples.label_fields import DONE_FIELD, ID_FIELD, LAYER, field_names_of
 from sits_engine.samples.label_grid import LabelGrid
+from sits_engine.series.vector_source import VectorSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,20 @@ def write_windows(
         )
         for name, table in ((CLASSES_TABLE, names), (FACTS_TABLE, about)):
             pyogrio.write_dataframe(table, temporary, layer=name, driver="GPKG", append=True)
+
+
+def named_layer(layer: str) -> str:
+    """The vector string with the layer of windows named, where the file has one and none is named."""
+    import pyogrio
+
+    source = VectorSource.parse(layer)
+    if source.layer is not None or source.where is not None or not source.path.is_file():
+        return layer
+    try:
+        there = {str(name) for name, _ in pyogrio.list_layers(source.path)}
+    except pyogrio.errors.DataSourceError:
+        return layer  # whoever reads it says what is wrong
+    return f"{layer}|layername={LAYER}" if len(there) > 1 and LAYER in there else layer
 
 
 def classes_of(path: Path) -> dict[str, tuple[str, str]]:

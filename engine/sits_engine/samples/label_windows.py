@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sits_engine.errors import InputError
 from sits_engine.samples.label_fields import DONE_FIELD, ID_FIELD
-from sits_engine.samples.label_layer import classes_of
+from sits_engine.samples.label_layer import classes_of, named_layer
 from sits_engine.samples.vectors import VectorSource, codes_of
 from sits_engine.samples.window_classes import listed
 from sits_engine.samples.yes_no import YesNoTable
@@ -84,7 +84,7 @@ class LabelWindows:
                 fewer than two classes ticked; every class ticked everywhere.
         """
         name = VectorSource.parse(layer).name
-        table, notes = YesNoTable.read(layer)
+        table, notes = YesNoTable.read(named_layer(layer), name)
         frame = table.frame
         known = classes_of(VectorSource.parse(layer).path)
         chosen = table.tick_fields(fields, known, done_field)

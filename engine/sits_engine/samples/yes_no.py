@@ -67,8 +67,8 @@ class YesNoTable:
     kinds: Mapping[str, str]
 
     @classmethod
-    def read(cls, layer: str) -> tuple[YesNoTable, list[str]]:
-        """The layer, and sentences on what was dropped or repaired.
+    def read(cls, layer: str, name: str) -> tuple[YesNoTable, list[str]]:
+        """The layer, called `name` in messages, and sentences on what was dropped or repaired.
 
         Raises:
             InputError: as `read_vector`; or no polygons.
@@ -80,15 +80,13 @@ class YesNoTable:
         geometries = frame.geometry.to_numpy()
         areal = (shapely.get_dimensions(geometries) == 2) & ~shapely.is_empty(geometries)
         if not areal.any():
-            raise InputError(
-                f"{source.name} holds no polygons.", "Give the layer of windows that you have ticked."
-            )
+            raise InputError(f"{name} holds no polygons.", "Give the layer of windows that you have ticked.")
         notes = []
         if not areal.all():
-            notes.append(f"{source.name}: {int((~areal).sum())} rows without polygon were dropped.")
+            notes.append(f"{name}: {int((~areal).sum())} rows without polygon were dropped.")
         frame, fixed = repaired(frame[areal].reset_index(drop=True))
         if fixed:
-            notes.append(f"{source.name}: {fixed} invalid polygons were repaired.")
+            notes.append(f"{name}: {fixed} invalid polygons were repaired.")
         options: dict[str, Any] = {} if source.layer is None else {"layer": source.layer}
         info = pyogrio.read_info(source.path, **options)
         kinds = {
@@ -97,7 +95,7 @@ class YesNoTable:
                 info["fields"], info["ogr_types"], info["ogr_subtypes"], strict=True
             )
         }
-        return cls(frame, source.name, kinds), notes
+        return cls(frame, name, kinds), notes
 
     def tick_fields(
         self, fields: Sequence[str] | None, known: Collection[str], done_field: str | None

@@ -51,7 +51,9 @@ def test_the_layer_has_yes_no_fields_that_read_back_as_crops(path) -> None:
     assert frame["done"].tolist() == [False, True] + [False] * 4
     assert classes_of(path)["mais"] == ("Maïs", "#f2e205")
     tick(path, 'UPDATE windows SET crop_211 = 1, done = 1 WHERE "window" = 3')
-    found = LabelWindows.read(f"{path}|layername=windows")
+    gpd.GeoDataFrame({"a": [1]}, geometry=[box(0, 0, 1, 1)], crs=32631).to_file(path, layer="another")
+    found = LabelWindows.read(str(path))
+    assert LabelWindows.read(f"{path}|layername=windows").ids.tolist() == found.ids.tolist()
     assert found.classes == CLASSES
     assert found.ids.tolist() == ["2", "3"]
     assert found.ticks.astype(int).tolist() == [[1, 1, 0], [0, 0, 1]]

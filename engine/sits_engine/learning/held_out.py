@@ -137,11 +137,7 @@ def class_profiles(sets: PixelSets, season_year: int) -> Profiles:
     Dates of series from many years are put into bins of `BIN_DAYS` days.
     """
     means, seen = sets.set_means()
-    days = sets.positions.astype(np.float64)
-    if len(np.unique(days)) > MOST_POSITIONS:
-        days = np.floor(days / BIN_DAYS) * BIN_DAYS + BIN_DAYS / 2
-    positions, column = np.unique(days, return_inverse=True)
-    column = column.reshape(days.shape)
+    positions, column = date_columns(sets.positions)
     shape = (len(sets.classes), len(positions), len(sets.bands))
     count = np.zeros(shape[:2])
     total, squares = np.zeros(shape), np.zeros(shape)
@@ -151,7 +147,41 @@ def class_profiles(sets: PixelSets, season_year: int) -> Profiles:
     np.add.at(count, place, 1)
     np.add.at(total, place, values)
     np.add.at(squares, place, values**2)
+    return profiles_of_sums(positions, sets.bands, count, total, squares, season_year)
+
+
+def date_columns(
+    positions: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """(D,) dates of profiles, and for each of the given positions, of any shape, its number among them.
+
+    Dates of series from many years are put into bins of `BIN_DAYS` days.
+    """
+    days = positions.astype(np.float64)
+    if len(np.unique(days)) > MOST_POSITIONS:
+        days = np.floor(days / BIN_DAYS) * BIN_DAYS + BIN_DAYS / 2
+    found, column = np.unique(days, return_inverse=True)
+    return found, column.reshape(days.shape)
+
+
+def profiles_of_sums(
+    positions: npt.NDArray[np.float64],
+    bands: tuple[str, ...],
+    count: npt.NDArray[np.float64],
+    total: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+    season_year: int,
+) -> Profiles:
+    """Means and deviations; NaN where nothing was seen.
+
+    Args:
+        positions: (T,) dates.
+        bands: C names.
+        count: (K, T) weights.
+        total, squares: (K, T, C) sums of the values and of their squares.
+        season_year: the year that positions count from.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count[..., None]
         std = np.sqrt(np.maximum(squares / count[..., None] - mean**2, 0))
-    return Profiles(positions, sets.bands, mean.astype(np.float32), std.astype(np.float32), season_year)
+    return Profiles(positions, bands, mean.astype(np.float32), std.astype(np.float32), season_year)

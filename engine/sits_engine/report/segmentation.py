@@ -12,6 +12,7 @@ from sits_engine.report import words
 from sits_engine.report.calibration import calibration_section
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import bars, confusion, maps, stages, windows
+from sits_engine.report.profiles import profiles_section
 
 #: Words for the zones of the test pixels.
 ZONES = {"all": "all labelled pixels", "boundary": "at borders", "interior": "inside of fields"}
@@ -62,6 +63,7 @@ def segmentation_page(data: SegmentationReportData) -> Page:
         _pictures(data),
         _borders(data),
         _accuracy(data),
+        _profiles(data),
         _similarity(data),
         trust,
         _split(data),
@@ -262,6 +264,13 @@ def _accuracy(data: SegmentationReportData) -> Section:
     ]
     items.append(Table(columns, rows, colors=colors))
     return Section("How well it does on each class", items)
+
+
+def _profiles(data: SegmentationReportData) -> Section | None:
+    if data.profiles is None:
+        return None
+    names, colors = [row.name for row in data.classes], [row.color for row in data.classes]
+    return profiles_section(data.profiles, names, colors, "the clear labelled pixels for training")
 
 
 def _similarity(data: SegmentationReportData) -> Section | None:

@@ -10,7 +10,8 @@ from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData, u
 from sits_engine.report import words
 from sits_engine.report.calibration import calibration_section
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
-from sits_engine.report.plots import bars, confusion, curves, maps, profiles
+from sits_engine.report.plots import bars, confusion, curves, maps
+from sits_engine.report.profiles import profiles_section
 
 
 def write_training_report(path: Path, data: TrainingReportData) -> Path:
@@ -39,7 +40,13 @@ def training_page(data: TrainingReportData) -> Page:
     ]
     reliability = (data.reliability_before, data.reliability_after)
     trust = calibration_section(*reliability, data.scores, data.temperature, unit)
-    sections = [_accuracy(data), _profiles(data), _split(data), trust]
+    curve = profiles_section(
+        data.profiles,
+        [row.name for row in data.classes],
+        [row.color for row in data.classes],
+        f"the clear pixels of the training {unit}",
+    )
+    sections = [_accuracy(data), curve, _split(data), trust]
     if data.epochs:
         sections.append(_curves(data))
     return Page(
@@ -171,33 +178,6 @@ def _accuracy(data: TrainingReportData) -> Section:
         )
     items.append(Table(columns, rows, colors=colors))
     return Section(f"How well it does on the test {unit}", items)
-
-
-def _profiles(data: TrainingReportData) -> Section | None:
-    shown = data.profiles
-    if shown.mean.size == 0 or not np.isfinite(shown.mean).any():
-        return None
-    label, _ = profiles.index_of(shown.bands, np.asarray(shown.mean, dtype=float))
-    picture = profiles.class_profiles(
-        "profiles",
-        [row.name for row in data.classes],
-        [row.color for row in data.classes],
-        np.asarray(shown.positions, dtype=float),
-        shown.bands,
-        shown.mean,
-        shown.season_year,
-    )
-    return Section(
-        f"What it saw: {label} of each class over the season",
-        [
-            Figure(
-                picture,
-                f"Mean {label} of each class over the season.",
-                f"Mean {label} over the clear pixels of the training {unit_of(data.provenance)}; "
-                "the other classes in grey. Classes with the same curve can't be told apart by it.",
-            )
-        ],
-    )
 
 
 def _split(data: TrainingReportData) -> Section | None:

@@ -117,8 +117,8 @@ class ClassTable:
         return cls(path.name, class_of, color_of)
 
 
-#: Classes that an error lists.
-SHOWN = 5
+#: Classes that an error lists, and codes or classes that a note lists.
+SHOWN, LISTED = 5, 20
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def assign_classes(
             if code not in table.class_of and n
         ]
         if unknown:
-            shown = ", ".join(unknown[:20]) + (" …" if len(unknown) > 20 else "")
+            shown = listed(unknown)
             notes.append(
                 f"{len(unknown)} codes are not in {table.name}; their parcels were dropped: {shown}."
             )
@@ -177,9 +177,9 @@ def assign_classes(
     few = {name: n for name, n in totals.items() if n < min_parcels}
     merged = rare == "merge" and bool(few) and sum(few.values()) + totals.get(OTHER, 0) >= min_parcels
     if few:
-        listed = ", ".join(f"{name} ({n})" for name, n in sorted(few.items()))
+        rarest = listed([f"{name} ({n})" for name, n in sorted(few.items())])
         done = f"were merged into '{OTHER}'" if merged else "were dropped"
-        notes.append(f"Classes with fewer than {min_parcels} parcels {done}: {listed}.")
+        notes.append(f"Classes with fewer than {min_parcels} parcels {done}: {rarest}.")
     final = sorted(name for name in totals if name not in few and name != OTHER)
     if merged or (OTHER in totals and OTHER not in few):
         final.append(OTHER)
@@ -217,6 +217,12 @@ def most_frequent(totals: Mapping[str, int]) -> str:
     ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
     more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
     return ", ".join(f"{name} {n}" for name, n in ordered[:SHOWN]) + more
+
+
+def listed(words: Sequence[str]) -> str:
+    """The first `LISTED` words; how many more there are where that isn't all."""
+    shown = ", ".join(words[:LISTED])
+    return shown if len(words) <= LISTED else f"{shown} and {len(words) - LISTED} more"
 
 
 def distinct_colors(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:

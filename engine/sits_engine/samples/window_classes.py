@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from sits_engine.errors import InputError
 from sits_engine.samples.classes import SHOWN, ClassInfo, ClassTable, distinct_colors, most_frequent
+from sits_engine.samples.classes import listed as listed  # for notes on windows elsewhere
 from sits_engine.samples.windows import WindowSet
 
-#: Codes that a note lists.
-LISTED = 20
 #: Parcels a value of the field, below which the field numbers or names parcels.
 NUMBERED = 1.2
 
@@ -97,12 +96,6 @@ def refuse_numbers(windows: WindowSet) -> None:
         "The field may be the wrong one (hardly any value comes twice): choose the field with the crop.",
         wrong_field=True,
     )
-
-
-def listed(words: Sequence[str]) -> str:
-    """The first `LISTED` words; how many there are where that isn't all."""
-    shown = ", ".join(words[:LISTED])
-    return shown if len(words) <= LISTED else f"{shown} and {len(words) - LISTED} more"
 
 
 def _windows_of(windows: WindowSet, names: Sequence[str]) -> dict[str, int]:

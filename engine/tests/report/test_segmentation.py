@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from support.report_data import COLORS, NAMES
+from support.report_data import COLORS, NAMES, profiles
 from support.segmentation_data import example, segmentation
 
 from sits_engine.report.plots import windows
@@ -34,6 +34,18 @@ def test_the_report_holds_what_was_measured(tmp_path, check_page):
     assert numbers["borders"][1]["distance"] == 2
     assert numbers["scores"]["boundary_f1_1px"] == pytest.approx(data.borders[0].f1, abs=1e-6)
     assert len(numbers["pretraining"]) == 7
+
+
+def test_profiles_are_shown_where_there_are_some(tmp_path, check_page):
+    data = segmentation(examples=[])
+    write_segmentation_report(tmp_path / "without.html", data)
+    assert "over the season" not in check_page(tmp_path / "without.html")
+    data.profiles = profiles(len(data.classes))
+    beside = write_segmentation_report(tmp_path / "with.html", data)
+    text = check_page(tmp_path / "with.html")
+    assert "What it saw: NDVI of each class over the season" in text
+    assert "clear labelled pixels for training" in text
+    assert json.loads(beside.read_text(encoding="utf-8"))["profiles"] == data.profiles.as_json()
 
 
 def test_sentences_say_borders_and_insides():

@@ -44,6 +44,18 @@ def test_table_maps_codes_to_classes_and_colours(tmp_path) -> None:
     assert "Classes with fewer than 3 parcels were dropped: beet (2)" in notes[1]
 
 
+def test_many_rare_classes_and_codes_are_counted_not_all_listed(tmp_path) -> None:
+    codes = ["a"] * 5 + ["b"] * 5 + [f"rare {i:02d}" for i in range(33)]
+    note = assign_classes(labelled(codes), min_parcels=3)[2][0]
+    assert note.startswith("Classes with fewer than 3 parcels were dropped: rare 00 (1), rare 01 (1), ")
+    assert note.endswith("rare 19 (1) and 13 more.")
+    path = tmp_path / "t.csv"
+    path.write_text("code,class\na,wheat\nb,maize\n", "utf-8")
+    note = assign_classes(labelled(codes), table=ClassTable.read(path), min_parcels=3)[2][0]
+    assert note.startswith("33 codes are not in t.csv; their parcels were dropped: rare 00 (1)")
+    assert note.endswith("rare 19 (1) and 13 more.")
+
+
 def test_rare_classes_are_merged_on_wish() -> None:
     sets, classes, notes = assign_classes(labelled(CODES), min_parcels=5, rare="merge")
     assert sets.classes == ("201", "311", "other")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sits_engine.errors import InputError
-from sits_engine.samples.classes import ClassInfo, ClassTable, most_frequent
-from sits_engine.samples.window_classes import listed, relabelled, with_classes
+from sits_engine.samples.classes import ClassInfo, ClassTable, listed, most_frequent
+from sits_engine.samples.window_classes import relabelled, with_classes
 from sits_engine.samples.windows import WindowSet
 
 

@@ -30,6 +30,7 @@ from sits_engine.learning.segmentation.given_sides import split_folds, split_reg
 from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
 from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
+from sits_engine.learning.segmentation.profiles import window_profiles
 from sits_engine.learning.segmentation.scores import ZONES, class_iou
 from sits_engine.learning.segmentation.sides import Sides, split_windows
 from sits_engine.learning.segmentation.summary import (
@@ -132,6 +133,8 @@ def train_segmentation(
     report = _report(sides, classes, judged, fitted, before, settings, options)
     report.examples = _examples(sides, judged, shown, alike, options)
     report.similarity_of = OF_HEAD if before and settings.contrast.dilation == 1 else OF_EMBEDDING
+    report.profiles = window_profiles(train, options.season_year)
+    card.profiles = report.profiles.as_json()
     report.notes[:0] = notes
     if not judged.enough:
         ctx.warn("The test side holds too few labelled pixels or classes: no accuracy is given. Add labels.")

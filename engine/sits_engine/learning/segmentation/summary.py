@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.learning.summary import SPLITS, Reliability
+from sits_engine.learning.summary import SPLITS, Profiles, Reliability
 
 
 @dataclass
@@ -133,6 +133,7 @@ class SegmentationReportData:
         block_size: metres, None where blocks weren't used.
         scale: pixels of the labels along one of the images.
         pixel_size: metres of a pixel of the labels, None where unknown.
+        profiles: mean series of each class over the pixels for training.
         notes, warnings: sentences.
     """
 
@@ -158,6 +159,7 @@ class SegmentationReportData:
     block_size: float | None
     scale: int
     pixel_size: float | None = None
+    profiles: Profiles | None = None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -183,6 +185,7 @@ class SegmentationReportData:
                 "block_size": self.block_size,
                 "places": {name: int((self.split == i).sum()) for i, name in enumerate(SPLITS)},
             },
+            "profiles": None if self.profiles is None else self.profiles.as_json(),
             "scale": self.scale,
             "pixel_size": self.pixel_size,
             "provenance": self.provenance,

@@ -72,6 +72,9 @@ def test_a_whole_run_with_pretraining(tmp_path):
     json.dumps(report.as_json(), allow_nan=False)
     assert shares == sorted(shares)
     assert any("Crops of 8 pixels, 4 dates" in line for line in lines)
+    # profiles of the training side, in the card as in the report
+    assert card.profiles == report.profiles.as_json() == report.as_json()["profiles"]
+    assert np.shape(card.profiles["mean"]) == (len(card.classes), 5, 3)
     # the card opens in the class that maps, and gives the same answer as the trained module
     assert card.temperature == report.temperature
     assert (card.hyperparameters["window"], card.hyperparameters["n_dates"]) == (8, 4)

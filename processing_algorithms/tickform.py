@@ -26,7 +26,7 @@ from .styling import save
 
 #: Layer and fields that the engine writes; the table `classes` says which field is which crop.
 LAYER, ID_FIELD, DONE_FIELD, CLASSES_TABLE = "windows", "window", "done", "classes"
-DONE_COLOR, OPEN_COLOR = "#2e933c", "#f28e2b"
+DONE_COLOR, OPEN_COLOR = "#2fc04b", "#f28e2b"
 CHECK_BOX = {"CheckedState": "", "UncheckedState": "", "TextDisplayMethod": 0}
 
 
@@ -124,7 +124,7 @@ def _outlines():
     to_do.changeSymbolLayer(0, _edge(OPEN_COLOR))
     done.changeSymbolLayer(0, _edge(DONE_COLOR))
     hatch = QgsLinePatternFillSymbolLayer.create({"angle": "45", "distance": "4"})
-    line = QgsLineSymbol.createSimple({"color": DONE_COLOR, "width": "0.2"})
+    line = QgsLineSymbol.createSimple({"color": DONE_COLOR, "width": "0.25"})
     hatch.setSubSymbol(line)
     done.appendSymbolLayer(hatch)
     return QgsCategorizedSymbolRenderer(
@@ -134,8 +134,8 @@ def _outlines():
 
 
 def _edge(color):
-    """An outline of half a millimetre that stays inside, so that neighbours don't hide each other's."""
-    line = QgsSimpleLineSymbolLayer.create({"line_color": color, "line_width": "1.0"})
+    """An outline of 0.6 mm that stays inside, so that neighbours don't hide each other's."""
+    line = QgsSimpleLineSymbolLayer.create({"line_color": color, "line_width": "1.2"})
     line.setDrawInsidePolygon(True)
     return line
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.append(str(layout.ROOT / "engine" / "tests"))
+from sits_engine.samples.window_data import WindowData
 from sits_engine.samples.windows import WindowSet
 from support.published_windows import mtlcc_sample, t31tfm_sample, write_pastis
 
@@ -30,6 +31,9 @@ def test_t31tfm_by_year_and_place(tmp_path):
     assert windows.region.tolist() == [0, 0, 1]
     assert np.abs(windows.xy - [4.3, 45.95]).max() < 0.1
     assert windows.classes[:3] == ("1", "2", "3")
+    data = WindowData.open(tmp_path / "w.zarr")
+    assert (data.names, data.season_years) == (("2016", "2017"), (2016, 2017))
+    assert (data.resolutions, data.mask_clouds) == ((10.0,), False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "w.zarr"]
 
 
@@ -52,6 +56,8 @@ def test_mtlcc_pickles_of_any_protocol(tmp_path, protocol):
     windows = WindowSet.load(tmp_path / "w.zarr")
     np.testing.assert_allclose(windows.values[0, :, 0], sample["x10"][..., 0] * 1e-4, atol=1e-6)
     assert np.isnan(windows.xy).all()
+    data = WindowData.open(tmp_path / "w.zarr")
+    assert (data.names, data.season_years) == (("data16",), (2016,))
 
 
 def test_pastis(tmp_path):
@@ -60,10 +66,9 @@ def test_pastis(tmp_path):
     convert.main(["pastis", str(tmp_path / "w.zarr"), str(tmp_path / "PASTIS"), *options])
     windows = WindowSet.load(tmp_path / "w.zarr")
     assert windows.values.shape == (8, 4, 10, 16, 16)
-    from sits_engine.samples.window_store import STORE
-
-    _, extra = STORE.facts(tmp_path / "w.zarr")
-    assert extra["folds"] == [1, 4]
+    data = WindowData.open(tmp_path / "w.zarr")
+    assert (data.folds, data.season_years) == ((1, 4), (2019, 2019))
+    assert data.names == ("patch 10000", "patch 10014")
 
 
 def test_pickles_that_run_code_are_refused_and_nothing_is_written(tmp_path):

@@ -84,7 +84,7 @@ class StoredArray:
             for number, stored in enumerate(self._stores):
                 here = start + np.flatnonzero(self._store[start : start + step] == number)
                 if len(here):
-                    part = stored.oindex[self._row[here]]
+                    part = _rows(stored, self._row[here])
                     bands = self._bands[number]
                     out[here, : part.shape[1]] = part if bands is None else part[:, :, list(bands)]
             progress(min(1.0, (start + step) / max(1, len(self))))
@@ -112,3 +112,11 @@ class StoredArray:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return part
+
+
+def _rows(stored: Any, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    """Rows of a Zarr array; those that lie close together as one piece, which is twice as fast."""
+    first, last = int(rows.min()), int(rows.max()) + 1
+    if last - first <= 2 * len(rows):
+        return np.asarray(stored[first:last])[rows - first]
+    return np.asarray(stored.oindex[rows])

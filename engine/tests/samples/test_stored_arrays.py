@@ -49,6 +49,13 @@ def test_read_into_the_memory(two, monkeypatch, slab):
     assert told[-1] == 1
 
 
+def test_rows_far_apart(tmp_path):
+    stored = zarr.create_array(tmp_path / "a", shape=(40, 1), dtype="int16", chunks=(2, 1))
+    stored[:] = np.arange(40)[:, None]
+    lazy = StoredArray([stored], np.zeros(3, int), np.array([39, 0, 20]))
+    np.testing.assert_array_equal(lazy.read()[:, 0], [39, 0, 20])
+
+
 def test_a_kept_window_can_not_be_changed(two):
     lazy, joined = two
     with pytest.raises(ValueError, match="read-only"):

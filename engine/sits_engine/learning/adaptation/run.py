@@ -46,6 +46,8 @@ from sits_engine.samples.pixel_sets import PixelSets
 
 #: Bootstrap samples behind the interval of the shift.
 RESAMPLES = 50
+#: Settings that mean nothing where no teacher makes pseudo labels.
+TEACHER = ("norm", "stay", "ema", "start", "warm_up", "distance_of_features")
 Floats = npt.NDArray[np.float32]
 
 
@@ -99,7 +101,9 @@ def adapt(
     curves = curves_of(p, shifts, estimator=options.first_estimator, resamples=RESAMPLES, seed=options.seed)
     shift = _known_shift(options, curves)
     began = with_shift(network, card, shift) if _built_in(options) else network
-    apart = _distance(began, card, source, unlabelled, shift, options, device)
+    # only training with pseudo labels asks whose batch statistics to use
+    teaches = options.method in SELF_TRAINING
+    apart = _distance(began, card, source, unlabelled, shift, options, device) if teaches else 0.0
     settings = settle(options, source, target, cpu=device.is_cpu, near=apart < normalization.NEAR)
     before = _predict(network, card, unlabelled, device, ctx)
     shifted = _predict(network, card, _moved(unlabelled, shift), device, ctx) if shift else before
@@ -129,6 +133,8 @@ def adapt(
     ctx.progress(start + 0.96 * (end - start), "Comparing the model before and after")
     after = _predict(adapted, made, unlabelled, device, ctx)
     chosen = {**asdict(options), **settings.as_json(), "distance_of_features": round(apart, 3)}
+    if not teaches:
+        chosen = {name: value for name, value in chosen.items() if name not in TEACHER}
     report = _report(
         card, source, target, options, chosen, curves, shift, rows, titles, before, shifted, after
     )

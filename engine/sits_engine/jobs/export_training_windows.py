@@ -54,6 +54,7 @@ class ExportTrainingWindows(WindowFields):
             sources, self.window_options(self.window, self.stride), ctx.part(0.01, 0.8, "Cutting windows")
         )
         self.check_field(windows)
+        table = table or self.raster_table(windows.classes)
         windows, classes, said = with_classes(windows, table, min_windows=self.min_windows)
         notes += said
         if self.n_dates is not None:

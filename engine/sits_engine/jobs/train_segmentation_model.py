@@ -183,6 +183,7 @@ class TrainSegmentationModel(WindowFields):
             regions=tuple(one.title for one in series) if len(series) > 1 else (),
             mask_clouds=self.mask_clouds,
             pixel_size=metres,
+            table=self.raster_table(windows.classes),
             provenance={
                 "series": [series_facts(one) for one in series],
                 "parcels": layer_names(self.parcels),

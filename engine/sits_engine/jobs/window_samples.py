@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from sits_engine.jobs.base import Job, existing
 from sits_engine.jobs.region_samples import open_series, other_fields
 
 if TYPE_CHECKING:
+    from sits_engine.samples.classes import ClassTable
     from sits_engine.samples.window_grid import WindowOptions, WindowSources
     from sits_engine.samples.windows import WindowSet
 
@@ -34,7 +35,9 @@ class WindowFields(Job):
         "SCALE 2 or 4, one that is as many times finer",
     )
     class_table: Path | None = Field(
-        None, description="CSV code,class,color that maps codes to classes; default: codes are the classes"
+        None,
+        description="CSV code,class,color that maps codes to classes; default: codes are the classes, and "
+        "values of label rasters have the names and colours that the files give them",
     )
     bands: list[str] = Field(default_factory=list, description="bands to use; default: all common ones")
     scale: Literal["1", "2", "4"] = Field("1", description="labels are so many times finer than the images")
@@ -89,7 +92,21 @@ class WindowFields(Job):
             labels=[*self.parcels, *map(str, self.labels)],
             label_field=self.field,
             bands=self.bands,
+            named=self.class_table is None,
         )
+
+    def raster_table(self, classes: Sequence[str]) -> ClassTable | None:
+        """Colours that label rasters bring along, as a table of these classes; None where they bring none.
+
+        Args:
+            classes: codes of the windows; each is a class of its own.
+        """
+        from sits_engine.samples.classes import ClassTable
+        from sits_engine.samples.raster_classes import named_classes
+
+        found = [one for path in self.labels for one in named_classes(path) if one.color]
+        colors = {one.name: one.color.lower() for one in reversed(found) if one.name in classes}
+        return ClassTable("label rasters", {name: name for name in classes}, colors) if colors else None
 
     def window_options(self, size: int, stride: int | None = None) -> WindowOptions:
         """How windows of `size` pixels are cut."""
@@ -167,13 +184,16 @@ def _mark(sources: WindowSources, options: WindowOptions) -> str:
     """Changes when images, labels or the way of cutting change."""
     from sits_engine.samples.gather import file_mark, layer_mark
     from sits_engine.samples.label_rasters import is_label_raster
+    from sits_engine.samples.raster_classes import named_classes
     from sits_engine.samples.vectors import read_labelled
 
+    rasters = [text for text in sources.labels if is_label_raster(text)]
     plain: dict[str, Any] = {
         "series": [one.fingerprint() for one in sources.series],  # type: ignore[attr-defined]
         "bands": list(sources.bands),
         "options": asdict(options),
-        "rasters": [file_mark(Path(text)) for text in sources.labels if is_label_raster(text)],
+        "rasters": [file_mark(Path(text)) for text in rasters],
+        "names": [asdict(one) for text in rasters for one in named_classes(Path(text))] * sources.named,
     }
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     for text in sources.labels:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +15,14 @@ from rasterio.windows import Window as RioWindow
 from sits_engine.errors import InputError
 from sits_engine.mapping.areas import pixel_area_ha
 from sits_engine.mapping.tiles import tiles_of
+from sits_engine.samples.raster_classes import CLASSES_TAG as CLASSES_TAG  # for those that write maps
+from sits_engine.samples.raster_classes import MAX_VALUE, band_colors, category_names, from_tag
+from sits_engine.samples.raster_classes import MapClass as MapClass
+from sits_engine.samples.raster_classes import classes_tag as classes_tag
 from sits_engine.series.types import Grid, Window
 
-#: Metadata item of a map that holds its classes as JSON: value, name, color, codes.
-CLASSES_TAG = "SITS_CLASSES"
 #: Side of the windows in which maps are read.
 BLOCK = 1024
-MAX_VALUE = 255
-
-
-@dataclass(frozen=True)
-class MapClass:
-    """One class of a map; `codes` are the labels of a field that mean it."""
-
-    value: int
-    name: str
-    color: str
-    codes: tuple[str, ...] = ()
 
 
 class ClassMap:
@@ -79,13 +66,13 @@ class ClassMap:
                 tags = image.tags()
                 descriptions = image.descriptions
                 confident = image.count >= 2 and "confidence" in (descriptions[1] or "").lower()
-                colors = _colors(image)
+                colors = band_colors(image)
         except RasterioError as error:
             raise InputError(f"The map {path} can't be read: {error}.", "Give a raster file.") from error
-        classes = _from_tag(tags.get(CLASSES_TAG))
+        classes = from_tag(tags.get(CLASSES_TAG))
         found = cls(path, grid, nodata, classes, confident)
         if not classes:
-            names = _category_names(path)
+            names = category_names(path)
             values = [v for v in range(1, len(names)) if names[v] and v != nodata] or found._values()
             found.classes = [
                 MapClass(
@@ -175,49 +162,9 @@ class ClassMap:
         return [int(v) for v in np.flatnonzero(seen)]
 
 
-def classes_tag(classes: list[MapClass]) -> str:
-    """JSON of `CLASSES_TAG`."""
-    plain = [{"value": c.value, "name": c.name, "color": c.color, "codes": list(c.codes)} for c in classes]
-    return json.dumps(plain, ensure_ascii=False)
-
-
 def fallback_color(number: int) -> str:
     """A colour for class `number` of a map without colours: steps of the golden angle around the hues."""
     import colorsys
 
     red, green, blue = colorsys.hls_to_rgb((number * 0.381966) % 1.0, 0.5, 0.6)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
-
-
-def _from_tag(text: str | None) -> list[MapClass]:
-    try:
-        return [
-            MapClass(int(c["value"]), str(c["name"]), str(c["color"]), tuple(str(x) for x in c["codes"]))
-            for c in json.loads(text or "[]")
-            if 1 <= int(c["value"]) <= MAX_VALUE
-        ]
-    except (ValueError, KeyError, TypeError):
-        return []  # another program's tag of this name: go on without it
-
-
-def _colors(image: Any) -> dict[int, str]:
-    try:
-        table = image.colormap(1)
-    except ValueError:
-        return {}
-    return {value: f"#{r:02x}{g:02x}{b:02x}" for value, (r, g, b, _) in table.items()}
-
-
-def _category_names(path: Path) -> list[str]:
-    """Category names of band 1 from the file's `.aux.xml` (rasterio has no call for them)."""
-    side_car = path.with_name(path.name + ".aux.xml")
-    try:
-        text = side_car.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return []
-    # Two fixed elements that GDAL writes: no need of an XML parser, which a stranger's file could abuse.
-    band = re.search(r'<PAMRasterBand band="1">(.*?)</PAMRasterBand>', text, re.DOTALL)
-    if band is None:
-        return []
-    names = re.findall(r"<Category\s*/>|<Category>(.*?)</Category>", band[1], re.DOTALL)
-    return [html.unescape(name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from rasterio.errors import RasterioError
 
 from sits_engine.errors import InputError
+from sits_engine.samples.raster_classes import named_classes
 from sits_engine.samples.rasterise import Burnt
 from sits_engine.series.gridding import label as crs_name
 from sits_engine.series.gridding import same_crs
@@ -38,21 +40,25 @@ class LabelRaster:
         grid: its grid.
         codes: all values that it holds, ascending, without 0 and nodata.
         nodata: means unlabelled, as 0 does.
+        names: classes of values, as far as the file names them.
     """
 
     path: Path
     grid: Grid
     codes: npt.NDArray[np.int64]
     nodata: float | None
+    names: Mapping[int, str] = field(default_factory=dict)
     _next: int = field(default=1, repr=False)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The codes as text."""
-        return tuple(str(code) for code in self.codes)
+        """Name of each code where the file has one, else the code as text."""
+        return tuple(self.names.get(int(code), str(code)) for code in self.codes)
 
     @classmethod
-    def open(cls, path: Path, images: Grid, scale: int, series_name: str) -> LabelRaster:
+    def open(
+        cls, path: Path, images: Grid, scale: int, series_name: str, *, named: bool = True
+    ) -> LabelRaster:
         """Check a file against the images and collect its codes.
 
         Args:
@@ -60,6 +66,8 @@ class LabelRaster:
             images: grid of the series.
             scale: pixels of the labels along one of the images.
             series_name: for messages.
+            named: use the names that the file has for its values (category names, or the classes of our own
+                maps and masks); False: a class table says what the numbers mean.
 
         Raises:
             InputError: missing, unreadable, not whole numbers, all unlabelled, or not on the series' grid
@@ -105,7 +113,8 @@ class LabelRaster:
             raise InputError(
                 f"Every pixel of the label raster {path.name} is unlabelled (0).", "Choose another raster."
             )
-        return cls(path, grid, codes.astype(np.int64), nodata)
+        names = {one.value: one.name for one in named_classes(path)} if named else {}
+        return cls(path, grid, codes.astype(np.int64), nodata, names)
 
     def burn(self, window: Window) -> Burnt:
         """Labels of a window, as places in `codes`; a connected piece of one code counts as a parcel.

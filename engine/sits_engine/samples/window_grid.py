@@ -46,12 +46,14 @@ class WindowSources:
             several polygon layers for the only series.
         label_field: class field of the polygons.
         bands: names in any usual spelling; empty: all that every series has.
+        named: values of label rasters have the names that the files give them; False: they are numbers.
     """
 
     series: Sequence[BandedSeries]
     labels: Sequence[str]
     label_field: str | None = None
     bands: Sequence[str] = field(default_factory=list)
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def gather_windows(
             series.title,
             least=options.least,
             read=layers,
+            named=sources.named,
         )
         for series, own in zip(sources.series, texts, strict=True)
     ]

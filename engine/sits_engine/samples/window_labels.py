@@ -21,7 +21,7 @@ class RegionLabels:
     """Labels on the grid of a series, `scale` times finer.
 
     Attributes:
-        codes: label codes, ascending; `Burnt.labels` of `burn` are places in it.
+        codes: label codes of the layer, in its order; `Burnt.labels` of `burn` are places in it.
         layer: what is burnt.
         least: of a pixel, the least that its class must cover (parcels).
         notes: sentences on what was dropped or repaired, with counts.
@@ -86,6 +86,7 @@ def open_labels(
     *,
     least: float = LEAST,
     read: dict[str, Labelled] | None = None,
+    named: bool = True,
 ) -> RegionLabels:
     """Labels of one series.
 
@@ -97,6 +98,7 @@ def open_labels(
         series_name: for messages.
         least: see `RegionLabels`.
         read: layers that were read before, by their text; gets those that are read now.
+        named: values of a raster have the names that the file gives them.
 
     Raises:
         InputError: a layer is unusable, not aligned (raster) or elsewhere (parcels), or has no polygon.
@@ -108,7 +110,7 @@ def open_labels(
             "Give one label raster for a series, or parcel layers only.",
         )
     if rasters:
-        raster = LabelRaster.open(Path(rasters[0]), images, scale, series_name)
+        raster = LabelRaster.open(Path(rasters[0]), images, scale, series_name, named=named)
         return RegionLabels(raster.texts, raster)
     if not label_field:
         raise InputError("Parcels are given without FIELD.", "Choose the field with the class.")

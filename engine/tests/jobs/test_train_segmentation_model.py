@@ -19,6 +19,8 @@ from sits_engine.jobs.train_segmentation_model import TrainSegmentationModel
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.models.model_file import load_model
 from sits_engine.outputs import numbers_beside
+from sits_engine.samples.raster_classes import CLASSES_TAG, MapClass, classes_tag
+from sits_engine.samples.window_store import STORE
 
 CORNER = (600000.0, 5600000.0)
 PIXELS = FIELDS * SIDE
@@ -146,6 +148,33 @@ def test_labels_of_a_raster_and_a_finer_grid(region, tmp_path) -> None:
     numbers = json.loads((tmp_path / "modèle_numbers.json").read_text("utf-8"))
     assert numbers["pixel_size"] == pytest.approx(5, rel=0.01)
     assert numbers["split"]["kind"] == "tiles"
+
+
+def test_classes_and_colours_that_travel_inside_of_a_raster(region, tmp_path) -> None:
+    """As in masks: no class table is needed, and a second band (confidence) doesn't matter."""
+    named = [MapClass(1, "durum", "#ff0000"), MapClass(2, "maize", "#00ff00"), MapClass(3, "any", "#0000ff")]
+    values = np.stack([truth(region), np.full((PIXELS, PIXELS), 70)]).astype(np.uint8)
+    raster = write_image(
+        tmp_path / "masks.tif", values, None, corner=CORNER, tags={CLASSES_TAG: classes_tag(named)}
+    )
+    given = {"parcels": None, "field": None, "labels": [str(raster)], "epochs": 1}
+    train(region, tmp_path, **given)
+    card = load_model(tmp_path / "modèle.safetensors")[1]
+    assert {(one.name, one.color) for one in card.classes} == {(one.name, one.color) for one in named}
+    ExportTrainingWindows.parse(
+        {
+            "series": [str(region)], "labels": [str(raster)], "window": 16,
+            "output": str(tmp_path / "w.zarr"),
+        }
+    ).run(JobContext())  # fmt: skip
+    assert {(one["name"], one["color"]) for one in STORE.facts(tmp_path / "w.zarr")[1]["classes"]} == {
+        (one.name, one.color) for one in named
+    }
+    table = tmp_path / "classes.csv"
+    table.write_text("code,class\n1,cereals\n2,maize\n3,cereals\n")
+    train(region, tmp_path, class_table=str(table), **given)
+    names = [one.name for one in load_model(tmp_path / "modèle.safetensors")[1].classes]
+    assert names == ["cereals", "maize"]
 
 
 def test_same_seed_same_model_from_kept_windows(region, tmp_path) -> None:

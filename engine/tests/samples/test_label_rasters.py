@@ -9,6 +9,7 @@ from imagery import UTM31, UTM32, write_image
 
 from sits_engine.errors import InputError
 from sits_engine.samples.label_rasters import LabelRaster, is_label_raster
+from sits_engine.samples.raster_classes import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.series.types import Grid, Window
 
 CORNER = (600000.0, 5600000.0)
@@ -119,3 +120,13 @@ def test_what_is_a_raster() -> None:
     assert is_label_raster("/a/b.TIF")
     assert not is_label_raster("/a/b.gpkg|layername=c.tif x")
     assert not is_label_raster("/a/b.gpkg")
+
+
+def test_names_in_the_file_are_the_codes_unless_a_table_says_what_they_mean(tmp_path) -> None:
+    tag = classes_tag([MapClass(7, "maize", "#ffff00"), MapClass(311, "wheat", "#ff0000")])
+    path = write(tmp_path, labels(), tags={CLASSES_TAG: tag})
+    # 255 is the largest value that such a tag may name
+    assert opened(path).texts == ("maize", "311")
+    assert LabelRaster.open(path, IMAGES, 1, "a.json", named=False).texts == ("7", "311")
+    burnt = opened(path).burn(Window(0, 0, 10, 12))
+    assert {int(burnt.labels[1, 1]), int(burnt.labels[6, 6])} == {0, 1}

@@ -1,0 +1,93 @@
+"""What a class raster says of its values: names, colours and label codes that travel inside of the file."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Metadata item of a raster that holds its classes as JSON: value, name, color, codes.
+CLASSES_TAG = "SITS_CLASSES"
+MAX_VALUE = 255
+
+
+@dataclass(frozen=True)
+class MapClass:
+    """One class of a map; `codes` are the labels of a field that mean it."""
+
+    value: int
+    name: str
+    color: str
+    codes: tuple[str, ...] = ()
+
+
+def named_classes(path: Path) -> list[MapClass]:
+    """Classes that a raster names itself: by its tag, else by the category names of band 1; [] if it doesn't.
+
+    Without a colour table the colour is ''. Rasters that can't be read name nothing.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as image:
+            tagged = from_tag(image.tags().get(CLASSES_TAG))
+            nodata, colors = image.nodata, band_colors(image)
+    except RasterioError:
+        return []
+    names = category_names(path)
+    return tagged or [
+        MapClass(value, name.strip(), colors.get(value, ""), (str(value),))
+        for value, name in enumerate(names)
+        if value and value != nodata and name.strip()
+    ]
+
+
+def classes_tag(classes: Sequence[MapClass]) -> str:
+    """JSON of `CLASSES_TAG`."""
+    plain = [{"value": c.value, "name": c.name, "color": c.color, "codes": list(c.codes)} for c in classes]
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def from_tag(text: str | None) -> list[MapClass]:
+    """Classes of the metadata item; [] without it, or where another program has one of this name."""
+    try:
+        return [
+            MapClass(int(c["value"]), str(c["name"]), str(c["color"]), tuple(str(x) for x in c["codes"]))
+            for c in json.loads(text or "[]")
+            if 1 <= int(c["value"]) <= MAX_VALUE
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def band_colors(image: Any) -> dict[int, str]:
+    """'#rrggbb' by value of the colour table of band 1; {} without one.
+
+    Args:
+        image: an open rasterio data set.
+    """
+    try:
+        table = image.colormap(1)
+    except ValueError:
+        return {}
+    return {value: f"#{r:02x}{g:02x}{b:02x}" for value, (r, g, b, _) in table.items()}
+
+
+def category_names(path: Path) -> list[str]:
+    """Category names of band 1 from the file's `.aux.xml` (rasterio has no call for them)."""
+    side_car = path.with_name(path.name + ".aux.xml")
+    try:
+        text = side_car.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    # Two fixed elements that GDAL writes: no need of an XML parser, which a stranger's file could abuse.
+    band = re.search(r'<PAMRasterBand band="1">(.*?)</PAMRasterBand>', text, re.DOTALL)
+    if band is None:
+        return []
+    names = re.findall(r"<Category\s*/>|<Category>(.*?)</Category>", band[1], re.DOTALL)
+    return [html.unescape(name) for name in names]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
-from sits_engine.learning.segmentation.batches import Batch, Cutter
+from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.cscl import cscl_loss
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.learning.segmentation.steps import Steps
@@ -230,7 +230,7 @@ def _steps(
     options: StageOptions,
     device: Device,
     ctx: JobContext,
-) -> Steps:
+) -> Steps[RawBatch, Batch]:
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")  # TF32: the sums of batch norm stay in float32
     return Steps(
@@ -247,7 +247,9 @@ def _steps(
     )
 
 
-def _epoch(steps: Steps, epoch: int, options: StageOptions, progress: Progress, what: str) -> float:
+def _epoch(
+    steps: Steps[RawBatch, Batch], epoch: int, options: StageOptions, progress: Progress, what: str
+) -> float:
     """All steps of one epoch; the mean loss."""
     losses = []
     total = options.epochs * options.steps_per_epoch

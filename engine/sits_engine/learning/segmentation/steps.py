@@ -4,20 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning.sampler import ShuffledSampler
-from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.models.precision import half_type, mixed
 
 Result = TypeVar("Result")
+
+
+class Raw(Protocol):
+    """A batch as it was drawn, on the CPU."""
+
+    def pinned(self) -> Self:
+        """In memory from which a CUDA card can copy while it computes."""
+
+
+RawT = TypeVar("RawT", bound=Raw)
+BatchT = TypeVar("BatchT")
+MadeT = TypeVar("MadeT", covariant=True)
+
+
+class Source(Protocol[RawT, MadeT]):
+    """Where batches come from, a `batches.Cutter` for example."""
+
+    @property
+    def usable(self) -> npt.NDArray[np.int64]:
+        """(M,) numbers of what can be drawn."""
+
+    def drawn(self, index: npt.NDArray[np.integer], rng: np.random.Generator) -> RawT:
+        """A batch of these; same generator state, same batch."""
+
+    def on_device(self, raw: RawT) -> MadeT:
+        """What the network takes; doesn't wait for a CUDA card."""
+
+
 #: Seconds between two looks at cancellation while a step computes.
 LOOK = 0.1
 #: A crop has thousands of pixels, enough for batch norm.
@@ -59,11 +87,11 @@ class Patient:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-class Steps:
+class Steps(Generic[RawT, BatchT]):
     """Draws batches and steps; halves the batch when a card's memory runs out, and says so.
 
     Args:
-        cutter: cuts the crops; at least one of its windows holds a known pixel.
+        cutter: draws the crops; at least one of its windows is usable.
         loss_of: loss of a batch, a scalar in float32.
         modules: whose parameters are trained, and put into training mode.
         recipe, epochs, steps_per_epoch: the rate of each step.
@@ -74,8 +102,8 @@ class Steps:
 
     def __init__(
         self,
-        cutter: Cutter,
-        loss_of: Callable[[Batch], Tensor],
+        cutter: Source[RawT, BatchT],
+        loss_of: Callable[[BatchT], Tensor],
         modules: Sequence[nn.Module],
         recipe: Recipe,
         epochs: int,
@@ -156,12 +184,12 @@ class Steps:
             torch.cuda.empty_cache()
         self._batches = self._draw_batches()
 
-    def _draw_batches(self) -> Generator[RawBatch, None, None]:
+    def _draw_batches(self) -> Generator[RawT, None, None]:
         """Endless batches; beside a card the next one is cut while it computes."""
         usable = self._cutter.usable
         sampler = ShuffledSampler(usable, self.batch_size, self._rng)
 
-        def draw() -> RawBatch:
+        def draw() -> RawT:
             raw = self._cutter.drawn(usable[sampler.draw()], self._rng)
             return raw.pinned() if self._device.torch.type == "cuda" else raw
 

@@ -149,6 +149,18 @@ class MapCrops(InMapping, EngineAlgorithm):
             device_parameter(),
             number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),
             number(
+                "OVERLAP",
+                tr("Overlap of windows (%)"),
+                tr(
+                    "For segmentation models: how much of a window the next one sees again. 50: each place "
+                    "is computed four times. 25 is twice as fast and may show seams; 75 is smoother and "
+                    "takes four times as long."
+                ),
+                default=50,
+                low=0,
+                high=90,
+            ),
+            number(
                 "TILE_SIZE",
                 tr("Tile size (pixels)"),
                 tr("Memory grows with it. Without it: 256, or what fits."),

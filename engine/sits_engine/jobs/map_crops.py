@@ -17,6 +17,8 @@ from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 
 if TYPE_CHECKING:
     from sits_engine.device import Device
+    from sits_engine.mapping.parcel_sums import ParcelTotals
+    from sits_engine.mapping.parcels import Parcels
     from sits_engine.mapping.pipeline import Plan
     from sits_engine.models.card import ModelCard
     from sits_engine.models.inference import Predictor
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
     from sits_engine.samples.region import Region
     from sits_engine.series.time_series import TimeSeries
 
+    #: Output, series, region, model and its bands in the series.
+    Where = tuple[Path, TimeSeries, Region, Predictor | SegmentPredictor, list[str]]
+
 #: GDAL's block cache (MB) while maps are made.
 CACHE_MB = "64"
+#: Percent of a window that the next one sees again.
+OVERLAP = 50
 
 
 class MapCrops(Job):
@@ -58,6 +65,13 @@ class MapCrops(Job):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     batch_size: int = Field(0, ge=0, description="pixels computed at once; 0: what suits the device")
+    overlap: int = Field(
+        OVERLAP,
+        ge=0,
+        le=90,
+        description="percent of a window that the next one sees again (segmentation models); 50: each place "
+        "is computed four times, 0: once, with seams",
+    )
     tile_size: int = Field(
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
@@ -76,6 +90,7 @@ class MapCrops(Job):
         from sits_engine.mapping.compat import check_resolution, date_warnings, match_bands
         from sits_engine.mapping.finer import with_edge_pixels
         from sits_engine.mapping.pipeline import plan
+        from sits_engine.models.segment_inference import SegmentPredictor
         from sits_engine.outputs import check_writable
         from sits_engine.samples.region import make_region
         from sits_engine.series.time_series import TimeSeries
@@ -111,17 +126,31 @@ class MapCrops(Job):
         )
         how = plan(device.is_cpu, threads(), self.workers)
         result = JobResult()
-        end = 0.85 if self.parcels else 1.0
+        # A network that sees windows is run once: while it maps, it measures the parcels.
+        once = isinstance(predictor, SegmentPredictor) and self.output is not None
+        parcels = self._found(ctx, region) if self.parcels and once else None
+        totals: ParcelTotals | None = None
+        end = 1.0 if not self.parcels else 0.97 if once else 0.85
         if self.output is not None:
             mapped = end - 0.05 if self.output_polygons else end
-            self._pixels(ctx, result, self.output, series, region, predictor, bands, how, mapped)
+            where = (self.output, series, region, predictor, bands)
+            totals = self._pixels(ctx, result, where, how, parcels, mapped)
             if self.output_polygons is not None:
                 self._polygons(ctx, result, self.output, self.output_polygons, mapped, end)
         if self.parcels and self.output_parcels is not None:
             begin = 0.01 if self.output is None else end
-            paths = (self.parcels, self.output_parcels)
-            self._parcels(ctx, result, paths, series, region, predictor, bands, begin)
+            where = (self.output_parcels, series, region, predictor, bands)
+            self._parcels(ctx, result, where, parcels or self._found(ctx, region), totals, begin)
         return result
+
+    def _found(self, ctx: JobContext, region: Region) -> Parcels:
+        """The parcels of the region, with what is to be said about them."""
+        from sits_engine.mapping.parcels import find_parcels
+
+        parcels = find_parcels(self.parcels or "", region, self.id_field)
+        for note in parcels.notes:
+            ctx.warn(note)
+        return parcels
 
     def _check_outputs(self) -> None:
         if self.output is None and self.output_parcels is None:
@@ -161,27 +190,17 @@ class MapCrops(Job):
 
         module, card = load_model(self.model)
         if card.architecture in SEGMENTERS:
-            segments = SegmentPredictor(module, card, device, notice=ctx.warn)
+            share = self.overlap / 100
+            segments = SegmentPredictor(module, card, device, overlap=share, notice=ctx.warn)
             if self.batch_size:
                 segments.batch_windows = max(1, self.batch_size // segments.window**2)
             return segments
+        if self.overlap != OVERLAP:
+            ctx.warn("OVERLAP is for segmentation models: this model sees single pixels and needs none.")
         predictor = Predictor(module, card, device, notice=ctx.warn)
         if self.batch_size:
             predictor.batch_pixels = self.batch_size
         return predictor
-
-    def _tile_size(
-        self, series: TimeSeries, predictor: Predictor | SegmentPredictor, bands: list[str]
-    ) -> int:
-        from sits_engine.mapping.segment_tiles import segment_tile_size
-        from sits_engine.mapping.tiles import DEFAULT_TILE, tile_size_for
-        from sits_engine.models.segment_inference import SegmentPredictor
-
-        itemsize = series.number_type(bands).itemsize
-        largest = self.tile_size or DEFAULT_TILE
-        if isinstance(predictor, SegmentPredictor):
-            return segment_tile_size(predictor, len(series.dates), len(bands), itemsize, largest)
-        return tile_size_for(len(series.dates), len(bands), itemsize, largest)
 
     def _polygons(
         self, ctx: JobContext, result: JobResult, crop_map: Path, target: Path, start: float, end: float
@@ -197,26 +216,28 @@ class MapCrops(Job):
         self,
         ctx: JobContext,
         result: JobResult,
-        output: Path,
-        series: TimeSeries,
-        region: Region,
-        predictor: Predictor | SegmentPredictor,
-        bands: list[str],
+        where: Where,
         how: Plan,
+        parcels: Parcels | None,
         end: float,
-    ) -> None:
+    ) -> ParcelTotals | None:
+        """The map; with parcels, what their pixels within it add to them."""
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+        from sits_engine.mapping.parcel_sums import ParcelPixels
         from sits_engine.mapping.produce import MapRequest, produce
-        from sits_engine.mapping.segment_tiles import SegmentTiles
+        from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
         from sits_engine.models.segment_inference import SegmentPredictor
 
         began = time.monotonic()
+        output, series, region, predictor, bands = where
         card = predictor.card
-        size = self._tile_size(series, predictor, bands)
+        size = tile_size_of(predictor, series, bands, self.tile_size)
         facts = self._facts(series, region, predictor, bands) | {
             "tile": size,
             "probabilities": self.probabilities is not None,
+            "parcels": None if parcels is None else _geometries(parcels),
         }
+        pixels = None if parcels is None else ParcelPixels.of(parcels.pixels, series.grid.width)
         journal = Journal.open(work_folder(output), fingerprint(facts))
         if journal.discarded:
             ctx.info(
@@ -230,7 +251,9 @@ class MapCrops(Job):
             bands=bands,
             region=region,
             predictor=(
-                SegmentTiles(predictor, series.grid) if isinstance(predictor, SegmentPredictor) else predictor
+                SegmentTiles(predictor, series.grid, pixels)
+                if isinstance(predictor, SegmentPredictor)
+                else predictor
             ),
             card=card,
             tile_size=size,
@@ -275,34 +298,29 @@ class MapCrops(Job):
                 {"value": i, "name": c.name, "color": c.color} for i, c in enumerate(card.classes, 1)
             ],
         }
+        return summary.parcels
 
     def _parcels(
         self,
         ctx: JobContext,
         result: JobResult,
-        paths: tuple[str, Path],
-        series: TimeSeries,
-        region: Region,
-        predictor: Predictor | SegmentPredictor,
-        bands: list[str],
+        where: Where,
+        parcels: Parcels,
+        totals: ParcelTotals | None,
         start: float,
     ) -> None:
         from sits_engine.mapping import segment_parcels
         from sits_engine.mapping.journal import Journal, fingerprint, work_folder
-        from sits_engine.mapping.parcels import classify_parcels, find_parcels, write_parcels
-        from sits_engine.mapping.segment_tiles import SegmentTiles
+        from sits_engine.mapping.parcels import classify_parcels, write_parcels
+        from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
         from sits_engine.models.segment_inference import SegmentPredictor
 
-        source, target = paths
+        target, series, region, predictor, bands = where
         share = ctx.part(start, 1.0, f"Classifying parcels on {predictor.device.label}")
-        parcels = find_parcels(source, region, self.id_field)
-        for note in parcels.notes:
-            ctx.warn(note)
-        geometries = hashlib.sha256(b"".join(parcels.frame.geometry.to_wkb())).hexdigest()
-        size = self._tile_size(series, predictor, bands)
-        facts = self._facts(series, region, predictor, bands) | {"parcels": geometries}
+        size = tile_size_of(predictor, series, bands, self.tile_size)
+        facts = self._facts(series, region, predictor, bands) | {"parcels": _geometries(parcels)}
         if isinstance(predictor, SegmentPredictor):
-            facts["tile"] = size
+            facts |= {"tile": size, "mapped": totals is not None}
         journal = Journal.open(work_folder(target), fingerprint(facts))
         try:
             card = predictor.card
@@ -312,8 +330,9 @@ class MapCrops(Job):
 
             if isinstance(predictor, SegmentPredictor):
                 segments = SegmentTiles(predictor, series.grid)
+                mapped = None if totals is None else (region.window, totals)
                 probabilities, dates = segment_parcels.classify_parcels(
-                    series, parcels, bands, segments, size, journal, tick
+                    series, parcels, bands, segments, size, journal, tick, mapped
                 )
             else:
                 probabilities, dates = classify_parcels(
@@ -343,6 +362,7 @@ class MapCrops(Job):
         from sits_engine.models.segment_inference import SegmentPredictor
 
         batch = predictor.batch_windows if isinstance(predictor, SegmentPredictor) else predictor.batch_pixels
+        step = predictor.step if isinstance(predictor, SegmentPredictor) else None
         return {
             "engine": __version__,
             "series": series.fingerprint(),
@@ -352,6 +372,7 @@ class MapCrops(Job):
             "positions": series.positions.tolist(),
             "device": predictor.device.torch.type,
             "batch": batch,
+            "step": step,
         }
 
     def _tags(self, series: TimeSeries, card: ModelCard) -> dict[str, str]:
@@ -366,6 +387,11 @@ class MapCrops(Job):
             "SITS_SEASON_END": series.dates[-1].isoformat(),
             "SITS_MIN_MAPPING_UNIT_HA": f"{self.min_mapping_unit:g}",
         }
+
+
+def _geometries(parcels: Parcels) -> str:
+    """Changes when parcels do."""
+    return hashlib.sha256(b"".join(parcels.frame.geometry.to_wkb())).hexdigest()
 
 
 def _scale(predictor: Predictor | SegmentPredictor) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sits_engine.mapping.parcel_sums import Sums
 from sits_engine.series.types import Cube, Window
 
 #: Value of a class probability where there is none.
@@ -37,11 +38,13 @@ class TileResult:
         classes: (H, W) uint8, 0 nodata, i = i-th class of the model.
         confidence: (H, W) uint8, probability of that class in percent, 1..100; 0 nodata.
         probabilities: (K, H, W) uint8 percent 0..100, 255 nodata; None if not wanted.
+        parcels: what its pixels add to parcels, None where there are none.
     """
 
     classes: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.uint8] | None = None
+    parcels: Sums | None = None
 
 
 def nothing_of(window: Window, n_classes: int = 0) -> TileResult:

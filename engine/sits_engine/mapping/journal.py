@@ -104,10 +104,10 @@ class Journal:
         os.replace(temporary, self.folder / f"{name}.npz")
         self._done.add(name)
 
-    def load(self, name: str) -> dict[str, npt.NDArray[Any]]:
-        """A finished result."""
+    def load(self, name: str, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
+        """A finished result: the arrays whose names begin with `prefix`, without it."""
         with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+            return {key.removeprefix(prefix): stored[key] for key in stored.files if key.startswith(prefix)}
 
     def close(self) -> None:
         """Give the folder free and keep the results; a folder without any goes."""

@@ -127,8 +127,10 @@ def run_tiles(
             if stop.is_set():
                 return
             inside = masks.mask(finer_window(tile, scale))
-            nothing = inside is not None and not inside.any()
-            area = tile if segments is None else segments.area(tile)
+            if segments is None:
+                area, nothing = tile, inside is not None and not inside.any()
+            else:
+                area, nothing = segments.area(tile), not segments.needed(tile, inside)
             _put(cubes, (tile, None if nothing else series.read(area, bands), inside), stop)
         _put(cubes, None, stop)
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.journal import Journal
+from sits_engine.mapping.parcel_sums import ParcelTotals
 from sits_engine.mapping.pipeline import Plan, Readable, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
@@ -30,6 +32,8 @@ from sits_engine.series.types import Window
 
 #: Shares of the job's time, for the progress bar: tiles, assembly and sieve, files.
 TILES_END, ASSEMBLY_END = 0.9, 0.94
+#: What the journal calls arrays on parcels.
+PARCELS = "parcels-"
 KEPT = "Free some space and run it again: finished tiles are kept. Or choose another disk."
 
 
@@ -86,6 +90,7 @@ class MapSummary:
         sieved: pixels that the minimum mapping unit changed.
         resumed: tiles taken from an earlier run.
         tiles: all tiles.
+        parcels: sums over the pixels of parcels in the map's window, where the predictor measured them.
     """
 
     pixels: int
@@ -93,6 +98,7 @@ class MapSummary:
     sieved: int
     resumed: int
     tiles: int
+    parcels: ParcelTotals | None = None
 
 
 def map_classes(card: ModelCard) -> list[MapClass]:
@@ -135,9 +141,10 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         progress(TILES_END * finished / total, request.phase)
 
     def keep(tile: Window, result: TileResult) -> None:
-        arrays = {"classes": result.classes, "confidence": result.confidence}
+        arrays: dict[str, npt.NDArray[Any]] = {"classes": result.classes, "confidence": result.confidence}
         if result.probabilities is not None:
             arrays["probabilities"] = result.probabilities
+        arrays |= {PARCELS + name: array for name, array in (result.parcels or {}).items()}
         journal.store(tile_name(tile), arrays)
 
     if left:
@@ -158,10 +165,26 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         naming_full_disk(request.output.parent, KEPT),
         naming_full_disk((request.probabilities or request.output).parent, KEPT),
     ):
+        parcels = _parcels(request, journal, tiles)
         pixels, sieved = _write(request, journal, tiles, progress)
     area = pixel_area_ha(request.map_region.map_grid)
     hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}
-    return MapSummary(int(pixels[:, 1:].sum()), hectares, sieved, len(tiles) - len(left), len(tiles))
+    n, resumed = int(pixels[:, 1:].sum()), len(tiles) - len(left)
+    return MapSummary(n, hectares, sieved, resumed, len(tiles), parcels)
+
+
+def _parcels(request: MapRequest, journal: Journal, tiles: Sequence[Window]) -> ParcelTotals | None:
+    """What the tiles measured of parcels; None where none were asked for."""
+    predictor = request.predictor
+    if not isinstance(predictor, SegmentTiles) or predictor.parcels is None:
+        return None
+    sizes = predictor.parcels.parcels, len(request.card.classes), len(request.series.positions)
+    totals = ParcelTotals(*sizes)
+    for tile in tiles:
+        sums = journal.load(tile_name(tile), PARCELS)
+        if sums:
+            totals.add(sums)
+    return totals
 
 
 def _write(

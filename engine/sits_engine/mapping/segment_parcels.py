@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.mapping.journal import Journal
+from sits_engine.mapping.parcel_sums import ParcelPixels, ParcelTotals, Sums
 from sits_engine.mapping.parcels import Parcels
 from sits_engine.mapping.pipeline import Readable
 from sits_engine.mapping.segment_tiles import SegmentTiles
@@ -23,6 +24,7 @@ def classify_parcels(
     tile_size: int,
     journal: Journal,
     tick: Callable[[float], None],
+    mapped: tuple[Window, ParcelTotals] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Probabilities (N, K), zeros where nothing is clear, and (N,) dates seen, of each parcel.
 
@@ -39,14 +41,14 @@ def classify_parcels(
         tile_size: side of a tile in pixels.
         journal: keeps what is finished.
         tick: progress 0..1; raises to cancel.
+        mapped: a map's window, and what its pixels added while it was made: the network is run only where
+            parcels reach beyond it.
     """
-    n, k = len(parcels.pixels), len(segments.predictor.card.classes)
-    total, pixels = np.zeros((n, k)), np.zeros(n, np.int64)
-    dates = np.zeros((n, len(series.positions)), bool)
-    owner = np.repeat(np.arange(n), [len(own) for own in parcels.pixels])
-    place = np.concatenate([*parcels.pixels, np.zeros(0, np.int64)])
-    row, col = np.divmod(place, segments.grid.width)
-    tile = row // tile_size * (segments.grid.width // tile_size + 1) + col // tile_size
+    every = ParcelPixels.of(parcels.pixels, segments.grid.width)
+    totals = ParcelTotals(len(parcels.pixels), len(segments.predictor.card.classes), len(series.positions))
+    if mapped is not None:
+        every, totals = every.beyond(mapped[0]), mapped[1]
+    tile = every.row // tile_size * (segments.grid.width // tile_size + 1) + every.col // tile_size
     order = np.argsort(tile, kind="stable")
     bounds = np.flatnonzero(np.diff(tile[order], prepend=-1, append=-1))
     done = 0
@@ -55,48 +57,29 @@ def classify_parcels(
         name = f"parcels-tile-{tile[part[0]]}"
         if name not in journal.done:
 
-            def step(pixels: int, share: float = done / len(place)) -> None:
+            def step(pixels: int, share: float = done / len(every)) -> None:
                 tick(share)  # only to look at the cancel flag
 
             step(0)
-            journal.store(name, _measured(series, bands, segments, owner[part], row[part], col[part], step))
-        stored = journal.load(name)
-        who = stored["parcels"]
-        total[who] += stored["sums"]
-        pixels[who] += stored["pixels"]
-        dates[who] |= stored["dates"]
+            journal.store(name, _measured(series, bands, segments, every[part], step))
+        totals.add(journal.load(name))
         done += len(part)
-        tick(done / len(place))
-    found = (total / np.maximum(pixels, 1)[:, None]).astype(np.float32)
-    return found, dates.sum(axis=1).astype(np.int64)
+        tick(done / len(every))
+    return totals.result()
 
 
 def _measured(
     series: Readable,
     bands: Sequence[str],
     segments: SegmentTiles,
-    owner: npt.NDArray[np.int64],
-    row: npt.NDArray[np.int64],
-    col: npt.NDArray[np.int64],
+    pixels: ParcelPixels,
     step: Callable[[int], None],
-) -> dict[str, npt.NDArray[np.generic]]:
-    """What the pixels (row, col) of one tile add to the parcels that own them."""
-    top, left = int(row.min()), int(col.min())
-    tile = Window(top, left, int(row.max()) + 1 - top, int(col.max()) + 1 - left)
+) -> Sums:
+    """What the pixels of one tile add to the parcels that own them."""
+    top, left = int(pixels.row.min()), int(pixels.col.min())
+    tile = Window(top, left, int(pixels.row.max()) + 1 - top, int(pixels.col.max()) + 1 - left)
     area = segments.area(tile)
     cube = series.read(area, bands)
-    s = segments.scale
-    wanted = np.zeros((tile.height, tile.width), bool)
-    wanted[row - top, col - left] = True
-    fine = wanted.repeat(s, axis=0).repeat(s, axis=1)
-    p = segments.probabilities(cube, tile, fine, series.positions, step)
-    coarse = p.reshape(len(p), tile.height, s, tile.width, s).mean(axis=(2, 4))
-    each = coarse[:, row - top, col - left].T.astype(np.float64)
-    valid = cube.valid[:, row - area.row, col - area.col].T
-    who, index = np.unique(owner, return_inverse=True)
-    sums = np.zeros((len(who), len(p)))
-    np.add.at(sums, index, each)
-    dates = np.zeros((len(who), valid.shape[1]), bool)
-    np.logical_or.at(dates, index, valid)
-    pixels = np.bincount(index, valid.any(axis=1), len(who)).astype(np.int64)
-    return {"parcels": who, "sums": sums, "pixels": pixels, "dates": dates}
+    wanted = pixels.mask(tile, segments.scale)
+    p = segments.probabilities(cube, tile, wanted, series.positions, step)
+    return pixels.measured(p, tile, cube, area)

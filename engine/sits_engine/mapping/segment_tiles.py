@@ -7,15 +7,17 @@ and maps of any tile size are equal but for rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.mapping.classify import PROBABILITY_NODATA, TileResult
-from sits_engine.mapping.tiles import DEFAULT_TILE, MAX_CUBE_BYTES
+from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
+from sits_engine.mapping.parcel_sums import ParcelPixels
+from sits_engine.mapping.tiles import DEFAULT_TILE, MAX_CUBE_BYTES, tile_size_for
 from sits_engine.models.blend import reach
 from sits_engine.models.segment_inference import SegmentPredictor, View
+from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Cube, Grid, Window
 
 #: Probabilities of a tile (K classes, float32, twice while they are blended) may take this much (bytes).
@@ -29,11 +31,13 @@ class SegmentTiles:
         predictor: the model.
         grid: grid of the series, which the lattice of windows belongs to.
         scale: pixels of the map along one pixel of the series.
+        parcels: pixels of parcels that are measured on the way, while a map is made; None without.
     """
 
-    def __init__(self, predictor: SegmentPredictor, grid: Grid) -> None:
+    def __init__(self, predictor: SegmentPredictor, grid: Grid, parcels: ParcelPixels | None = None) -> None:
         self.predictor = predictor
         self.grid = grid
+        self.parcels = parcels
         self.scale = predictor.scale
 
     def area(self, tile: Window) -> Window:
@@ -43,6 +47,12 @@ class SegmentTiles:
         row, height = reach(rows, window, tile.row, tile.height, self.grid.height)
         col, width = reach(cols, window, tile.col, tile.width, self.grid.width)
         return Window(row, col, height, width)
+
+    def needed(self, tile: Window, inside: npt.NDArray[np.bool_] | None) -> bool:
+        """Whether the network must see a tile: a pixel of it is inside, or belongs to a parcel."""
+        if inside is None or inside.any():
+            return True
+        return self.parcels is not None and len(self.parcels.within(tile)) > 0
 
     def probabilities(
         self,
@@ -101,8 +111,16 @@ class SegmentTiles:
         want_probabilities: bool = False,
         step: Callable[[int], None] | None = None,
     ) -> TileResult:
-        """What the map holds of a tile, on the finer grid; arguments as `probabilities`."""
-        p = self.probabilities(cube, tile, inside, positions, step)
+        """What the map holds of a tile, on the finer grid; arguments as `probabilities`.
+
+        Pixels of parcels outside of what is wanted are measured, too, but not mapped.
+        """
+        own = None if self.parcels is None else self.parcels.within(tile)
+        wanted = inside
+        if own is not None and inside is not None:
+            wanted = inside | own.mask(tile, self.scale)
+        p = self.probabilities(cube, tile, wanted, positions, step)
+        sums = own.measured(p, tile, cube, self.area(tile)) if own is not None and len(own) else None
         top = p.max(axis=0)
         seen = top > 0
         if inside is not None:
@@ -114,7 +132,7 @@ class SegmentTiles:
             shares = np.empty(p.shape, np.uint8)
             for share, one in zip(shares, p, strict=True):
                 share[:] = np.where(seen, np.rint(one * 100), PROBABILITY_NODATA)
-        return TileResult(classes, confidence, shares)
+        return TileResult(classes, confidence, shares, sums)
 
 
 def segment_tile_size(
@@ -141,3 +159,14 @@ def segment_tile_size(
     ):
         side //= 2
     return side
+
+
+def tile_size_of(
+    predictor: PixelPredictor | SegmentPredictor, series: TimeSeries, bands: Sequence[str], wished: int = 0
+) -> int:
+    """Side of a tile for a model of either kind; `wished` is the largest one, 0 the usual."""
+    itemsize = series.number_type(bands).itemsize
+    largest = wished or DEFAULT_TILE
+    if isinstance(predictor, SegmentPredictor):
+        return segment_tile_size(predictor, len(series.dates), len(bands), itemsize, largest)
+    return tile_size_for(len(series.dates), len(bands), itemsize, largest)

@@ -229,6 +229,119 @@ def test_parcels_get_the_mean_of_their_pixels(worlds, tmp_path, scale):
     assert frame["confidence"][0] == pytest.approx(100 * field.max(), abs=5)
 
 
+def windows_seen(monkeypatch):
+    """Counts the windows that the network sees from now on."""
+    seen = []
+    infer = SegmentPredictor._infer
+
+    def counting(self, view, places, **how):
+        seen.extend(places)
+        return infer(self, view, places, **how)
+
+    monkeypatch.setattr(SegmentPredictor, "_infer", counting)
+    return seen
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_map_and_parcels_run_the_network_once(worlds, tmp_path, monkeypatch, scale):
+    source = parcels_file(tmp_path / "parcels.gpkg")
+    seen = windows_seen(monkeypatch)
+    run(worlds[scale], output=tmp_path / "alone.tif")
+    once = len(seen)
+    run(worlds[scale], parcels=source, output_parcels=tmp_path / "alone.gpkg")
+    assert len(seen) > once
+    seen.clear()
+    both = {"output": tmp_path / "map.tif", "output_parcels": tmp_path / "p.gpkg"}
+    result = run(worlds[scale], parcels=source, **both)
+    assert len(seen) == once
+    assert result.scores["parcels_classified"] == 3
+    np.testing.assert_array_equal(read(tmp_path / "map.tif"), read(tmp_path / "alone.tif"))
+    same_parcels(tmp_path / "p.gpkg", tmp_path / "alone.gpkg")
+    # nothing of the work is left
+    assert not list(tmp_path.glob(".*.work"))
+
+
+def same_parcels(one, other):
+    one, other = gpd.read_file(one), gpd.read_file(other)
+    numbers = ["confidence", "runner_up_confidence"]
+    assert one.drop(columns=["geometry", *numbers]).equals(other.drop(columns=["geometry", *numbers]))
+    np.testing.assert_allclose(one[numbers], other[numbers], atol=0.11)
+
+
+def test_parcels_that_reach_beyond_the_mapped_region_get_all_their_pixels(worlds, tmp_path, monkeypatch):
+    source = parcels_file(tmp_path / "parcels.gpkg")
+    # the region cuts the first parcel: its inner point lies inside, a part of its pixels doesn't
+    outline = gpd.read_file(source).to_crs("EPSG:32631").geometry[0]
+    west, south, east, north = outline.bounds
+    cuts = {"extent": f"{west + 30},{east + 50},{south - 50},{north - 30}"}
+    triangle = shapely.Polygon([(west + 20, south - 40), (east + 60, south - 40), (east + 60, north + 60)])
+    gpd.GeoDataFrame(geometry=[triangle.union(outline.centroid.buffer(30))], crs="EPSG:32631").to_file(
+        tmp_path / "r.gpkg"
+    )
+    for name, where in (("extent", cuts), ("region", {"region": tmp_path / "r.gpkg"})):
+        alone, both = tmp_path / f"{name}_alone.gpkg", tmp_path / f"{name}_both.gpkg"
+        run(worlds[1], parcels=source, output_parcels=alone, **where)
+        seen = windows_seen(monkeypatch)
+        run(worlds[1], parcels=source, output=tmp_path / f"{name}.tif", output_parcels=both, **where)
+        same_parcels(both, alone)
+        assert gpd.read_file(both)["class"].notna().any()
+        assert seen
+    # pixels of parcels outside of the polygons are measured, not mapped
+    with rasterio.open(tmp_path / "region.tif") as image:
+        found, transform = image.read(1), image.transform
+    rows, cols = np.nonzero(found)
+    x, y = transform * (cols + 0.5, rows + 0.5)
+    assert shapely.contains_xy(triangle.union(outline.centroid.buffer(30)), x, y).all()
+
+
+def test_an_interrupted_run_with_parcels_goes_on(worlds, tmp_path):
+    source = parcels_file(tmp_path / "parcels.gpkg")
+    whole = {"output": tmp_path / "a.tif", "output_parcels": tmp_path / "a.gpkg"}
+    run(worlds[1], parcels=source, **whole)
+    ctx = JobContext(lambda kind, fields: ctx.cancel() if fields.get("percent", 0) > 40 else None)
+    again = {"output": tmp_path / "b.tif", "output_parcels": tmp_path / "b.gpkg"}
+    with pytest.raises(Cancelled):
+        run(worlds[1], ctx, parcels=source, **again)
+    assert not (tmp_path / "b.tif").exists()
+    said = []
+    run(worlds[1], JobContext(lambda kind, f: said.append(f.get("text", ""))), parcels=source, **again)
+    assert any("finished tiles of an interrupted run" in text for text in said)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    assert gpd.read_file(whole["output_parcels"]).equals(gpd.read_file(again["output_parcels"]))
+
+
+def test_overlap_of_windows(worlds, tmp_path, monkeypatch):
+    seen = windows_seen(monkeypatch)
+    counts = {}
+    for overlap in (0, 50, 75, None):
+        seen.clear()
+        given = {} if overlap is None else {"overlap": overlap}
+        run(worlds[1], output=tmp_path / f"{overlap}.tif", tile_size=256, **given)
+        counts[overlap] = len(seen)
+    # windows of 16 pixels on 70 x 90: a lattice of 16, 8 or 4, and one that ends with the image
+    assert counts[0] == 5 * 6
+    assert counts[50] == counts[None] == 8 * 11 < counts[75]
+    np.testing.assert_array_equal(read(tmp_path / "50.tif"), read(tmp_path / "None.tif"))
+    assert (read(tmp_path / "0.tif") != read(tmp_path / "50.tif")).any()
+
+
+@pytest.mark.parametrize("overlap", [-1, 91, "half"])
+def test_an_overlap_out_of_range_is_named(worlds, tmp_path, overlap):
+    with pytest.raises(InputError, match="Parameter OVERLAP: ") as caught:
+        run(worlds[1], output=tmp_path / "m.tif", overlap=overlap)
+    assert str(overlap) in caught.value.message
+
+
+def test_overlap_for_a_model_of_pixels_is_not_used_and_it_is_said(series, tmp_path):
+    model = write_model(tmp_path / "m.safetensors")
+    ctx = JobContext()
+    run((series, model), ctx, output=tmp_path / "m.tif", overlap=75)
+    assert [w for w in ctx.warnings if w.startswith("OVERLAP is for segmentation models")]
+    ctx = JobContext()
+    run((series, model), ctx, output=tmp_path / "m.tif")
+    assert ctx.warnings == []
+
+
 def test_super_resolution_of_another_pixel_size_is_refused(series, tmp_path):
     model = write_segmenter(tmp_path / "m.safetensors", 2, provenance={"resolution": 20.0})
     with pytest.raises(ModelError) as caught:

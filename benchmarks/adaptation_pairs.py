@@ -73,11 +73,16 @@ def run_seed(
     )
 
 
+def restored(row: dict) -> ComparisonRow:
+    """A row from JSON, which has no NaN."""
+    return ComparisonRow(**{**row, "seconds": float("nan") if row["seconds"] is None else row["seconds"]})
+
+
 def merged(parts: list[dict]) -> ComparisonReportData:
     """One comparison from those of single seeds; the numbers of test samples are sums."""
     names = {field.name for field in fields(ComparisonReportData)}
     data = ComparisonReportData(**{key: value for key, value in parts[0].items() if key in names})
-    rows = [ComparisonRow(**row) for part in parts for row in part["rows"]]
+    rows = [restored(row) for part in parts for row in part["rows"]]
     order = ["source", *METHODS, "target"]
     support = [sum(column) for column in zip(*(part["support"] for part in parts), strict=True)]
     return replace(data, rows=sorted(rows, key=lambda r: (order.index(r.method), r.seed)), support=support)
@@ -129,7 +134,7 @@ def main() -> None:
             pair = simulated(name, options.out / "demo") if name in SIMULATED else PAIRS[name]()
             data = run_seed(name, pair, seed, missing, options)
             data.rows = [
-                *(ComparisonRow(**row) for row in old["rows"]),
+                *(restored(row) for row in old["rows"]),
                 *(row for row in data.rows if row.method not in have),
             ]
             spent = time.process_time() - began + old.get("processor_seconds", 0.0)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 #: Score that a class must exceed to win a pixel from the background; fixed without looking at pixel labels.
 BACKGROUND_SCORE = 0.3
+#: The same for people.
+THRESHOLD_WORDS = "Fixed; no label of a pixel was used."
 #: Label of pixels outside of the polygon.
 OUTSIDE = -1
 

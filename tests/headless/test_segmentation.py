@@ -100,6 +100,17 @@ def test_windows_model_map_and_polygons(real):
     exported = run("exporttrainingwindows", *labels, f"OUTPUT={folder / 'windows.zarr'}")
     assert (exported["N_WINDOWS"], exported["N_CLASSES"], exported["LABELLED_SHARE"]) == (9, 2, 1)
     assert (folder / "windows.zarr" / "zarr.json").is_file()
+    again = run(
+        *(
+            "trainsegmentationmodel",
+            f"WINDOWS={folder / 'windows.zarr'}",
+            "ARCHITECTURE=unet3d",
+            "WIDTH=small",
+        ),
+        *("N_DATES=8", "SPLIT=inside", "EPOCHS=1", "STEPS_PER_EPOCH=1", "MIN_PIXELS=10", "DEVICE=cpu"),
+        *(f"OUTPUT={folder / 'again.safetensors'}", f"REPORT={folder / 'again.html'}"),
+    )
+    assert (again["N_WINDOWS"], again["N_CLASSES"]) == (9, 2)
     model = folder / "m.safetensors"
     trained = run(
         *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,7 +88,15 @@ def draw(
     # Shown at the size it was drawn for and never larger, so that all figures have letters of one size.
     text = text[text.index("<svg") :].replace("<svg", f'<svg style="max-width:{96 * width:.0f}px"', 1)
     ids = set(_ID.findall(text))
-    text = _ID.sub(lambda m: f'id="{name}-{m.group(1)}"', text)
+    # matplotlib names a picture after its pixels: two equal ones have one name, which nothing refers to
+    seen: Counter[str] = Counter()
+
+    def own(match: re.Match[str]) -> str:
+        seen[match[1]] += 1
+        again = f"-{seen[match[1]]}" if seen[match[1]] > 1 else ""
+        return f'id="{name}-{match[1]}{again}"'
+
+    text = _ID.sub(own, text)
     # The page takes it as it is: matplotlib escapes texts when it writes SVG.
     return re.sub(
         r'(url\(#|href="#)([^)"]+)',

@@ -290,5 +290,5 @@ def test_models_and_data_sets_that_do_not_go_together(saved, tmp_path, pastis):
 
 def test_the_tools_do_not_ship():
     shipped = layout.files()
-    names = ("convert_tsvit", "evaluate_windows", "plain_tensors")
+    names = ("convert_tsvit", "network_facts", "evaluate_windows", "plain_tensors")
     assert not [place for place in shipped if any(name in place for name in names)]

@@ -118,5 +118,6 @@ def _rows(stored: Any, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
     """Rows of a Zarr array; those that lie close together as one piece, which is twice as fast."""
     first, last = int(rows.min()), int(rows.max()) + 1
     if last - first <= 2 * len(rows):
-        return np.asarray(stored[first:last])[rows - first]
+        near: npt.NDArray[Any] = np.asarray(stored[first:last])[rows - first]
+        return near
     return np.asarray(stored.oindex[rows])

@@ -1,4 +1,4 @@
-"""What a published segmentation network doesn't tell: bands, classes, normalisation, dates (`convert_tsvit`)."""
+"""What a published segmentation network does not tell: bands, classes, normalisation, dates."""
 
 from __future__ import annotations
 

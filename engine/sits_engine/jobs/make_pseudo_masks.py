@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from sits_engine.jobs.base import Job, model_path
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import InputError
+from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, model_path, write_numbers
+from sits_engine.jobs.region_samples import layer_names, series_facts
+from sits_engine.jobs.training_material import pixel_size_of
+from sits_engine.outputs import numbers_beside
+
+if TYPE_CHECKING:
+    from sits_engine.learning.exact.options import ExactOptions
+    from sits_engine.learning.exact.run import MaskResult
+    from sits_engine.samples.bags import Bags
+    from sits_engine.series.time_series import TimeSeries
+
+#: Values of a mask are bytes: 0 is unlabelled, one is the background.
+MOST_CLASSES = 254
 
 
 class MakePseudoMasks(Job):
@@ -96,3 +112,166 @@ class MakePseudoMasks(Job):
         if not isinstance(value, str):
             return value
         return [word.strip() for word in value.replace(";", ",").split(",") if word.strip()]
+
+    def run(self, ctx: JobContext) -> JobResult:
+        """Read ticks and windows, train, make masks, write."""
+        numbers = self.numbers or numbers_beside(self.report or self.output)
+        classes_path = self.output_classes or self.output.with_name(f"{self.output.stem}_classes.csv")
+        self._check(classes_path, numbers)
+        ctx.progress(0.0, "Reading ticks and images")
+
+        from sits_engine.samples.bags import cut_bags
+        from sits_engine.samples.classes import ClassTable
+        from sits_engine.samples.label_windows import LabelWindows
+        from sits_engine.series.time_series import TimeSeries
+
+        table = ClassTable.read(self.class_table) if self.class_table else None
+        label_windows = LabelWindows.read(self.windows, self.fields or None, only_done=self.only_done)
+        series = TimeSeries.open(existing(self.series, "Time series"))
+        bags = cut_bags(
+            series,
+            label_windows,
+            self.window,
+            bands=self.bands,
+            max_windows=self.max_windows,
+            mask_clouds=self.mask_clouds,
+            seed=self.seed,
+            progress=ctx.part(0.0, 0.1, "Reading the windows"),
+        )
+        if len(bags.classes) > MOST_CLASSES:
+            raise InputError(
+                f"{self.windows} has {len(bags.classes)} crops; a mask holds {MOST_CLASSES} at most.",
+                "Choose fewer FIELDS.",
+            )
+        for note in bags.notes:
+            ctx.info(note)
+        for sentence in bags.warnings:
+            ctx.warn(sentence)
+
+        from sits_engine import device as devices
+        from sits_engine.jobs.pixel_truth import read_truth
+        from sits_engine.learning.exact.run import make_masks
+        from sits_engine.models.model_file import save_model
+
+        truth = read_truth(
+            series, bags, parcels=self.parcels, field=self.field, raster=self.labels, table=table
+        )
+        device = devices.select(self.device)
+        ctx.device = device.label
+        ctx.info(f"Training will use {device.label}.")
+        made = make_masks(
+            bags,
+            self._options(series),
+            device,
+            ctx,
+            truth=truth,
+            colors=table.color_of if table else None,
+            start=0.1,
+            end=0.95,
+        )
+        ctx.progress(0.95, "Writing masks, model and report")
+        outputs = {"output": str(self.output), "output_classes": str(classes_path)}
+        report = made.report
+        if self.report is not None:
+            from sits_engine.report.pseudo_masks import write_pseudo_mask_report
+
+            beside = write_pseudo_mask_report(self.report, report)
+            outputs |= {"report": str(self.report), "numbers": str(beside)}
+        if self.numbers is not None or self.report is None:
+            write_numbers(numbers, report.as_json())
+            outputs["numbers"] = str(numbers)
+        if self.output_model is not None:
+            save_model(self.output_model, made.module.cpu(), made.card)
+            outputs["output_model"] = str(self.output_model)
+        # the masks last: where they are, everything is
+        self._write_masks(classes_path, series, bags, made)
+        scores: dict[str, Any] = {
+            name: None if math.isnan(value) else round(value, 6) for name, value in report.scores.items()
+        }
+        scores |= {
+            "n_polygons": report.n_polygons,
+            "n_windows": report.n_windows,
+            "n_classes": len(bags.classes),
+            "threshold": report.threshold,
+            "shares": {row.name: round(row.share, 4) for row in report.classes},
+        }
+        ctx.progress(1.0, "Done")
+        return JobResult(outputs=outputs, scores=scores, warnings=report.warnings)
+
+    def _write_masks(self, classes_path: Path, series: TimeSeries, bags: Bags, made: MaskResult) -> None:
+        """The mosaic and its class table."""
+        import numpy as np
+
+        from sits_engine.mapping.mask_mosaic import mosaic, write_class_table, write_mosaic
+        from sits_engine.samples.raster_classes import MapClass
+
+        rows = made.report.classes
+        legend = [MapClass(row.value, row.name, row.color, (str(row.value),)) for row in rows if row.value]
+        # the place of the class in the report; -1, the last, is unlabelled
+        value = np.array([*(row.value for row in rows), 0], np.uint8)
+        masks, windows = made.masks, bags.windows
+        classes, percent = mosaic(
+            series.grid, windows.rows, windows.cols, value[masks.labels], masks.confidence
+        )
+        tags = {
+            "SITS_ENGINE": __version__,
+            "SITS_SERIES": series.title,
+            "SITS_THRESHOLD": f"{made.report.threshold:g}",
+        }
+        write_class_table(classes_path, legend)
+        write_mosaic(self.output, series.grid, classes, percent, legend, tags)
+
+    def _check(self, classes_path: Path, numbers: Path) -> None:
+        if self.output.suffix.lower() not in (".tif", ".tiff"):
+            raise InputError(
+                f"The output {self.output.name} must end in .tif.", f"Name it {self.output.stem}.tif."
+            )
+        if self.window % 2:
+            raise InputError(
+                f"WINDOW is {self.window} pixels; the network sees patches of 2 x 2 pixels.",
+                f"Choose an even number, {self.window + 1} for example.",
+            )
+        if self.parcels and self.labels:
+            raise InputError("PARCELS and LABELS are both given.", "Give one of them.")
+        if self.parcels and not self.field:
+            raise InputError("Parcels are given without FIELD.", "Choose the field with the crop.")
+        for path, what in ((self.class_table, "Class table"), (self.labels, "Label raster")):
+            if path is not None:
+                existing(path, what)
+        inputs = (self.series, self.windows, self.parcels, self.labels, self.class_table)
+        claim_outputs((self.output, classes_path, self.output_model, self.report, numbers), inputs)
+
+    def _options(self, series: TimeSeries) -> ExactOptions:
+        from sits_engine.learning.exact.options import ExactOptions
+
+        left_out = {"output", "output_classes", "output_model", "report", "numbers"}
+        return ExactOptions(
+            width=self.width,
+            effort=self.effort,
+            n_dates=self.n_dates,
+            prototype_mode=self.prototype_mode,
+            maps=self.maps,
+            affinity=self.affinity,
+            threshold=self.threshold,
+            least_confidence=self.least_confidence,
+            background=self.background,
+            held_out=self.held_out,
+            turning=self.flips,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            mask_clouds=self.mask_clouds,
+            seed=self.seed,
+            season_year=series.season_year,
+            pixel_size=pixel_size_of([series]),
+            provenance={
+                "series": [series_facts(series)],
+                "windows": layer_names([self.windows]),
+                "pixel_labels": layer_names([self.parcels or str(self.labels)])
+                if self.parcels or self.labels
+                else None,
+                "resolution": pixel_size_of([series]),
+                "seed": self.seed,
+            },
+            parameters=self.model_dump(mode="json", exclude=left_out),
+        )

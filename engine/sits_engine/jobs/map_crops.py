@@ -189,6 +189,11 @@ class MapCrops(Job):
         from sits_engine.models.segment_inference import SegmentPredictor
 
         module, card = load_model(self.model)
+        if card.architecture == "exact":
+            raise InputError(
+                f"The model {self.model.name} tells which crops a window holds: it makes no maps.",
+                "Train a segmentation model with its masks as LABELS, and map with that one.",
+            )
         if card.architecture in SEGMENTERS:
             share = self.overlap / 100
             segments = SegmentPredictor(module, card, device, overlap=share, notice=ctx.warn)

@@ -92,6 +92,11 @@ class TrainSegmentationModel(WindowFields):
     learning_rate: float | None = Field(
         None, gt=0, le=1, description="highest; default: 0.001 (published for the U-Nets: 0.0001)"
     )
+    published: bool = Field(
+        False,
+        description="optimiser, rates and network as published, with their defects: to run published tables "
+        "again (their epochs and steps are up to you)",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     windows_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the windows for the next run with the same inputs"
@@ -261,6 +266,8 @@ class TrainSegmentationModel(WindowFields):
             steps_per_epoch=self.steps_per_epoch,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            published=self.published,
+            reference=self.published,
             mask_clouds=material.mask_clouds,
             seed=self.seed,
             season_year=material.season_year,

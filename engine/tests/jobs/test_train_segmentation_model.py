@@ -102,6 +102,17 @@ def test_model_report_and_numbers(trained) -> None:
     assert any(phase.startswith("Pre-training on CPU") for phase in phases)
 
 
+def test_the_published_recipe_has_its_own_rates_and_network(region, tmp_path) -> None:
+    report = tmp_path / "r.html"
+    train(region, tmp_path, report=str(report), published=True, cscl=True, cscl_epochs=2, epochs=3)
+    _, card = load_model(tmp_path / "modèle.safetensors")
+    assert card.hyperparameters["reference"] is True
+    numbers = json.loads(numbers_beside(report).read_text("utf-8"))
+    assert [row["learning_rate"] for row in numbers["pretraining"]] == pytest.approx([1e-4, 0.975e-4], abs=1e-6)
+    rates = [row["learning_rate"] for row in numbers["epochs"]]
+    assert rates == pytest.approx([1e-4, 1e-4, 0.975e-4], abs=1e-6)
+
+
 def test_the_model_maps_the_land_that_it_knows(region, trained, tmp_path) -> None:
     result = MapCrops.parse(
         {

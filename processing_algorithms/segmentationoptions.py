@@ -112,6 +112,15 @@ def _pretraining():
             tr("Images, labels and parcels together; eight views of each window."),
             default=True,
         ),
+        switch(
+            "PUBLISHED",
+            tr("As published"),
+            tr(
+                "Optimiser, rates and network as published, with their defects, to run published tables "
+                "again; epochs and steps are up to you."
+            ),
+            default=False,
+        ),
     ]
 
 

@@ -108,7 +108,9 @@ def test_the_published_recipe_has_its_own_rates_and_network(region, tmp_path) ->
     _, card = load_model(tmp_path / "modèle.safetensors")
     assert card.hyperparameters["reference"] is True
     numbers = json.loads(numbers_beside(report).read_text("utf-8"))
-    assert [row["learning_rate"] for row in numbers["pretraining"]] == pytest.approx([1e-4, 0.975e-4], abs=1e-6)
+    assert [row["learning_rate"] for row in numbers["pretraining"]] == pytest.approx(
+        [1e-4, 0.975e-4], abs=1e-6
+    )
     rates = [row["learning_rate"] for row in numbers["epochs"]]
     assert rates == pytest.approx([1e-4, 1e-4, 0.975e-4], abs=1e-6)
 

@@ -11,8 +11,9 @@ from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
 from .exporttrainingwindows import ExportTrainingWindows
+from .makepseudomasks import MakePseudoMasks
 from .mapcrops import MapCrops
-from .readymodels import AdaptAndMap, CropMapModel
+from .readymodels import AdaptAndMap, CropMapModel, WindowsToMap
 from .setupengine import SetUpEngine
 from .trainsegmentationmodel import TrainSegmentationModel
 from .trainsourcemodel import TrainSourceModel
@@ -25,6 +26,7 @@ ALGORITHMS = (
     BuildTimeSeries,
     TrainSourceModel,
     CreateLabelWindows,
+    MakePseudoMasks,
     TrainSegmentationModel,
     DescribeModel,
     EstimateTemporalShift,
@@ -36,4 +38,5 @@ ALGORITHMS = (
     ExportTrainingWindows,
     CropMapModel,
     AdaptAndMap,
+    WindowsToMap,
 )

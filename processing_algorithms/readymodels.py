@@ -79,3 +79,35 @@ class CropMapModel(ReadyModel):
     def tags(self):
         """Words that find it in the Toolbox."""
         return tr("workflow,chain,graphical model,train,map,assess").split(",")
+
+
+class WindowsToMap(ReadyModel):
+    """Masks from ticks, a segmentation model of them, and a map in one go."""
+
+    FILE = "windows_to_map.model3"
+    ID = "windowstomap"
+
+    def displayName(self):
+        """Name in the Toolbox."""
+        return tr("Windows to map (model)")
+
+    def shortDescription(self):
+        """One line for tooltips and `qgis_process help`."""
+        return tr(
+            "From windows in which you ticked the crops to masks, a segmentation model and a crop map, in "
+            "one go."
+        )
+
+    def group(self):
+        """Group in the Toolbox."""
+        return tr("Crop mapping")
+
+    def groupId(self):
+        """Stable id of the group."""
+        return "mapping"
+
+    def tags(self):
+        """Words that find it in the Toolbox."""
+        return tr(
+            "workflow,chain,graphical model,weak labels,image-level labels,tick,masks,segmentation"
+        ).split(",")

@@ -35,6 +35,7 @@ BESIDE = {
     for job in (
         "trainsourcemodel",
         "trainsegmentationmodel",
+        "makepseudomasks",
         "estimatetemporalshift",
         "adapttoregion",
         "compareadaptation",

@@ -39,3 +39,18 @@ def test_adapt_and_map_chains_build_adapt_and_map(help_of):
     text = (ROOT / "resources" / "models" / "adapt_and_map.model3").read_text(encoding="utf-8")
     for step in ("buildtimeseries", "adapttoregion", "mapcrops"):
         assert f'name="alg_id" value="sits:{step}"' in text
+
+
+def test_windows_to_map_chains_masks_training_and_map(help_of):
+    answer = help_of["sits:windowstomap"]
+    assert set(answer["outputs"]) == {
+        "masks:MASKS",
+        "masks:REPORT",
+        "train:MODEL",
+        "train:REPORT",
+        "map:MAP",
+    }
+    assert answer["parameters"]["FIELDS"]["optional"]
+    text = (ROOT / "resources" / "models" / "windows_to_map.model3").read_text(encoding="utf-8")
+    for step in ("makepseudomasks", "trainsegmentationmodel", "mapcrops"):
+        assert f'name="alg_id" value="sits:{step}"' in text

@@ -191,6 +191,75 @@ def adapt_and_map():
     return assemble(title, "adaptandmap", inputs, steps, words)
 
 
+def windows_to_map():
+    """Series and ticked windows -> masks -> segmentation model -> map."""
+    effort = QgsProcessingParameterEnum(
+        "EFFORT", "Effort", EFFORTS, False, "standard", usesStaticStrings=True
+    )
+    width = QgsProcessingParameterEnum(
+        "WIDTH", "Size of the networks", ["standard", "small"], False, "small", usesStaticStrings=True
+    )
+    inputs = (
+        (
+            QgsProcessingParameterFile("SERIES", "Image time series", fileFilter=SERIES_FILTER),
+            "Made by 'Build image time series'; the one that the windows were laid over. All of it is "
+            "mapped.",
+        ),
+        (
+            QgsProcessingParameterFeatureSource("WINDOWS", "Windows with ticked crops", POLYGONS),
+            "Made by 'Create label windows', or any polygons with yes/no fields. Save the edits first.",
+        ),
+        (
+            QgsProcessingParameterField(
+                "FIELDS", "Fields of the crops", None, "WINDOWS", allowMultiple=True, optional=True
+            ),
+            "Yes/no fields, one a crop. Without a choice: all yes/no fields but 'done'.",
+        ),
+        (effort, "How long both trainings may take, as a word: quick, standard or thorough."),
+        (width, "small is for a processor, standard (published) for a graphics card."),
+    )
+    steps = (
+        (
+            "masks",
+            "sits:makepseudomasks",
+            {
+                "SERIES": [given("SERIES")],
+                "WINDOWS": [given("WINDOWS")],
+                "FIELDS": [given("FIELDS")],
+                "EFFORT": [given("EFFORT")],
+                "WIDTH": [given("WIDTH")],
+            },
+            {"OUTPUT": "MASKS", "REPORT": "REPORT"},
+        ),
+        (
+            "train",
+            "sits:trainsegmentationmodel",
+            {
+                "SERIES": [given("SERIES")],
+                "LABELS": [made("masks", "OUTPUT")],
+                "EFFORT": [given("EFFORT")],
+                "WIDTH": [given("WIDTH")],
+            },
+            {"OUTPUT": "MODEL", "REPORT": "REPORT"},
+        ),
+        (
+            "map",
+            "sits:mapcrops",
+            {"SERIES": [given("SERIES")], "MODEL": [made("train", "OUTPUT")]},
+            {"OUTPUT": "MAP"},
+        ),
+    )
+    words = {
+        ("masks", "MASKS"): "Masks",
+        ("masks", "REPORT"): "Report of the masks",
+        ("train", "MODEL"): "Model",
+        ("train", "REPORT"): "Report of the training",
+        ("map", "MAP"): "Crop map",
+    }
+    title = ("Windows to map", "Crop mapping", "mapping")
+    return assemble(title, "windowstomap", inputs, steps, words)
+
+
 def assemble(title, help_name, inputs, steps, words):
     """A graphical model.
 
@@ -243,7 +312,7 @@ def assemble(title, help_name, inputs, steps, words):
 
 
 #: Name of the file and what makes it.
-MADE = {"crop_map": crop_map, "adapt_and_map": adapt_and_map}
+MADE = {"crop_map": crop_map, "adapt_and_map": adapt_and_map, "windows_to_map": windows_to_map}
 
 
 def main(folder):

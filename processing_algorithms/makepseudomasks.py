@@ -5,11 +5,14 @@ import os
 from osgeo import ogr
 from qgis.core import (
     QgsProcessing,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputFile,
     QgsProcessingOutputNumber,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterRasterDestination,
+    QgsProcessingUtils,
+    QgsVectorLayer,
 )
 
 from ..algorithm import EngineAlgorithm
@@ -138,7 +141,7 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
         ok, why = super().checkParameterValues(parameters, context)
         if not ok:
             return ok, why
-        layer = self.parameterAsVectorLayer(parameters, "WINDOWS", context)
+        layer = self._layer(parameters, context)
         if layer is not None and layer.isModified():
             return False, tr("'{layer}' has edits that are not saved. Save them, and run again.").format(
                 layer=layer.name()
@@ -159,7 +162,7 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
         # a list, since names of fields may hold commas
         fields["fields"] = self.parameterAsFields(parameters, "FIELDS", context)
         fields["windows"] = vector_source(self, parameters, "WINDOWS", context, feedback)
-        layer = self.parameterAsVectorLayer(parameters, "WINDOWS", context)
+        layer = self._layer(parameters, context)
         if layer is not None:
             carry_classes(layer.source().split("|")[0], fields["windows"].split("|")[0])
         fields["parcels"] = vector_source(self, parameters, "PARCELS", context, feedback)
@@ -167,6 +170,15 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
         if not fields["parcels"]:
             fields.pop("field", None)
         return {name: value for name, value in fields.items() if value not in ("", [])}
+
+    def _layer(self, parameters, context):
+        """The layer of windows, if it is open; None for a file, which has neither edits nor selection."""
+        value = parameters.get("WINDOWS")
+        if isinstance(value, QgsProcessingFeatureSourceDefinition):
+            value = value.source.staticValue()
+        if isinstance(value, str):
+            value = QgsProcessingUtils.mapLayerFromString(value, context, False)
+        return value if isinstance(value, QgsVectorLayer) else None
 
     def afterJob(self, result, outputs, context, feedback):
         """Style and name of the masks."""

@@ -52,6 +52,9 @@ class MakePseudoMasks(Job):
         "clues", description="masks from prototypes (clues), or plain activation maps for comparison"
     )
     affinity: bool = Field(True, description="affinity propagation: scores flow between alike neighbours")
+    refine: bool = Field(
+        True, description="sharpen masks: a classifier of single pixels learns from all of them, by rounds"
+    )
     threshold: float | None = Field(
         None,
         ge=0,
@@ -252,6 +255,7 @@ class MakePseudoMasks(Job):
             prototype_mode=self.prototype_mode,
             maps=self.maps,
             affinity=self.affinity,
+            refine=self.refine,
             threshold=self.threshold,
             least_confidence=self.least_confidence,
             background=self.background,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,10 @@ from sits_engine.learning.exact.prototypes import ClueSettings, clue_loss
 from sits_engine.models.exact.classifier import ExactOutput
 from sits_engine.models.exact.clues import CluePrototypes
 
+#: How scores of a window's patches become one: 'mean' (published), or 'smooth' (the logarithm of the mean of
+#: exponentials, a smooth maximum).
+POOLINGS = ("smooth", "mean")
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -23,12 +28,15 @@ class LossSettings:
         patches: of the losses of the two patch logits together (half of their sum at 0.5).
         contrast: of the contrastive loss.
         affinity: of the difference to the propagated map.
+        pooling: one of `POOLINGS`, of the two maps. A tick says 'somewhere'; a mean asks patches
+            of a small field for huge scores, or all patches for some, and neither tells where the field is.
         clues, propagation: of these parts.
     """
 
     patches: float = 0.5
     contrast: float = 0.01
     affinity: float = 0.015
+    pooling: str = "smooth"
     clues: ClueSettings = field(default_factory=ClueSettings)
     propagation: AffinitySettings = field(default_factory=AffinitySettings)
 
@@ -82,8 +90,11 @@ def exact_loss(
     activation = fused(output)
     zero = output.logits.new_zeros(())
     classes = bag_loss(output.logits, ticked, bags)
-    temporal = bag_loss(output.temporal_logits, ticked, bags)
-    spatial = bag_loss(output.spatial_logits, ticked, bags)
+    if settings.pooling == "mean":
+        of_time, of_space = output.temporal_logits, output.spatial_logits
+    else:
+        of_time, of_space = (pooled(m, inside) for m in (output.temporal_map, output.spatial_map))
+    temporal, spatial = bag_loss(of_time, ticked, bags), bag_loss(of_space, ticked, bags)
     pulled, spread = zero, zero
     if contrast and settings.contrast:
         pulled = clue_loss(
@@ -100,6 +111,16 @@ def exact_loss(
     total = classes + settings.patches * (temporal + spatial)
     total = total + settings.contrast * pulled + settings.affinity * spread
     return ExactLoss(total, classes, temporal, spatial, pulled, spread)
+
+
+def pooled(scores: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Logarithm of the mean of exponentials over the patches inside: (B, K, h, w) -> (B, K) float32."""
+    flat = scores.float().flatten(2)
+    if inside is None:
+        return flat.logsumexp(2) - math.log(flat.shape[2])
+    mask = inside.flatten(1)[:, None]
+    count = mask.sum(2).clamp_min(1)
+    return flat.masked_fill(~mask, -1e9).logsumexp(2) - count.log()
 
 
 def bag_loss(logits: Tensor, ticks: Tensor, bags: Tensor | None = None) -> Tensor:

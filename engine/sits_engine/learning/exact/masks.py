@@ -15,6 +15,8 @@ from sits_engine.learning.exact.batches import BagBatch, BagCutter
 from sits_engine.learning.exact.cam import CamSettings, raw_cam, scaled
 from sits_engine.learning.exact.fit import judged
 from sits_engine.learning.exact.pseudo_labels import enlarged, inside_patches, pseudo_labels
+from sits_engine.learning.exact.refine import RefineSettings, refined_masks
+from sits_engine.models.card import BandCard
 from sits_engine.models.exact.classifier import ExactClassifier, ExactOutput
 from sits_engine.samples.bags import Bags
 
@@ -89,6 +91,26 @@ def masks_of(
     doubtful = bags.inside & (confidence < least_confidence)
     labels[doubtful] = -1
     return Masks(labels, confidence, cam, int(doubtful.sum()))
+
+
+def sharpened(
+    masks: Masks,
+    bags: Bags,
+    bands: list[BandCard],
+    settings: RefineSettings,
+    device: Device,
+    *,
+    seed: int,
+    least_confidence: float = 0.0,
+    progress: Progress = lambda share: None,
+) -> Masks:
+    """The masks after `refine.refined_masks`; the maps stay those of the classifier."""
+    labels, confidence = refined_masks(
+        masks.labels, bags, bands, settings, device, seed=seed, progress=progress
+    )
+    doubtful = bags.inside & (confidence < least_confidence)
+    labels[doubtful] = -1
+    return Masks(labels, confidence, masks.cam, int(doubtful.sum()))
 
 
 def maps_of_window(masks: Masks, bags: Bags, i: int, patch: int) -> dict[int, npt.NDArray[np.float32]]:

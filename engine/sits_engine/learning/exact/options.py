@@ -39,6 +39,7 @@ class ExactOptions:
         maps: 'clues' (prototypes) or 'plain' (maps of the network, for comparison).
         affinity: propagation, in training and in maps.
         threshold: score of the background; None: the fixed default of the kind of map.
+        refine: sharpen masks (`refine.RefineSettings`).
         least_confidence: pixels with less are left unlabelled.
         background: 'class' gives pixels without a ticked class a class of their own, 'unlabelled' leaves
             them out.
@@ -61,6 +62,7 @@ class ExactOptions:
     maps: Literal["clues", "plain"] = "clues"
     affinity: bool = True
     threshold: float | None = None
+    refine: bool = True
     least_confidence: float = 0.0
     background: Literal["class", "unlabelled"] = "class"
     held_out: float = 0.1

@@ -18,9 +18,10 @@ from sits_engine.device import Device
 from sits_engine.learning.exact.batches import BagCutter
 from sits_engine.learning.exact.cam import CamSettings
 from sits_engine.learning.exact.fit import ExactFit, Held, fit_exact
-from sits_engine.learning.exact.masks import Masks, maps_of_window, masks_of, raw_maps
+from sits_engine.learning.exact.masks import Masks, maps_of_window, masks_of, raw_maps, sharpened
 from sits_engine.learning.exact.options import ExactOptions, ExactSettings, settle
 from sits_engine.learning.exact.pseudo_labels import THRESHOLD_WORDS
+from sits_engine.learning.exact.refine import RefineSettings
 from sits_engine.learning.exact.summary import (
     Activation,
     ExactClassRow,
@@ -106,15 +107,27 @@ def make_masks(
     )
     began = time.monotonic()
     kinds = [settings.cam] if truth is None else [settings.cam, CamSettings("plain", None)]
-    raw = raw_maps(module, everything, len(bags), kinds, device, ctx.part(middle, end, "Drawing the masks"))
+    drawn = middle + 0.03 * (end - start) if options.refine else end
+    raw = raw_maps(module, everything, len(bags), kinds, device, ctx.part(middle, drawn, "Drawing the masks"))
     masks = masks_of(
         raw[0],
         bags,
         patch,
         scaling=settings.cam.scaling,
         background=settings.background,
-        least_confidence=options.least_confidence,
+        least_confidence=0.0 if options.refine else options.least_confidence,
     )
+    if options.refine:
+        masks = sharpened(
+            masks,
+            bags,
+            bands,
+            RefineSettings(),
+            device,
+            seed=options.seed,
+            least_confidence=options.least_confidence,
+            progress=ctx.part(drawn, end, "Sharpening the masks"),
+        )
     seconds = {"training": fitted.seconds, "masks": time.monotonic() - began}
     chosen = distinct_colors(bags.classes, {**bags.colors, **(colors or {})})
     card = _card(settings, options, bands, bags, chosen)

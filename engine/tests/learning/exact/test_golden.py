@@ -16,7 +16,7 @@ from sits_engine.models.exact.classifier import ExactClassifier
 from sits_engine.models.exact.published import classifier_from_published
 
 #: The golden files have the arg-max in place of the draw.
-SETTINGS = LossSettings(clues=replace(PUBLISHED, draw="argmax"))
+SETTINGS = LossSettings(pooling="mean", clues=replace(PUBLISHED, draw="argmax"))
 
 
 def published_inputs(x):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sits_engine.learning.exact.cam import CamSettings, raw_cam, scaled
-from sits_engine.learning.exact.losses import LossSettings, affinity_loss, bag_loss, exact_loss
+from sits_engine.learning.exact.losses import LossSettings, affinity_loss, bag_loss, exact_loss, pooled
 from sits_engine.learning.exact.pseudo_labels import pseudo_labels
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.models.model_file import load_model, save_model
@@ -230,3 +230,15 @@ def test_masks_are_learnt_from_ticks_alone(mode):
     right = [float((x == labels).float().mean()) for x in (found, of_plain)]
     assert right[0] > 0.9
     assert right[0] > right[1] + 0.1
+
+
+def test_smooth_pooling_lies_between_mean_and_maximum():
+    torch.manual_seed(0)
+    scores = 3 * torch.randn(2, 3, 4, 4)
+    found = pooled(scores)
+    assert (found > scores.mean((2, 3))).all()
+    assert (found < scores.amax((2, 3))).all()
+    torch.testing.assert_close(found, scores.exp().mean((2, 3)).log())
+    inside = torch.zeros(2, 4, 4, dtype=torch.bool)
+    inside[:, :2] = True
+    torch.testing.assert_close(pooled(scores, inside), scores[:, :, :2].exp().mean((2, 3)).log())

@@ -1,0 +1,102 @@
+"""Masks that a classifier of single pixels has learned and drawn anew."""
+
+import numpy as np
+import pytest
+import torch
+
+from sits_engine import device as devices
+from sits_engine.context import JobContext
+from sits_engine.errors import Cancelled
+from sits_engine.learning.exact.refine import RefineSettings, daily_series, refined_masks
+from sits_engine.models.card import BandCard
+from sits_engine.samples.bags import Bags
+from sits_engine.samples.windows import WindowSet
+
+BANDS = [BandCard(name="B04", mean=0.2, std=0.1), BandCard(name="B08", mean=0.4, std=0.2)]
+DAYS = np.array([0, 10, 20, 40], np.int32)
+
+
+def bags(n=12, side=8, seed=0):
+    """Windows of two crops and other land; the left part of each window has its crop. And the truth."""
+    rng = np.random.default_rng(seed)
+    truth = np.full((n, side, side), 2, np.int16)
+    present = np.zeros((n, 2), bool)
+    for i in range(n):
+        truth[i, :, : 3 + i % 3] = i % 2
+        present[i, i % 2] = True
+    series = rng.normal(0, 1, (3, 4, 2))
+    values = series[truth].transpose(0, 3, 4, 1, 2) + rng.normal(0, 0.3, (n, 4, 2, side, side))
+    valid = rng.random((n, 4, side, side)) < 0.8
+    valid[:, 0] = True
+    values = np.where(valid[:, :, None], values, 0).astype(np.float32)
+    blank = (n, side, side)
+    windows = WindowSet(
+        bands=("B04", "B08"), values=values, valid=valid, positions=np.tile(DAYS, (n, 1)),
+        labels=np.full(blank, -1, np.int16), parcels=np.zeros(blank, np.int32),
+        mixed=np.zeros(blank, np.uint8), scale=1, classes=(), xy=np.zeros((n, 2)),
+        region=np.zeros(n, np.int16), rows=np.zeros(n, np.int32), cols=np.zeros(n, np.int32),
+    )  # fmt: skip
+    ids = np.array([str(i) for i in range(n)])
+    inside = np.ones(blank, bool)
+    return Bags(windows, ("wheat", "maize"), present, np.arange(n, dtype=np.int32), inside, ids), truth
+
+
+def noisy(truth, present, seed=1):
+    """A third of the pixels has another answer: the ticked crop or background."""
+    rng = np.random.default_rng(seed)
+    own = np.where(present[:, 0], 0, 1)[:, None, None]
+    other = np.where(truth == 2, own, 2)
+    return np.where(rng.random(truth.shape) < 0.33, other, truth).astype(np.int16)
+
+
+QUICK = RefineSettings(rounds=2, n_days=4, hidden=16, steps=60)
+
+
+def test_errors_of_single_masks_are_not_learned():
+    given, truth = bags()
+    labels = noisy(truth, given.present)
+    before = (labels == truth).mean()
+    found, confidence = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    assert before < 0.72
+    assert (found == truth).mean() > 0.9
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+    again, _ = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    np.testing.assert_array_equal(found, again)
+
+
+def test_only_ticked_crops_win_and_nothing_lies_outside():
+    given, truth = bags()
+    given.inside[:, 6:] = False
+    labels = np.where(given.inside, 1 - truth.clip(0, 1), -1).astype(np.int16)  # the crop that isn't ticked
+    found, confidence = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    assert (found[:, 6:] == -1).all()
+    assert (confidence[:, 6:] == 0).all()
+    for own, ticks in zip(found, given.present, strict=True):
+        assert set(np.unique(own[:6])) <= {int(np.flatnonzero(ticks)[0]), 2}
+
+
+def test_series_on_common_days():
+    given, _ = bags(n=2)
+    given.windows.valid[0, :, 0, 0] = False
+    given.windows.valid[0, :, 0, 1] = [False, False, True, False]
+    given.windows.values[0, :, :, 0, 0] = 0
+    found = daily_series(given, BANDS, 3)
+    assert found.shape == (2, 8, 8, 6)
+    assert torch.equal(found[0, 0, 0], torch.zeros(6, dtype=torch.float16))  # never clear
+    only = (given.windows.values[0, 2, :, 0, 1] - [0.2, 0.4]) / [0.1, 0.2]
+    np.testing.assert_allclose(found[0, 0, 1].float().view(3, 2), np.tile(only, (3, 1)), rtol=2e-3)
+    # a clear date on the day itself weighs more than its neighbours: close to the weighted mean by hand
+    weights = np.exp(-(((20 - DAYS) / 20) ** 2) / 2) * given.windows.valid[1, :, 3, 3]
+    mean = (weights[:, None] * given.windows.values[1, :, :, 3, 3]).sum(0) / weights.sum()
+    np.testing.assert_allclose(
+        found[1, 3, 3].float().view(3, 2)[1], (mean - [0.2, 0.4]) / [0.1, 0.2], rtol=5e-3, atol=5e-3
+    )
+
+
+def test_it_can_be_stopped():
+    given, truth = bags()
+    ctx = JobContext()
+    ctx.cancel()
+    with pytest.raises(Cancelled):
+        refined_masks(truth, given, BANDS, QUICK, devices.select("cpu"), seed=1, progress=ctx.progress)

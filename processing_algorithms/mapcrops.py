@@ -71,7 +71,8 @@ class MapCrops(InMapping, EngineAlgorithm):
                 QgsProcessingParameterFeatureSource("PARCELS", tr("Parcels"), POLYGONS, None, True),
                 tr(
                     "If given, each parcel gets a class, its confidence and the runner-up, in a layer of "
-                    "its own."
+                    "its own, from its pixels without the edge (models of single pixels: at most 128 of "
+                    "them, drawn at random)."
                 ),
             ),
             described(

@@ -133,6 +133,6 @@ def test_windows_model_map_and_polygons(real):
     )
     assert gdal.Open(mapped["OUTPUT"]).RasterXSize == 2 * SIDE
     fields = ogr.Open(mapped["OUTPUT_POLYGONS"])  # kept: its layer goes with it
-    area = sum(feature["area_ha"] for feature in fields.GetLayer("parcels"))
+    area = sum(feature["area_ha"] for feature in fields.GetLayer("patches"))
     assert area == pytest.approx(SIDE**2 / 100, rel=0.01)
     assert "wheat" in (folder / "fields.qml").read_text(encoding="utf-8")

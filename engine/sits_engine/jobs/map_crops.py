@@ -14,6 +14,7 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.map_outputs import check_outputs
 
 if TYPE_CHECKING:
     from sits_engine.device import Device
@@ -48,7 +49,11 @@ class MapCrops(Job):
     region: str | None = Field(
         None, description="polygon layer of the region of interest (path|layername=NAME)"
     )
-    parcels: str | None = Field(None, description="polygon layer of parcels to classify as a whole")
+    parcels: str | None = Field(
+        None,
+        description="polygon layer of parcels to classify as a whole, by their pixels without the edge (by "
+        "models of single pixels: at most 128 of each)",
+    )
     output: Path | None = Field(None, description="crop map, cloud-optimised GeoTIFF (.tif)")
     output_parcels: Path | None = Field(None, description="classified parcels (.gpkg)")
     output_polygons: Path | None = Field(
@@ -95,7 +100,7 @@ class MapCrops(Job):
         from sits_engine.samples.region import make_region
         from sits_engine.series.time_series import TimeSeries
 
-        self._check_outputs()
+        check_outputs(self)
         outputs = (self.output, self.output_parcels, self.output_polygons, self.probabilities)
         keep_inputs(outputs, (self.series, self.model, self.region, self.parcels))
         existing(self.series, "Time series")
@@ -128,7 +133,7 @@ class MapCrops(Job):
         result = JobResult()
         # A network that sees windows is run once: while it maps, it measures the parcels.
         once = isinstance(predictor, SegmentPredictor) and self.output is not None
-        parcels = self._found(ctx, region) if self.parcels and once else None
+        parcels = self._found(ctx, region, predictor) if self.parcels and once else None
         totals: ParcelTotals | None = None
         end = 1.0 if not self.parcels else 0.97 if once else 0.85
         if self.output is not None:
@@ -140,46 +145,21 @@ class MapCrops(Job):
         if self.parcels and self.output_parcels is not None:
             begin = 0.01 if self.output is None else end
             where = (self.output_parcels, series, region, predictor, bands)
-            self._parcels(ctx, result, where, parcels or self._found(ctx, region), totals, begin)
+            parcels = parcels or self._found(ctx, region, predictor)
+            self._parcels(ctx, result, where, parcels, totals, begin)
         return result
 
-    def _found(self, ctx: JobContext, region: Region) -> Parcels:
+    def _found(self, ctx: JobContext, region: Region, predictor: Predictor | SegmentPredictor) -> Parcels:
         """The parcels of the region, with what is to be said about them."""
-        from sits_engine.mapping.parcels import find_parcels
+        from sits_engine.mapping.parcels import MAX_PIXELS, find_parcels
+        from sits_engine.models.segment_inference import SegmentPredictor
 
-        parcels = find_parcels(self.parcels or "", region, self.id_field)
+        # a network that sees windows has named all pixels of them anyway
+        most = None if isinstance(predictor, SegmentPredictor) else MAX_PIXELS
+        parcels = find_parcels(self.parcels or "", region, self.id_field, max_pixels=most)
         for note in parcels.notes:
             ctx.warn(note)
         return parcels
-
-    def _check_outputs(self) -> None:
-        if self.output is None and self.output_parcels is None:
-            raise InputError(
-                "There is no output.", "Give OUTPUT (.tif), or PARCELS and OUTPUT_PARCELS (.gpkg)."
-            )
-        if self.output_parcels is not None and not self.parcels:
-            raise InputError("OUTPUT_PARCELS is given without PARCELS.", "Choose the parcel layer.")
-        if self.parcels and self.output_parcels is None:
-            raise InputError(
-                "PARCELS is given without OUTPUT_PARCELS.", "Say where the classified parcels go."
-            )
-        for name, extra in (("PROBABILITIES", self.probabilities), ("OUTPUT_POLYGONS", self.output_polygons)):
-            if extra is not None and self.output is None:
-                raise InputError(f"{name} is given without OUTPUT.", "Say where the crop map goes.")
-        for path, suffix in (
-            (self.output, ".tif"),
-            (self.probabilities, ".tif"),
-            (self.output_parcels, ".gpkg"),
-            (self.output_polygons, ".gpkg"),
-        ):
-            if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
-                raise InputError(
-                    f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}."
-                )
-        if self.output is not None and self.output == self.probabilities:
-            raise InputError("OUTPUT and PROBABILITIES are the same file.", "Choose two names.")
-        if self.output_polygons is not None and self.output_polygons == self.output_parcels:
-            raise InputError("OUTPUT_POLYGONS and OUTPUT_PARCELS are the same file.", "Choose two names.")
 
     def _open(self, device: Device, ctx: JobContext) -> Predictor | SegmentPredictor:
         """The model, as its card says: one that sees pixels, or one that sees windows."""

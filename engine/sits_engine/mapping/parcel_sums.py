@@ -12,6 +12,8 @@ import numpy.typing as npt
 from sits_engine.series.types import Cube, Window
 
 Ints = npt.NDArray[np.int64]
+#: Half of the memory: parcels may hold most pixels of a whole satellite tile.
+Small = npt.NDArray[np.int32]
 #: Of the parcels of one tile: `parcels` (M,) their numbers, `sums` (M, K) of probabilities, `pixels` (M,)
 #: that were seen, `dates` (M, T) bool at which one of them was clear.
 Sums = Mapping[str, npt.NDArray[Any]]
@@ -27,18 +29,20 @@ class ParcelPixels:
         parcels: how many there are, with those that have no pixel.
     """
 
-    owner: Ints
-    row: Ints
-    col: Ints
+    owner: Small
+    row: Small
+    col: Small
     parcels: int
 
     @classmethod
     def of(cls, pixels: Sequence[Ints], width: int) -> Self:
         """Those of parcels 0, 1, …, given as flat numbers on a grid of that width."""
-        owner = np.repeat(np.arange(len(pixels)), [len(own) for own in pixels])
-        row, col = np.divmod(np.concatenate([*pixels, np.zeros(0, np.int64)]), width)
-        order = np.argsort(row, kind="stable")
-        return cls(owner[order], row[order], col[order], len(pixels))
+        owner = np.repeat(np.arange(len(pixels), dtype=np.int32), [len(own) for own in pixels])
+        flat = np.concatenate([*pixels, np.zeros(0, np.int64)])
+        order = np.argsort(flat, kind="stable")
+        owner, flat = owner[order], flat[order]
+        row, col = (flat // width).astype(np.int32), (flat % width).astype(np.int32)
+        return cls(owner, row, col, len(pixels))
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -74,16 +78,15 @@ class ParcelPixels:
         """
         row, col = self.row - window.row, self.col - window.col
         s = p.shape[1] // window.height
-        # only what is asked for: the mean of all pixels would take the memory of another tile
-        parts = [p[:, row * s + i, col * s + j] for i in range(s) for j in range(s)]
-        each = np.mean(parts, axis=0, dtype=np.float64).T
-        valid = cube.valid[:, self.row - area.row, self.col - area.col].T
+        # part by part: all parts at once would take the memory of another tile
+        each = np.zeros((len(p), len(self)))
+        for part in range(s * s):
+            each += p[:, row * s + part // s, col * s + part % s]
+        valid = cube.valid[:, self.row - area.row, self.col - area.col]
         who, index = np.unique(self.owner, return_inverse=True)
-        sums = np.zeros((len(who), len(p)))
-        np.add.at(sums, index, each)
-        dates = np.zeros((len(who), valid.shape[1]), bool)
-        np.logical_or.at(dates, index, valid)
-        pixels = np.bincount(index, valid.any(axis=1), len(who)).astype(np.int64)
+        sums = np.stack([np.bincount(index, one / s**2, len(who)) for one in each], axis=1)
+        dates = np.stack([np.bincount(index, one, len(who)) > 0 for one in valid], axis=1)
+        pixels = np.bincount(index, valid.any(axis=0), len(who)).astype(np.int64)
         return {"parcels": who, "sums": sums, "pixels": pixels, "dates": dates}
 
 

@@ -26,7 +26,7 @@ from sits_engine.series.types import Grid
 if TYPE_CHECKING:
     import geopandas as gpd
 
-#: Pixels of one parcel that are read at most, drawn at random: as in training.
+#: Pixels of one parcel that a model of pixels reads at most, drawn at random: as in training.
 MAX_PIXELS = 128
 #: Fewer pixels than this inside the eroded parcel, and the pixel under its inner point is used.
 MIN_PIXELS = 1
@@ -64,14 +64,21 @@ class Parcels:
     ids: pd.Series | None = None
 
 
-def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 0) -> Parcels:
-    """Read parcels and find their pixels.
+def find_parcels(
+    source: str,
+    region: Region,
+    id_field: str | None,
+    seed: int = 0,
+    max_pixels: int | None = MAX_PIXELS,
+) -> Parcels:
+    """Read parcels and find their pixels: those inside, without the edge.
 
     Args:
         source: polygon layer, any CRS.
         region: only parcels whose inner point lies in it are kept (counted).
         id_field: field whose values name the parcels; `fid` is the number of the feature itself.
         seed: of the draw among the pixels of large parcels.
+        max_pixels: of one parcel; None for all.
 
     Raises:
         InputError: unreadable, no polygons, no such field, no parcel in the region.
@@ -115,8 +122,8 @@ def find_parcels(source: str, region: Region, id_field: str | None, seed: int = 
         own = np.empty(0, np.int64) if shapely.is_empty(shape) else inside_pixels(shape, grid)
         if len(own) < MIN_PIXELS:
             own, small[i] = inside_pixels(point, grid), True
-        if len(own) > MAX_PIXELS:
-            own = np.sort(rng.choice(own, MAX_PIXELS, replace=False))
+        if max_pixels is not None and len(own) > max_pixels:
+            own = np.sort(rng.choice(own, max_pixels, replace=False))
         pixels.append(own)
     if small.any():
         notes.append(

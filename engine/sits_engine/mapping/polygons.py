@@ -27,7 +27,7 @@ from sits_engine.series.types import Window
 STRIP_PIXELS = 2**19
 #: Polygons that are written at once.
 BATCH = 20_000
-LAYER = "parcels"
+LAYER = "patches"
 
 
 @dataclass
@@ -60,7 +60,7 @@ def write_polygons(
     tick: Callable[[float], None] = lambda share: None,
     strip_pixels: int = STRIP_PIXELS,
 ) -> int:
-    """Write the layer `parcels` of a GeoPackage: one polygon for each patch of a class; returns how many.
+    """Write the layer `patches` of a GeoPackage: one polygon for each patch of a class; returns how many.
 
     A patch is a set of pixels of one class that touch along an edge. The map is read in strips of rows; what
     reaches over the end of a strip waits there with its outline, so that memory depends on the width of a

@@ -29,9 +29,8 @@ def classify_parcels(
     """Probabilities (N, K), zeros where nothing is clear, and (N,) dates seen, of each parcel.
 
     The network is run on the tiles that hold pixels of parcels, and there on the windows that these pixels
-    need; finished tiles of the journal are not computed again. The pixels are those that other models read
-    (inside the parcel without its edge, at most 128), on the series' grid: of a finer answer each gives the
-    mean of its parts.
+    need; finished tiles of the journal are not computed again. The pixels (all that lie inside the parcel
+    without its edge) are those of the series' grid: of a finer answer each gives the mean of its parts.
 
     Args:
         series: what to read.

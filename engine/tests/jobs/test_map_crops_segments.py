@@ -224,9 +224,10 @@ def test_parcels_get_the_mean_of_their_pixels(worlds, tmp_path, scale):
     tiny = p[:, 10 * scale : 11 * scale, 60 * scale : 61 * scale].mean(axis=(1, 2))
     assert frame["class"][2] == CLASSES[tiny.argmax()]
     assert frame["confidence"][2] == pytest.approx(100 * tiny.max(), abs=0.06)
-    # 128 of its 18 x 18 inner pixels, drawn: near their mean
+    # all of its 18 x 18 inner pixels
+    assert frame["n_pixels"].tolist()[0] == 18 * 18
     field = p[:, 6 * scale : 24 * scale, 6 * scale : 24 * scale].mean(axis=(1, 2))
-    assert frame["confidence"][0] == pytest.approx(100 * field.max(), abs=5)
+    assert frame["confidence"][0] == pytest.approx(100 * field.max(), abs=0.06)
 
 
 def windows_seen(monkeypatch):

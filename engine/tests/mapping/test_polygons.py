@@ -23,7 +23,7 @@ def make(tmp_path, values, strip_pixels, name="p.gpkg", **options):
     path = write_map(tmp_path / "map.tif", values, **options)
     tmp_path.joinpath(name).unlink(missing_ok=True)
     count = write_polygons(path, tmp_path / name, strip_pixels=strip_pixels)
-    frame = gpd.read_file(tmp_path / name)
+    frame = gpd.read_file(tmp_path / name, layer="patches")
     assert len(frame) == count
     return frame
 

@@ -81,8 +81,10 @@ class MakePseudoMasks(Job):
         0.1, ge=0, le=0.5, description="share of polygons that only the curve of the report sees"
     )
     epochs: int | None = Field(None, ge=1, le=10_000, description="default: by effort")
-    batch_size: int = Field(16, ge=1, le=1024, description="windows a step")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="highest")
+    batch_size: int = Field(8, ge=1, le=1024, description="windows a step")
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="highest; default: 0.002 for small, 0.001 for standard (published)"
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="same seed on a processor, same masks")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     parcels: str | None = Field(

@@ -23,6 +23,8 @@ _LIMITS: dict[Effort, tuple[int, int, int]] = {
 }
 #: Dates that the network sees, spread evenly over the season: time and memory grow with their number.
 DATES: dict[Width, int] = {"small": 16, "standard": 60}
+#: Highest learning rate (published for standard).
+RATES: dict[Width, float] = {"small": 2e-3, "standard": 1e-3}
 #: Pixels along a side of a patch: a map has one score a patch.
 PATCH = 2
 
@@ -68,8 +70,8 @@ class ExactOptions:
     held_out: float = 0.1
     turning: bool = True
     epochs: int | None = None
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    batch_size: int = 8
+    learning_rate: float | None = None
     losses: LossSettings = field(default_factory=LossSettings)
     network: Mapping[str, Any] = field(default_factory=dict)
     mask_clouds: bool = True
@@ -156,7 +158,7 @@ def settle(options: ExactOptions, bags: Bags, n_train: int, *, on_processor: boo
         epochs=epochs,
         steps_per_epoch=steps,
         batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
+        learning_rate=options.learning_rate or RATES[width],
         losses=losses,
         cam=CamSettings(options.maps, AffinitySettings() if options.affinity else None),
         background=BACKGROUND_SCORE if options.threshold is None else options.threshold,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,10 @@ from sits_engine.models.segmentation.transformer import Transformer
 
 #: Rows of the day table: published, and ours (a year may have 366 days).
 PUBLISHED_DAYS, DAYS_OF_YEAR = 365, 366
+
+
+#: Longest and shortest wave of the day table at the start in days, and their height.
+WAVES, HEIGHT = (365.0, 20.0), 0.7
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class ExactClassifier(nn.Module):
             residual=residual,
             reference=reference,
         )
+        if not reference:
+            start_with_waves(self.temporal.day_embedding.weight)
         self.space_token = nn.Parameter(torch.randn(dim))
         self.patch_positions = PatchPositions(window // patch, dim)
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)
@@ -219,3 +226,16 @@ class ExactClassifier(nn.Module):
         if inside is not None and not bool(inside.any()):
             raise ValueError("no patch of these windows lies inside of its polygon")
         return h, w
+
+
+@torch.no_grad()
+def start_with_waves(table: Tensor) -> None:
+    """Let a table of days (dim, days) start with sines and cosines, so that near days are alike at once.
+
+    A few hundred windows don't suffice to learn each day on its own.
+    """
+    dim, days = table.shape
+    n = (dim + 1) // 2
+    lengths = torch.exp(torch.linspace(math.log(WAVES[0]), math.log(WAVES[1]), n))
+    angle = 2 * math.pi / lengths[:, None] * torch.arange(days)
+    table.copy_(HEIGHT * torch.cat([angle.sin(), angle.cos()])[:dim])

@@ -39,6 +39,15 @@ def _maps():
             tr("Scores flow between neighbours whose series are alike, so that fields fill up."),
             default=True,
         ),
+        switch(
+            "REFINE",
+            tr("Sharpen the masks"),
+            tr(
+                "A classifier of single pixels learns from all masks together and draws them anew, in "
+                "rounds: it learns the crops and not the errors, which differ from window to window."
+            ),
+            default=True,
+        ),
         number(
             "THRESHOLD",
             tr("Threshold (score of the background)"),

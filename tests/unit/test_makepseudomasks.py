@@ -96,6 +96,7 @@ def test_series_and_windows_are_enough(algorithm, given, context, windows):
         "output": given["OUTPUT"],
         "maps": "clues",
         "affinity": True,
+        "refine": True,
         "background": "class",
         "least_confidence": 0.0,
         "only_done": False,

@@ -32,11 +32,18 @@ LIMITS = (
     "A tick says that a crop is somewhere in the polygon. Crops that nearly always come together, or a crop "
     "and what always lies beside it, can't be told apart from ticks.",
     "In each polygon the scores of a ticked crop are stretched to reach 1, so a crop that was ticked by "
-    "mistake still gets pixels, and one that was forgotten gets none.",
-    f"There is one score for {PATCH} x {PATCH} pixels; borders between are interpolated. Fields narrower "
-    "than that, and single trees, hedges and roads, are lost.",
-    "The confidence compares the two best scores of a pixel. It says where the choice was close, not how "
+    "mistake may get pixels, and one that was forgotten gets none.",
+    f"Maps have one score for {PATCH} x {PATCH} pixels. Fields that are not much wider, and single trees, "
+    "hedges and roads, are lost.",
+    "The confidence compares the two best classes of a pixel. It says where the choice was close, not how "
     "often it is right: it is no probability.",
+)
+#: What follows the threshold where masks were sharpened.
+SHARPENED = (
+    "The masks were then sharpened: a small classifier of single pixels learned from all masks together and "
+    "drew them anew, in some rounds. Errors differ from window to window, what a crop looks like over the "
+    "season doesn't, so it learns the crops and not the errors. Only ticked crops can win. Where the maps "
+    "are wrong in the same way everywhere, it repeats that."
 )
 
 
@@ -219,6 +226,7 @@ def _pictures(data: PseudoMaskReportData) -> Section | None:
                 f"windows ({places}).",
                 "One window a row. A pixel gets the crop with the highest score, if that exceeds the "
                 "threshold. "
+                + ("Then the masks were sharpened, see below. " if _sharpened(data) else "")
                 + ("The truth is shown for comparison; nothing was learned from it." if told else ""),
             )
         ],
@@ -321,8 +329,13 @@ def _threshold(data: PseudoMaskReportData) -> Section:
             f"The threshold, which is the score of the background, is {words.score(data.threshold)}. "
             f"{data.threshold_words} A higher one leaves more land to the background, a lower one makes "
             "fields fatter.",
+            *([SHARPENED] if _sharpened(data) else []),
         ],
     )
+
+
+def _sharpened(data: PseudoMaskReportData) -> bool:
+    return bool(data.parameters.get("refine"))
 
 
 def _truth(data: PseudoMaskReportData) -> Section | None:

@@ -94,6 +94,15 @@ def test_nothing_held_out_no_curve_no_precision(tmp_path, check_page) -> None:
     assert "no curve chose anything" in text
 
 
+def test_sharpened_masks_are_called_so(tmp_path, check_page) -> None:
+    for refine in (True, False):
+        data = pseudo_masks(epochs=[], thumbnails=[thumbnail(1)], parameters={"refine": refine})
+        write_pseudo_mask_report(tmp_path / "m.html", data)
+        text = check_page(tmp_path / "m.html")
+        assert ("The masks were then sharpened" in text) == refine
+        assert ("Then the masks were sharpened, see below." in text) == refine
+
+
 def test_plain_maps_without_affinity_are_called_so(tmp_path, check_page) -> None:
     write_pseudo_mask_report(
         tmp_path / "m.html", pseudo_masks(maps="plain", affinity=False, epochs=[], thumbnails=[])
@@ -118,7 +127,7 @@ def test_windows_with_any_number_of_ticks(n) -> None:
     drawn = masks.mask_windows("m", [shown(one)], NAMES, ["#112233"] * 5, 0.3)
     assert ("ticked" in drawn.split("score of a ticked crop")[0]) == (n == 0)
     assert [name for name in names if name in drawn] == names[: masks.MOST]
-    assert ("(+3 more)" in drawn) == (n == 7)
+    assert ("+3 more)" in drawn) == (n == 7)
     assert (">truth<" in drawn) == (n % 2 == 0)
 
 

@@ -31,7 +31,7 @@ from sits_engine.learning.exact.summary import (
 )
 from sits_engine.learning.exact.truth import PixelTruth, confusion, scores_of
 from sits_engine.learning.segmentation.batches import normalisation
-from sits_engine.learning.segmentation.pictures import picture_of
+from sits_engine.learning.segmentation.pictures import FALSE_COLOR, picture_of
 from sits_engine.learning.segmentation.scores import class_iou
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.models.exact.classifier import ExactClassifier
@@ -44,6 +44,8 @@ BACKGROUND, BACKGROUND_COLOR = "background", "#a0a0a0"
 FEWEST_TO_SPLIT = 20
 #: Windows that the report shows.
 MOST_SHOWN = 6
+#: Windows whose pixels set the contrast of its pictures.
+ALIKE = 100
 
 
 @dataclass
@@ -331,7 +333,9 @@ def _thumbnails(
         seen |= bags.present[shown[-1]]
     out = []
     for i in shown:
-        picture, words = picture_of(bags.windows, i, (options.season_year,))
+        picture, words = picture_of(
+            bags.windows, i, (options.season_year,), bands=FALSE_COLOR, others=order[:ALIKE]
+        )
         place = f"row {int(bags.windows.rows[i])}, column {int(bags.windows.cols[i])}"
         activations = [
             Activation(bags.classes[k], colors[bags.classes[k]], values.astype(np.float32))

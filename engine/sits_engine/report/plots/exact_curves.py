@@ -41,16 +41,13 @@ def exact_curves(name: str, epochs: Sequence[ExactEpochRow], contrast_from: int 
         panel(axes, "Loss: are the ticks found?", 0.0, 1.05 * top)
 
     def parts(axes: Axes) -> None:
-        """Each relative to where it began: their units have nothing in common."""
-        top = 1.0
+        """Each relative to its largest value: their units have nothing in common."""
         for attribute, label, color in (("contrast", "contrast", PINK), ("affinity", "affinity", GREEN)):
             values = np.array(column(attribute))
             known = values[np.isfinite(values)]
-            if len(known) and known[0] > 0:
-                axes.plot(numbers, values / known[0], color=color, linewidth=2.0, label=label, **few)
-                top = max(top, float(known.max() / known[0]))
-        axes.axhline(1, color=SOFT, linewidth=0.8)
-        panel(axes, "Further parts, from 1", 0.0, 1.08 * top)
+            if len(known) and known.max() > 0:
+                axes.plot(numbers, values / known.max(), color=color, linewidth=2.0, label=label, **few)
+        panel(axes, "Further parts, of their largest", 0.0, 1.05)
 
     def precision(axes: Axes) -> None:
         axes.plot(numbers, column("validation_map_macro"), color=ACCENT, linewidth=2.2,

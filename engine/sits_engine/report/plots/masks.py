@@ -25,7 +25,7 @@ HEAT = ("#0b1026", "#2b1f5c", "#6a1f76", "#b02d6e", "#e65c4f", "#fb9f3a", "#fcf4
 #: Maps of ticked crops in a row; further ones are only counted.
 MOST = 4
 #: Inches: width of the page, heading of a row, strip left of the pictures, gap between pictures.
-WIDTH, HEADING, LEFT, GAP = 10.4, 0.24, 0.42, 0.1
+WIDTH, HEADING, LEFT, GAP = 10.4, 0.5, 0.42, 0.1
 #: Letters of a heading on an inch.
 LETTERS = 12
 
@@ -71,8 +71,7 @@ def mask_windows(
     columns = 2 + slots + told
     side = (WIDTH - LEFT) / columns - GAP
     letters = int(LETTERS * side)
-    dates = [textwrap.wrap(one.picture_words, letters, max_lines=2) for one in windows]
-    rows, lines = len(windows), max((len(one) for one in dates), default=1)
+    rows = len(windows)
     handles = _legend(windows, classes, colors)
     # few short names fit into one line
     across = 6 if sum(len(str(one.get_label())) + 7 for one in handles) <= 100 else 4
@@ -80,11 +79,12 @@ def mask_windows(
     heat = LinearSegmentedColormap.from_list("heat", HEAT)
 
     def paint(figure: Figure) -> None:
+        figure.set_layout_engine("constrained", h_pad=0.07)
         grid = GridSpec(rows, columns, figure)
         for row, one in enumerate(windows):
             axes = [figure.add_subplot(grid[row, column]) for column in range(columns)]
             axes[0].imshow(one.picture, interpolation="none")
-            _frame(axes[0], "\n".join(dates[row]))
+            _frame(axes[0], _two_lines(one.picture_words, letters))
             axes[0].set_ylabel(textwrap.fill(one.title, letters + 6), fontsize=8.6, color=SOFT)
             for place, cell in enumerate(axes[1 : 1 + slots]):
                 if place < len(one.crops):
@@ -92,7 +92,7 @@ def mask_windows(
                     more = len(one.crops) - MOST if place == MOST - 1 else 0
                     _heat(cell, values, heat, threshold)
                     extra = f" (+{more} more)" if more > 0 else ""
-                    _frame(cell, shorten(crop, max(6, letters - len(extra))) + extra)
+                    _frame(cell, _two_lines(crop + extra, letters))
                     cell.title.set_color(readable(color))
                     _edge(cell, color)
                 else:
@@ -119,7 +119,13 @@ def mask_windows(
         bar.ax.axvline(threshold, color="white", linewidth=2)
         bar.outline.set_visible(False)
 
-    return draw(name, WIDTH, rows * (side + HEADING + 0.16 * (lines - 1)) + legend + 0.8, paint)
+    return draw(name, WIDTH, rows * (side + HEADING) + legend + 0.8, paint)
+
+
+def _two_lines(text: str, letters: int) -> str:
+    """`text` in two lines at most."""
+    lines = textwrap.wrap(text, letters, max_lines=2, placeholder="…")
+    return "\n".join(shorten(line, letters) for line in lines)
 
 
 def _legend(windows: Sequence[MaskPictures], classes: Sequence[str], colors: Sequence[str]) -> list[Artist]:

@@ -12,7 +12,7 @@ from sits_engine import device
 from sits_engine.errors import Cancelled
 from sits_engine.learning.segmentation.batches import Cutter, Cutting, normalisation
 from sits_engine.learning.segmentation.inference import Apply, predict_windows, similarity_maps
-from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
+from sits_engine.learning.segmentation.pictures import FALSE_COLOR, chosen_windows, picture_of
 from sits_engine.models.card import ClassCard, ModelCard
 from sits_engine.models.segment_inference import SegmentPredictor
 
@@ -144,6 +144,12 @@ def test_pictures():
     windows.valid[2] = False
     assert picture_of(windows, 2)[0].max() == 0
     assert picture_of(dataclasses.replace(windows, bands=("a", "b", "c")), 0)[1].endswith("a, b, c")
+    windows.bands = ("B08", "B04", "B03")
+    assert picture_of(windows, 0, bands=FALSE_COLOR)[1].endswith("B08, B04, B03")
+    # beside brighter windows a window of the same date is dark
+    windows.values[1:] += 9
+    assert picture_of(windows, 0, others=np.array([0]))[0].max() == 255
+    assert picture_of(windows, 0, others=np.arange(6))[0].mean() < picture_of(windows, 0)[0].mean() / 4
     windows.labels[3] = -1
     windows.labels[3, 0, 0] = 0
     chosen = chosen_windows(windows, np.array([0, 1, 3]))

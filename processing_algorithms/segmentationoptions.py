@@ -37,8 +37,9 @@ def _windows():
         finer(),
         window_size(
             tr(
-                "A multiple of 4. Without it: 24 for TSViT, 48 for the other networks, or what fits into the "
-                "images; windows of a data set stay as they are (up to 48)."
+                "A multiple of 2 or 3 for TSViT, of 4 for the U-Nets. Without it: 24 for TSViT, 48 for the "
+                "other networks, or what fits into the images; windows of a data set stay as they are (up to "
+                "48)."
             )
         ),
         n_dates(

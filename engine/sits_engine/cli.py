@@ -29,6 +29,17 @@ def _kind(annotation: Any) -> tuple[bool, bool]:
     return origin in (list, tuple), annotation is bool
 
 
+def _choices(annotation: Any) -> list[str]:
+    """The values that a field takes, where it is one (or a list) of some; else none."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [str(value) for value in typing.get_args(annotation) if value is not None]
+    if typing.get_origin(annotation) in (list, tuple, typing.Union, types.UnionType):
+        inner = [_choices(one) for one in typing.get_args(annotation) if one not in (type(None), Ellipsis)]
+        # a path beside some words is free
+        return [choice for one in inner for choice in one] if all(inner) else []
+    return []
+
+
 def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
     """One option for each field of the job."""
     for name, field in job.model_fields.items():
@@ -40,11 +51,12 @@ def add_fields(parser: argparse.ArgumentParser, job: type[Job]) -> None:
         options: dict[str, Any] = {"help": help_text, "default": None, "dest": name}
         if boolean:
             options["action"] = argparse.BooleanOptionalAction
-        elif many:
-            options["nargs"] = "+"
-            options["metavar"] = name.upper()
         else:
-            options["metavar"] = name.upper()
+            # shown, not checked: the job itself says what is wrong with a value, and the way out
+            choices = _choices(field.annotation)
+            options["metavar"] = f"{{{','.join(choices)}}}" if choices else name.upper()
+            if many:
+                options["nargs"] = "+"
         parser.add_argument("--" + name.replace("_", "-"), required=False, **options)
 
 

@@ -1,5 +1,6 @@
 """The command line: options come from the job's fields."""
 
+import argparse
 import io
 import json
 
@@ -50,6 +51,35 @@ def test_help_of_a_job_speaks_to_people(name, capsys):
     said = capsys.readouterr().out
     assert "Undefined" not in said
     assert "(default: [" not in said
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("train-segmentation", "--architecture {tsvit,unet3d,unet3df,unet2d_clstm,biconvgru} network"),
+        ("train-segmentation", "--width {standard,small}"),
+        ("train-segmentation", "--scale {1,2,4}"),
+        ("train-segmentation", "--split {blocks,inside,regions,folds}"),
+        ("train-segmentation", "--series SERIES [SERIES ...]"),
+    ],
+)
+def test_help_lists_the_choices(job, words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        cli.main([job, "--help"])
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_field_of_some_values_lists_them():
+    for name in JOBS:
+        parser = argparse.ArgumentParser()
+        cli.add_fields(parser, job_class(name))
+        shown = {action.dest: action.metavar for action in parser._actions}
+        schema = job_class(name).model_json_schema()["properties"]
+        for field, facts in schema.items():
+            for one in [facts, facts.get("items", {}), *facts.get("anyOf", [])]:
+                for value in map(str, one.get("enum", [])):
+                    assert value in shown[field].strip("{}").split(",")
 
 
 def test_an_extent_in_the_west_is_no_option(tmp_path, monkeypatch, capfd):

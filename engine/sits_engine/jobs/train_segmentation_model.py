@@ -23,12 +23,21 @@ from sits_engine.jobs.training_material import (
 )
 from sits_engine.jobs.window_samples import WindowFields, read_windows
 from sits_engine.outputs import numbers_beside
+from sits_engine.samples.raster_classes import drawn_from_ticks
 
 if TYPE_CHECKING:
     from sits_engine.learning.segmentation.options import SegmentOptions
     from sits_engine.samples.window_data import WindowData
     from sits_engine.samples.window_grid import WindowSources
     from sits_engine.series.time_series import TimeSeries
+
+
+#: Said where the labels are masks.
+FROM_TICKS = (
+    "The labels are masks that were drawn from ticks: the scores say how well the model repeats the masks, "
+    "also on land that it has not seen, and not how right it is. To know that, assess a map with reference "
+    "data."
+)
 
 
 class TrainSegmentationModel(WindowFields):
@@ -55,8 +64,9 @@ class TrainSegmentationModel(WindowFields):
         None,
         ge=8,
         le=512,
-        description="pixels of the images along a side of a window; default: 24 for tsvit, 48 for the "
-        "others, or the windows of a data set as they are (up to 48)",
+        description="pixels of the images along a side of a window: a multiple of 2 or 3 for tsvit, of 4 for "
+        "the U-Nets; default: 24 for tsvit, 48 for the others, or the windows of a data set as they are (up "
+        "to 48)",
     )
     n_dates: int | None = Field(
         None,
@@ -85,7 +95,11 @@ class TrainSegmentationModel(WindowFields):
     )
     validation_fold: int = Field(4, ge=1, le=1000, description="with SPLIT = folds: fold for validation")
     test_fold: int = Field(5, ge=1, le=1000, description="with SPLIT = folds: fold for the test")
-    block_size: float | None = Field(None, gt=0, description="side of a block in metres; default: chosen")
+    block_size: float | None = Field(
+        None,
+        gt=0,
+        description="side of a block in metres; default: chosen, at least two windows if the land is large",
+    )
     epochs: int | None = Field(None, ge=1, le=10_000, description="at most; default: by effort")
     steps_per_epoch: int | None = Field(None, ge=1, le=100_000, description="default: by effort and data")
     batch_size: int = Field(8, ge=1, le=1024, description="windows a step")
@@ -152,6 +166,8 @@ class TrainSegmentationModel(WindowFields):
             raise self._with_fields(error, len(material.windows.classes)) from error
         result.report.notes[:0] = material.notes
         material.restore(result.card)
+        if any(drawn_from_ticks(path) for path in self.labels):
+            result.report.warnings.insert(0, FROM_TICKS)
         for row in result.report.classes:
             row.codes = material.original(row.codes)
         ctx.progress(0.97, "Writing report and model")

@@ -53,7 +53,9 @@ def segmentation_page(data: SegmentationReportData) -> Page:
         Tile(
             words.score(scores.get("boundary_f1_1px")),
             "border F1, 1 pixel",
-            f"within 2 pixels {words.score(scores.get('boundary_f1_2px'))}",
+            f"precision {words.score(scores.get('boundary_precision_1px'))}, recall "
+            f"{words.score(scores.get('boundary_recall_1px'))}; within 2 pixels "
+            f"{words.score(scores.get('boundary_f1_2px'))}",
         ),
     ]
     trust = calibration_section(
@@ -205,6 +207,8 @@ def _borders(data: SegmentationReportData) -> Section | None:
         "At borders: the three by three pixels around it hold more than one class, or labelled and "
         "unlabelled land.",
     )
+    first = data.borders[0]
+    ratio = f" The map has {words.count(first.found)} border pixels, the truth {words.count(first.true)}."
     found = Table(
         [Column("borders within"), *(Column(name, True) for name in ("precision", "recall", "F1"))],
         [
@@ -215,7 +219,8 @@ def _borders(data: SegmentationReportData) -> Section | None:
             for row in data.borders
         ],
         "Precision: share of the map's borders near a true one. Recall: share of the true borders near one "
-        "of the map. Only borders between two labelled pixels count.",
+        "of the map, which a speckled map gets for nothing: F1 says something only where precision does. "
+        f"Only borders between two labelled pixels count.{ratio if first.true else ''}",
     )
     return Section("How well it draws borders", [zones, found])
 
@@ -249,7 +254,8 @@ def _accuracy(data: SegmentationReportData) -> Section:
                 "F1 is high only where both precision and recall are.",
             ),
         ]
-    columns = [Column("Class"), Column("parcels", True), *(Column(f"{side} pixels", True) for side in SPLITS)]
+    what, note = _counted(data)
+    columns = [Column("Class"), Column(what, True), *(Column(f"{side} pixels", True) for side in SPLITS)]
     columns += [Column(name, True) for name in ("IoU", "precision", "recall", "F1")]
     columns.append(Column("codes"))
     rows = [
@@ -262,8 +268,18 @@ def _accuracy(data: SegmentationReportData) -> Section:
         ]
         for row in data.classes
     ]
-    items.append(Table(columns, rows, colors=colors))
+    items.append(Table(columns, rows, note, colors=colors))
     return Section("How well it does on each class", items)
+
+
+def _counted(data: SegmentationReportData) -> tuple[str, str]:
+    """What the column beside the class counts, as a heading and, where it needs one, as a sentence."""
+    if data.provenance.get("parcels"):
+        return "parcels", ""
+    said = "Patches are connected pixels of one class; one that reaches into two windows counts in both."
+    if data.provenance.get("labels"):
+        return "patches", said
+    return "parcels or patches", f"Parcels where the data set numbers them. {said}"
 
 
 def _profiles(data: SegmentationReportData) -> Section | None:

@@ -110,11 +110,16 @@ def split_sets(
     for s, name in enumerate(("training", "validation", "test")):
         lacking = [c for k, c in enumerate(classes) if not (labels[side == s] == k).any()]
         if lacking:
-            advice = " Their scores can't be computed." if s == 2 else ""
+            advice = unscored(lacking) if s == 2 else ""
             few = "blocks" if kind == "blocks" else unit
             one = unit.removesuffix("s")
             notes.append(f"The {name} side has no {one} of {', '.join(lacking)}: too few {few}.{advice}")
     return Split(side, blocks, kind, size, notes)
+
+
+def unscored(lacking: list[str]) -> str:
+    """What it means that the test side lacks these classes, as a sentence after another one."""
+    return " This class gets no score." if len(lacking) == 1 else " These classes get no scores."
 
 
 def same_place(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

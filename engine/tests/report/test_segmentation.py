@@ -6,6 +6,7 @@ import pytest
 from support.report_data import COLORS, NAMES, profiles
 from support.segmentation_data import example, segmentation
 
+from sits_engine.report import words
 from sits_engine.report.plots import windows
 from sits_engine.report.segmentation import segmentation_page, sentences, write_segmentation_report
 
@@ -50,20 +51,46 @@ def test_profiles_are_shown_where_there_are_some(tmp_path, check_page):
 
 def test_sentences_say_borders_and_insides():
     data = segmentation()
-    words = " ".join(sentences(data))
+    said = " ".join(sentences(data))
     border = next(row for row in data.zones if row.zone == "boundary")
     assert border.accuracy < 0.9  # the made-up map is wrong at borders only
-    assert f"At borders it is right for {100 * border.accuracy:.0f} of 100, inside of fields for 100" in words
-    assert f"{100 * data.borders[0].precision:.0f} % of the map's borders within one pixel" in words
-    assert "on land that training never saw" in words
-    assert "expect less elsewhere" in words
+    assert f"At borders it is right for {100 * border.accuracy:.0f} of 100, inside of fields for 100" in said
+    assert f"{100 * data.borders[0].precision:.0f} % of the map's borders within one pixel" in said
+    assert "on land that training never saw" in said
+    assert "expect less elsewhere" in said
+
+
+def test_border_f1_stands_beside_precision_and_recall(tmp_path, check_page):
+    data = segmentation(examples=[])
+    near = data.borders[0]
+    tile = next(tile for tile in segmentation_page(data).tiles if tile.name == "border F1, 1 pixel")
+    assert tile.note.startswith(f"precision {near.precision:.2f}, recall {near.recall:.2f}; within 2 pixels ")
+    write_segmentation_report(tmp_path / "s.html", data)
+    said = f"The map has {words.count(near.found)} border pixels, the truth {words.count(near.true)}."
+    assert " ".join(said.split()) in check_page(tmp_path / "s.html")
+
+
+@pytest.mark.parametrize(
+    ("provenance", "heading"),
+    [
+        ({"parcels": ["fields.gpkg"], "labels": []}, "parcels"),
+        ({"parcels": [], "labels": ["truth.tif"]}, "patches"),
+        ({"data_sets": [{"name": "w.zarr"}]}, "parcels or patches"),
+    ],
+)
+def test_what_a_label_raster_holds_is_not_called_parcels(provenance, heading):
+    page = segmentation_page(segmentation(examples=[], provenance=provenance))
+    section = next(s for s in page.sections if s.title == "How well it does on each class")
+    table = section.items[-1]
+    assert table.columns[1].name == heading
+    assert ("connected pixels" in table.caption) == (heading != "parcels")
 
 
 def test_a_split_inside_windows_is_called_what_it_is(tmp_path, check_page):
     data = segmentation(split_kind="tiles", block_size=None, examples=[])
-    words = " ".join(sentences(data))
-    assert "often in the same field" in words
-    assert "land that training never saw" not in words
+    said = " ".join(sentences(data))
+    assert "often in the same field" in said
+    assert "land that training never saw" not in said
     write_segmentation_report(tmp_path / "s.html", data)
     assert "Every window was cut into tiles" in check_page(tmp_path / "s.html")
 

@@ -91,7 +91,7 @@ def segmentation(scale=1, **changes):
             for name, zone in zip(("all", "boundary", "interior"), zones, strict=True)
         ],
         "borders": [
-            BorderRow(distance, counts.precision, counts.recall, counts.f1)
+            BorderRow(distance, counts.precision, counts.recall, counts.f1, counts.found, counts.true)
             for distance, counts in tally.borders.items()
         ],
         "temperature": 1.2,

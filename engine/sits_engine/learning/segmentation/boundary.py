@@ -42,6 +42,10 @@ def known_boundary(classes: npt.NDArray[np.integer], known: npt.NDArray[np.bool_
     return np.asarray(known & (high != low))
 
 
+#: So many times the true border pixels, and a map is called speckled.
+SPECKLED = 2.0
+
+
 @dataclass
 class BorderCounts:
     """Border pixels of the map and of the truth, and how many of each have one of the other nearby."""
@@ -76,6 +80,11 @@ class BorderCounts:
             return 0.0 if self.found or self.true else float("nan")
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both else 0.0
+
+    @property
+    def speckled(self) -> bool:
+        """Whether the map has far more borders than the truth: by chance alone, most true ones are found."""
+        return self.true > 0 and self.found > SPECKLED * self.true
 
 
 def border_counts(

@@ -31,7 +31,7 @@ from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
 from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
 from sits_engine.learning.segmentation.profiles import window_profiles
-from sits_engine.learning.segmentation.scores import ZONES, class_iou
+from sits_engine.learning.segmentation.scores import DISTANCES, ZONES, class_iou
 from sits_engine.learning.segmentation.sides import Sides, split_windows
 from sits_engine.learning.segmentation.summary import (
     BorderRow,
@@ -138,6 +138,13 @@ def train_segmentation(
     report.notes[:0] = notes
     if not judged.enough:
         ctx.warn("The test side holds too few labelled pixels or classes: no accuracy is given. Add labels.")
+    near = judged.test.tally.borders[DISTANCES[0]]
+    if judged.enough and near.speckled:
+        ctx.warn(
+            f"The map of the test land is speckled: it has {near.found / near.true:.1f} times as many border "
+            "pixels as the truth. Such a map has a border near every true one by chance: look at the "
+            "precision of its borders, not at recall or F1. Train longer, or give more labels."
+        )
     report.warnings[:0] = [*ctx.warnings]
     card.provenance = report.provenance
     card.scores = {
@@ -153,7 +160,13 @@ def _split(windows: WindowSet, options: SegmentOptions) -> Sides:
         return split_regions(windows, seed=options.seed)
     if options.split == "folds":
         return split_folds(windows, options.folds, validation=options.validation_fold, test=options.test_fold)
-    return split_windows(windows, kind=options.split, block_size=options.block_size, seed=options.seed)
+    return split_windows(
+        windows,
+        kind=options.split,
+        block_size=options.block_size,
+        seed=options.seed,
+        pixel_size=options.pixel_size,
+    )
 
 
 def card_of(
@@ -273,7 +286,7 @@ def _report(
     tally, windows = judged.test.tally, sides.windows
     zones = [ZoneRow(name, **vars(tally.zone(name))) for name in ZONES] if judged.enough else []
     borders = [
-        BorderRow(distance, counts.precision, counts.recall, counts.f1)
+        BorderRow(distance, counts.precision, counts.recall, counts.f1, counts.found, counts.true)
         for distance, counts in tally.borders.items()
     ]
     packages = ("torch", "numpy", "rasterio")
@@ -340,7 +353,7 @@ def _class_rows(
 
 
 def _parcels(windows: WindowSet, k: int) -> int:
-    """Parcels of a class; one in several windows counts once. 0 where labels know no parcels."""
+    """Parcels of a class; one in several windows counts once, but a patch of a label raster in each."""
     chosen = (windows.labels == k) & (windows.parcels > 0)
     region = np.broadcast_to(windows.region[:, None, None].astype(np.int64), chosen.shape)[chosen]
     return len(np.unique(region << 32 | windows.parcels[chosen]))

@@ -13,12 +13,20 @@ from scipy.sparse.csgraph import connected_components
 from sits_engine.errors import InputError
 from sits_engine.learning.segmentation.targets import HIDDEN
 from sits_engine.learning.summary import SPLITS
-from sits_engine.samples.splits import SAME_PLACE, assign_groups, block_numbers, choose_block_size
+from sits_engine.samples.splits import (
+    SAME_PLACE,
+    assign_groups,
+    block_numbers,
+    choose_block_size,
+    unscored,
+)
 from sits_engine.samples.windows import WindowSet
 
 Ints = npt.NDArray[np.int64]
 #: With fewer windows (that don't overlap) a side would hold two or three of them, which says nothing.
 FEWEST_WINDOWS = 12
+#: A block chosen for the user is at least so many windows wide, if so many blocks remain.
+BLOCK_WINDOWS, FEWEST_BLOCKS = 2, 12
 #: Tiles wanted when windows are cut, and the smallest side of a tile in pixels of the images.
 WANTED_TILES, SMALLEST_TILE = 16, 6
 
@@ -68,6 +76,7 @@ def split_windows(
     kind: Literal["blocks", "inside"] = "blocks",
     block_size: float | None = None,
     seed: int = 0,
+    pixel_size: float | None = None,
 ) -> Sides:
     """Split windows so that each side gets its share of each class.
 
@@ -77,15 +86,17 @@ def split_windows(
     Args:
         windows: labelled by class.
         kind: 'inside' cuts tiles in any case.
-        block_size: metres; None chooses one.
+        block_size: metres; None chooses one, at least two windows wide where enough blocks remain.
         seed: same seed, same split.
+        pixel_size: metres of a pixel of the images, None where unknown.
 
     Raises:
         InputError: not even tiles give three groups, or training lacks a class.
     """
     reason = ""
     if kind == "blocks":
-        groups, size = _blocks(windows, block_size)
+        side_length = max(windows.size) * (pixel_size or 0.0)
+        groups, size = _blocks(windows, block_size, side_length)
         n = int(groups.max(initial=-1)) + 1
         apart = len(np.unique(windows.sharing_groups()))
         if apart < FEWEST_WINDOWS:
@@ -102,22 +113,21 @@ def split_windows(
             found = Sides(windows, where, named, size, windows.xy, side)
             lacking = lacking_classes(found, 0)
             if not lacking:
+                found.notes += _narrow_notes(size, side_length, asked=block_size is not None)
                 found.notes += lack_notes(found)
                 return found
             reason = f"Whole blocks of land would leave training without {', '.join(lacking)}"
     return _tiles(windows, reason, seed)
 
 
-def _blocks(windows: WindowSet, block_size: float | None) -> tuple[Ints, float | None]:
+def _blocks(windows: WindowSet, block_size: float | None, side_length: float) -> tuple[Ints, float | None]:
     """(N,) group of each window, and the size of the blocks in metres (None where nothing has a place)."""
     n = len(windows)
-    placed = np.isfinite(windows.xy).all(axis=1)
+    placed: npt.NDArray[np.bool_] = np.asarray(np.isfinite(windows.xy).all(axis=1))
     own = np.arange(n)
     size = None
     if placed.any():
-        known = windows.labels.reshape(n, -1)
-        shares = np.stack([(known == k).sum(axis=1) for k in range(len(windows.classes))])
-        size = block_size or choose_block_size(shares.argmax(axis=0).astype(np.int64), windows.xy)
+        size = block_size or _chosen_size(windows, placed, BLOCK_WINDOWS * side_length)
         own = own + n
         own[placed] = block_numbers(windows.xy[placed], size)
     # windows of one block, and windows that share pixels, hang together
@@ -128,6 +138,40 @@ def _blocks(windows: WindowSet, block_size: float | None) -> tuple[Ints, float |
     rows, cols = np.tile(np.arange(n), 2), np.concatenate(links)
     graph = coo_array((np.ones(2 * n), (rows, cols)), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64), size
+
+
+def _chosen_size(windows: WindowSet, placed: npt.NDArray[np.bool_], least: float) -> float:
+    """Size of blocks in metres: `least` or more, unless that leaves too few blocks, or a class in too few."""
+    known = windows.labels.reshape(len(windows), -1)
+    shares = np.stack([(known == k).sum(axis=1) for k in range(len(windows.classes))])
+    size = choose_block_size(shares.argmax(axis=0).astype(np.int64), windows.xy)
+    if size >= least:
+        return size
+
+    def spread(metres: float) -> tuple[int, int]:
+        """Blocks, and classes that are in three of them."""
+        blocks = block_numbers(windows.xy[placed], metres)
+        there = [len(np.unique(blocks[own > 0])) for own in shares[:, placed]]
+        return int(blocks.max()) + 1, sum(n >= 3 for n in there)
+
+    blocks, classes = spread(least)
+    return least if blocks >= FEWEST_BLOCKS and classes >= spread(size)[1] else size
+
+
+def _narrow_notes(size: float | None, side_length: float, *, asked: bool) -> list[str]:
+    """A sentence where blocks are so small that they hardly keep neighbours together."""
+    if size is None or size >= (1 if asked else BLOCK_WINDOWS) * side_length:
+        return []
+    name = "BLOCK_SIZE" if asked else "The size of blocks"
+    way = (
+        "Choose larger blocks."
+        if asked
+        else "Larger ones would be too few: give more land, or distrust them."
+    )
+    return [
+        f"{name} is {size:g} m, and a window is {side_length:g} m wide: neighbouring windows, often with "
+        f"parts of one field, may be in training and test, so scores are too good. {way}"
+    ]
 
 
 def _tiles(windows: WindowSet, reason: str, seed: int) -> Sides:
@@ -226,7 +270,7 @@ def lack_notes(sides: Sides) -> list[str]:
         lacking = lacking_classes(sides, number)
         if lacking:
             name = "training" if number == 0 else SPLITS[number]
-            advice = " Their scores can't be computed." if number == 2 else ""
+            advice = unscored(lacking) if number == 2 else ""
             notes.append(f"The {name} side has no pixel of {', '.join(lacking)}: too few labels.{advice}")
     return notes
 

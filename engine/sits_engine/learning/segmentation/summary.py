@@ -48,7 +48,8 @@ class SegmentClassRow:
 
     Attributes:
         name, color, codes: as in the model card.
-        parcels: number of parcels, of all sides together.
+        parcels: number of parcels, of all sides together; with label rasters of connected patches, those of
+            each window counted anew.
         pixels: known pixels by side (names of `SPLITS`).
         iou, precision, recall, f1: on the test side; None where the class isn't there.
     """
@@ -77,12 +78,17 @@ class ZoneRow:
 
 @dataclass
 class BorderRow:
-    """How well borders between classes are found, within `distance` pixels of the label grid."""
+    """How well borders between classes are found, within `distance` pixels of the label grid.
+
+    `found` and `true`: border pixels of the map and of the truth.
+    """
 
     distance: int
     precision: float
     recall: float
     f1: float
+    found: int = 0
+    true: int = 0
 
 
 @dataclass

@@ -57,6 +57,17 @@ def test_precision_and_recall_differ():
     assert (swapped.precision, swapped.recall) == (1.0, 0.5)
 
 
+def test_salt_and_pepper_is_called_speckled():
+    truth = halves(20, 40, 40)
+    noise = np.random.default_rng(0).integers(0, 2, truth.shape).astype(np.int16)
+    counts = border_counts(truth, noise, 1)
+    assert counts.recall > 0.9  # for nothing
+    assert counts.precision < 0.2
+    assert counts.speckled
+    assert not border_counts(truth, halves(22, 40, 40), 1).speckled
+    assert not border_counts(np.zeros_like(truth), noise, 1).speckled  # nothing to compare with
+
+
 def test_unknown_pixels_neither_are_nor_make_borders():
     truth = halves(5)
     truth[0, :, 5:7] = -1  # the true border is not known any more

@@ -133,6 +133,16 @@ def test_too_little_on_the_test_side_gives_no_score(monkeypatch):
     json.dumps(result.report.as_json(), allow_nan=False)
 
 
+def test_a_speckled_map_is_warned_of(monkeypatch):
+    from sits_engine.learning.segmentation import boundary
+
+    monkeypatch.setattr(boundary, "SPECKLED", -1.0)  # any map is, then
+    _, result = run(cscl=False, epochs=1, steps_per_epoch=1)
+    near = result.report.borders[0]
+    assert near.true > 0
+    assert any("times as many border pixels as the truth" in text for text in result.report.warnings)
+
+
 def test_cancelled_anywhere():
     for share in (20, 40, 90):
         ctx = JobContext()

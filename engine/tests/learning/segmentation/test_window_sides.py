@@ -37,6 +37,49 @@ def test_blocks_keep_windows_whole_and_give_each_side_its_share():
     assert np.array_equal(split_windows(windows, seed=1).split, sides.split)
 
 
+def test_blocks_are_wider_than_two_windows_where_there_is_land_enough():
+    windows = grid_windows(n=144)
+    window = 10.0 * windows.size[0]
+    assert split_windows(windows).block_size < 2 * window
+    sides = split_windows(windows, pixel_size=10.0)
+    assert sides.kind == "blocks"
+    assert sides.block_size >= 2 * window
+    assert sides.notes == []
+    assert (sides.counts() > 0).all()
+    few = split_windows(grid_windows(), pixel_size=10.0)  # a quarter of the land
+    assert few.kind == "blocks"
+    assert few.block_size < 2 * window
+    assert "give more land" in few.notes[0]
+    assert "scores are too good" in few.notes[0]
+
+
+def test_a_block_size_below_a_window_is_a_warning():
+    windows = grid_windows(n=144)
+    window = 10.0 * windows.size[0]
+    narrow = split_windows(windows, block_size=window - 1, pixel_size=10.0)
+    assert narrow.block_size == window - 1  # as asked for
+    assert narrow.notes[0].startswith(f"BLOCK_SIZE is {window - 1:g} m, and a window is {window:g} m wide")
+    assert split_windows(windows, block_size=window, pixel_size=10.0).notes == []
+    unknown = split_windows(windows, block_size=window - 1)
+    assert not any("BLOCK_SIZE" in note for note in unknown.notes)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"), [(1, "This class gets no score."), (2, "These classes get no")]
+)
+def test_classes_without_test_pixels_are_named_in_good_grammar(monkeypatch, lacking, words):
+    windows = grid_windows()
+    windows.labels[(windows.labels < lacking) & (np.arange(36) >= 20)[:, None, None]] = -1
+    split = np.where(np.arange(36) < 20, 0, 1 + np.arange(36) % 2)
+    from sits_engine.learning.segmentation import sides as module
+
+    monkeypatch.setattr(module, "assign_groups", lambda counts, seed: split)
+    monkeypatch.setattr(module, "_blocks", lambda *given: (np.arange(36), None))
+    notes = split_windows(windows).notes
+    assert "The test side has no pixel of crop 0" in notes[-1]
+    assert words in notes[-1]
+
+
 def test_parts_share_images_and_hide_other_labels():
     windows = grid_windows()
     sides = split_windows(windows)

@@ -71,8 +71,10 @@ def more_labels():
                 "LABELS", tr("Or label rasters"), QgsProcessing.SourceType.TypeRaster, optional=True
             ),
             tr(
-                "Instead of parcels, one a time series: whole numbers, 0 is unlabelled. Pixels must be those "
-                "of the images, or halves or quarters of them, as chosen under finer labels."
+                "Instead of parcels, one a time series: whole numbers, 0 is unlabelled, or masks made by "
+                "'Make pseudo masks'. Names and colours in the file count unless there is a class table. "
+                "Pixels must be those of the images, or halves or quarters of them, as chosen under finer "
+                "labels."
             ),
             True,
         ),

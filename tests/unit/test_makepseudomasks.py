@@ -106,8 +106,7 @@ def test_series_and_windows_are_enough(algorithm, given, context, windows):
         "prototype_mode": "momentum",
         "flips": True,
         "held_out": 0.1,
-        "batch_size": 16,
-        "learning_rate": 0.001,
+        "batch_size": 8,
         "seed": 1,
         "device": "auto",
     }

@@ -208,7 +208,7 @@ class MakePseudoMasks(Job):
         import numpy as np
 
         from sits_engine.mapping.mask_mosaic import mosaic, write_class_table, write_mosaic
-        from sits_engine.samples.raster_classes import MapClass
+        from sits_engine.samples.raster_classes import MASKS_TAG, MapClass
 
         rows = made.report.classes
         legend = [MapClass(row.value, row.name, row.color, (str(row.value),)) for row in rows if row.value]
@@ -221,7 +221,7 @@ class MakePseudoMasks(Job):
         tags = {
             "SITS_ENGINE": __version__,
             "SITS_SERIES": series.title,
-            "SITS_THRESHOLD": f"{made.report.threshold:g}",
+            MASKS_TAG: f"{made.report.threshold:g}",
         }
         write_class_table(classes_path, legend)
         write_mosaic(self.output, series.grid, classes, percent, legend, tags)

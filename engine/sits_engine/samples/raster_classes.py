@@ -12,6 +12,8 @@ from typing import Any
 
 #: Metadata item of a raster that holds its classes as JSON: value, name, color, codes.
 CLASSES_TAG = "SITS_CLASSES"
+#: Metadata item of masks: score of the background.
+MASKS_TAG = "SITS_THRESHOLD"
 MAX_VALUE = 255
 
 
@@ -45,6 +47,18 @@ def named_classes(path: Path) -> list[MapClass]:
         for value, name in enumerate(names)
         if value and value != nodata and name.strip()
     ]
+
+
+def drawn_from_ticks(path: Path) -> bool:
+    """Is it a raster of masks that 'Make pseudo masks' wrote? False if it can't be read."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as image:
+            return MASKS_TAG in image.tags()
+    except RasterioError:
+        return False
 
 
 def classes_tag(classes: Sequence[MapClass]) -> str:

@@ -19,7 +19,7 @@ from sits_engine.jobs.train_segmentation_model import TrainSegmentationModel
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.models.model_file import load_model
 from sits_engine.outputs import numbers_beside
-from sits_engine.samples.raster_classes import CLASSES_TAG, MapClass, classes_tag
+from sits_engine.samples.raster_classes import CLASSES_TAG, MASKS_TAG, MapClass, classes_tag
 from sits_engine.samples.window_store import STORE
 
 CORNER = (600000.0, 5600000.0)
@@ -168,10 +168,12 @@ def test_classes_and_colours_that_travel_inside_of_a_raster(region, tmp_path) ->
     named = [MapClass(1, "durum", "#ff0000"), MapClass(2, "maize", "#00ff00"), MapClass(3, "any", "#0000ff")]
     values = np.stack([truth(region), np.full((PIXELS, PIXELS), 70)]).astype(np.uint8)
     raster = write_image(
-        tmp_path / "masks.tif", values, None, corner=CORNER, tags={CLASSES_TAG: classes_tag(named)}
-    )
+        tmp_path / "masks.tif", values, None, corner=CORNER,
+        tags={CLASSES_TAG: classes_tag(named), MASKS_TAG: "0.3"},
+    )  # fmt: skip
     given = {"parcels": None, "field": None, "labels": [str(raster)], "epochs": 1}
-    train(region, tmp_path, **given)
+    result = train(region, tmp_path, **given)
+    assert "masks that were drawn from ticks" in result.warnings[0]
     card = load_model(tmp_path / "modèle.safetensors")[1]
     assert {(one.name, one.color) for one in card.classes} == {(one.name, one.color) for one in named}
     ExportTrainingWindows.parse(

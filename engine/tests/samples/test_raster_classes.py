@@ -3,7 +3,14 @@ import pytest
 from imagery import write_image
 from support.maps import CLASSES, COLORS, write_map
 
-from sits_engine.samples.raster_classes import CLASSES_TAG, MapClass, classes_tag, named_classes
+from sits_engine.samples.raster_classes import (
+    CLASSES_TAG,
+    MASKS_TAG,
+    MapClass,
+    classes_tag,
+    drawn_from_ticks,
+    named_classes,
+)
 
 
 def test_our_own_maps_name_their_classes(tmp_path) -> None:
@@ -41,6 +48,16 @@ def test_what_is_written_is_read(tmp_path) -> None:
         tmp_path / "l.tif", np.ones((1, 4, 4), np.uint8), None, tags={CLASSES_TAG: classes_tag(classes)}
     )
     assert named_classes(path) == classes
+
+
+def test_masks_are_known_by_their_tag(tmp_path) -> None:
+    plain = write_image(tmp_path / "l.tif", np.ones((1, 4, 4), np.uint8), None)
+    masks = write_image(tmp_path / "m.tif", np.ones((1, 4, 4), np.uint8), None, tags={MASKS_TAG: "0.3"})
+    assert [drawn_from_ticks(path) for path in (plain, masks, tmp_path / "missing.tif")] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_no_raster_names_nothing(tmp_path) -> None:

@@ -135,7 +135,7 @@ class BiConvGRU(SegmentationNetwork):
         self.inconv = nn.Conv2d(n_bands + 1, features, 3, padding=1)
         self.ahead = ConvGRU(features, hidden)
         self.back = ConvGRU(features, hidden)
-        self.enlarge = enlarging(2 * hidden, scale)
+        self.enlarge = enlarging(2 * hidden, scale, reference=reference)
         self.head = nn.Conv2d(2 * hidden, n_classes, 3, padding=1)
 
     def embed(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:

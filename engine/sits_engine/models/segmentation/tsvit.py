@@ -90,7 +90,7 @@ class TSViT(SegmentationNetwork):
         self.patch_positions = PatchPositions(window // patch, dim)
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)
         self.pixels = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, features * patch * patch))
-        self.enlarge = enlarging(features, scale)
+        self.enlarge = enlarging(features, scale, reference=reference)
         self.score = nn.Conv2d(features, 1, 1) if features > 1 else nn.Identity()
 
     def embed(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:

@@ -88,9 +88,9 @@ class UNet2DCLSTM(SegmentationNetwork):
         self.embedding_channels = wide
         self.unet = UNet2D(n_bands + 1, features)
         self.lstm = ConvLSTM(wide, wide, n_dates, TWICE if reference else MOMENTUM)
-        self.enlarge = enlarging(wide, scale)
         self.head = nn.Conv2d(wide, n_classes, 3, padding=1)
         self.apply(_start)
+        self.enlarge = enlarging(wide, scale, reference=reference)
 
     def embed(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:
         """As `SegmentationNetwork.embed`."""

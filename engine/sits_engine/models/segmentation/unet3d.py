@@ -157,7 +157,7 @@ class UNet3D(_UNet3DBase):
         )
         self.embedding_channels = 6 * features
         self.head = PooledConv(2 * features, n_classes, self.n_steps)
-        self.enlarge = enlarging(self.embedding_channels, scale)
+        self.enlarge = enlarging(self.embedding_channels, scale, reference=reference)
 
     def from_trunk(self, x: Tensor) -> Tensor:
         """As the base."""
@@ -202,7 +202,7 @@ class UNet3Df(_UNet3DBase):
         wide = 8 * features
         self.embedding_channels = wide
         self.final = PooledConv(wide, wide, self.n_steps)
-        self.enlarge = enlarging(wide, scale)
+        self.enlarge = enlarging(wide, scale, reference=reference)
         self.head = nn.Conv2d(wide, n_classes, 1)
 
     def from_trunk(self, x: Tensor) -> Tensor:

@@ -15,12 +15,16 @@ def executable() -> str:
     Raises:
         SystemExit: QGIS is not installed.
     """
-    found = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+    found = _found()
     if not found:
         raise SystemExit(
             "qgis_process not found: install QGIS 3.22 or newer (Debian: apt-get install qgis python3-qgis)."
         )
     return found
+
+
+def _found() -> str | None:
+    return shutil.which("qgis_process.bin") or shutil.which("qgis_process")
 
 
 def environment(profile: Path, plugins: Path | None, **more: str) -> dict[str, str]:
@@ -48,15 +52,28 @@ def environment(profile: Path, plugins: Path | None, **more: str) -> dict[str, s
         QGIS_CUSTOM_CONFIG_PATH=str(profile),
         **more,
     )
-    active = os.environ.get("VIRTUAL_ENV")
-    if active:
-        # QGIS's Python takes its prefix from the first python3 on the PATH: not from a virtual environment.
-        own = os.path.join(active, "Scripts" if os.name == "nt" else "bin")
-        kept = [entry for entry in env.get("PATH", "").split(os.pathsep) if os.path.normpath(entry) != own]
-        env["PATH"] = os.pathsep.join(kept)
+    env["PATH"] = _path(env.get("PATH", ""))
     if plugins is not None:
         env["QGIS_PLUGINPATH"] = str(plugins)
     return env
+
+
+def _path(given: str) -> str:
+    """PATH on which QGIS's Python finds itself: it takes its prefix from the first python3 there.
+
+    So no folder of a virtual environment, and that of QGIS's own python3, beside qgis_process, before those of
+    pyenv, conda and the like (what pyenv starts has pyenv's Python first, whatever the caller's PATH says).
+    """
+    entries = given.split(os.pathsep)
+    active = os.environ.get("VIRTUAL_ENV")
+    if active:
+        own = os.path.join(active, "Scripts" if os.name == "nt" else "bin")
+        entries = [entry for entry in entries if os.path.normpath(entry) != own]
+    program = _found()
+    folder = os.path.dirname(program) if program else ""
+    if folder and os.path.exists(os.path.join(folder, "python3")):
+        entries = [folder, *(entry for entry in entries if os.path.normpath(entry) != folder)]
+    return os.pathsep.join(entries)
 
 
 def arguments(values: Mapping[str, object]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import qgis_process
 
 
@@ -18,6 +19,30 @@ def test_nothing_of_the_caller_gets_in(tmp_path, monkeypatch):
     assert env["SITS_QGIS_HOME"] == "/home"
     settings = tmp_path / "profil é" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     assert "sits_qgis=true" in settings.read_text()
+
+
+def executables(folder, *names):
+    """A folder of programs that do nothing."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="QGIS brings its own launcher there")
+def test_the_python_of_qgis_is_found_before_any_other(tmp_path, monkeypatch):
+    pyenv = executables(tmp_path / "pyenv", "python3")
+    system = executables(tmp_path / "system", "python3", "qgis_process")
+    other = executables(tmp_path / "other", "uv")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setenv("PATH", os.pathsep.join([pyenv, other, system]))
+    path = qgis_process.environment(tmp_path / "p", None)["PATH"]
+    assert path == os.pathsep.join([system, pyenv, other])
+    # a folder of QGIS without a Python leads nobody astray
+    os.unlink(tmp_path / "system" / "python3")
+    path = qgis_process.environment(tmp_path / "p", None)["PATH"]
+    assert path == os.pathsep.join([pyenv, other, system])
 
 
 def test_settings_of_a_profile_are_kept(tmp_path):

@@ -117,7 +117,7 @@ def test_labels_of_a_raster_mean_crops_by_their_names(region, made, tmp_path) ->
     # the masks themselves as truth
     assert result.scores["miou"] == 1.0
     assert result.scores["accuracy"] == 1.0
-    with pytest.raises(InputError, match="No label of parcels.gpkg means a ticked crop"):
+    with pytest.raises(InputError, match=r"No label of parcels.gpkg means a ticked crop"):
         make(region, tmp_path, parcels=str(region.parent / "parcels.gpkg"), field="plot")
 
 

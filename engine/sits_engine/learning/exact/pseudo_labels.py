@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Score that a class must exceed to win a pixel from the background; fixed without looking at pixel labels.
-BACKGROUND_SCORE = 0.3
+#: Score that a class must exceed to win a pixel from the background: what training takes for background
+#: (`prototypes.ClueSettings.low`, published), so that nothing is chosen by labels of pixels.
+BACKGROUND_SCORE = 0.2
 #: The same for people.
-THRESHOLD_WORDS = "Fixed; no label of a pixel was used."
+THRESHOLD_WORDS = "Fixed: what training takes for background. No label of a pixel was used."
 #: Label of pixels outside of the polygon.
 OUTSIDE = -1
 

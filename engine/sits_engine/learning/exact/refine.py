@@ -27,6 +27,8 @@ Labels = npt.NDArray[np.int16]
 AT_ONCE = 16
 #: Pixels of a step.
 BATCH = 2048
+#: Fewest and most steps of a round.
+STEPS = (60, 2000)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class RefineSettings:
         rounds: how often the network learns from its own masks; 0: masks stay as they are.
         n_days: days, evenly over the season, that series of pixels are brought to.
         hidden: width of the network.
-        steps: of each round.
+        passes: how often each round sees each pixel, within `STEPS`.
         learning_rate: highest.
         sure: of the later rounds, the least probability of a pixel that is learned from.
         neighbourhood: side of the square over which probabilities are averaged, odd; 1: not.
@@ -46,7 +48,7 @@ class RefineSettings:
     rounds: int = 5
     n_days: int = 14
     hidden: int = 64
-    steps: int = 600
+    passes: int = 6
     learning_rate: float = 3e-3
     sure: float = 0.6
     neighbourhood: int = 3
@@ -165,13 +167,12 @@ def _learn(
     if not len(places):
         return network
     rows = series.flatten(0, 2)
+    steps = max(STEPS[0], min(STEPS[1], settings.passes * len(places) // BATCH))
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps + 1
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps + 1)
     generator = torch.Generator().manual_seed(seed)
-    for step in range(settings.steps):
-        progress(0.8 * step / settings.steps)
+    for step in range(steps):
+        progress(0.8 * step / steps)
         chosen = places[torch.randint(len(places), (BATCH,), generator=generator)]
         logits = network(rows[chosen].to(device.torch).float())
         loss = F.cross_entropy(logits, target[chosen].to(device.torch))

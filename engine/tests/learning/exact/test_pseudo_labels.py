@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sits_engine.learning.exact.prototypes import ClueSettings
 from sits_engine.learning.exact.pseudo_labels import (
     BACKGROUND_SCORE,
     enlarged,
@@ -91,7 +92,7 @@ def test_polygons():
 
 
 def test_the_background_score_has_a_fixed_default_and_a_range():
-    assert BACKGROUND_SCORE == 0.3
+    assert BACKGROUND_SCORE == ClueSettings().low == 0.2
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="background"):
             pseudo_labels(maps((0.0, 0.0), (0.0, 0.0)), ALL, 1, background=wrong)

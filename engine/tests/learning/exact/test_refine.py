@@ -49,7 +49,7 @@ def noisy(truth, present, seed=1):
     return np.where(rng.random(truth.shape) < 0.33, other, truth).astype(np.int16)
 
 
-QUICK = RefineSettings(rounds=2, n_days=4, hidden=16, steps=60)
+QUICK = RefineSettings(rounds=2, n_days=4, hidden=16)
 
 
 def test_errors_of_single_masks_are_not_learned():

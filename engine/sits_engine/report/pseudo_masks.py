@@ -159,7 +159,7 @@ def doubts(data: PseudoMaskReportData) -> list[str]:
     out = []
     gone = [row.name for row in crops if row.ticked and not row.pixels]
     if gone:
-        out.append(f"Ticked, but in no mask: {words.listing(gone)}. Another crop won all of its pixels.")
+        out.append(f"Ticked, but in no mask: {words.listing(gone)}. Other classes won all of its pixels.")
     everywhere = [row.name for row in crops if (row.ticked or 0) > OFTEN * data.n_polygons]
     if everywhere:
         out.append(

@@ -34,7 +34,7 @@ $(UV): build/.system
 	build/uv-venv/bin/python -m pip install --quiet "uv==$(UV_VERSION)"
 	@mkdir -p build/tools && ln -sf ../uv-venv/bin/uv $@
 
-dev: .venv/.ready build/qgis-venv/.ready ## .venv for the engine, build/qgis-venv for tests inside QGIS's Python
+dev: .venv/.ready .venv/bin/sits build/qgis-venv/.ready ## .venv for the engine, build/qgis-venv for tests inside QGIS's Python
 
 .venv/.ready: engine/requirements/dev.txt | $(UV)
 	test -x $(PYTHON) || $(UV) venv --quiet --python 3.11 .venv
@@ -42,6 +42,9 @@ dev: .venv/.ready build/qgis-venv/.ready ## .venv for the engine, build/qgis-ven
 	  --index-strategy unsafe-best-match $(if $(UV_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu) \
 	  -r engine/requirements/dev.txt
 	touch $@
+
+.venv/bin/sits: tools/sits.sh | .venv/.ready
+	install -m 755 tools/sits.sh $@
 
 build/qgis-venv/.ready: tools/qgis-venv.txt | $(UV)
 	$(UV) venv --quiet --clear --system-site-packages --python $(SYSTEM_PYTHON) build/qgis-venv

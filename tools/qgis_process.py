@@ -61,8 +61,8 @@ def environment(profile: Path, plugins: Path | None, **more: str) -> dict[str, s
 def _path(given: str) -> str:
     """PATH on which QGIS's Python finds itself: it takes its prefix from the first python3 there.
 
-    So no folder of a virtual environment, and that of QGIS's own python3, beside qgis_process, before those of
-    pyenv, conda and the like (what pyenv starts has pyenv's Python first, whatever the caller's PATH says).
+    So no folder of a virtual environment, and that of QGIS's own python3, beside qgis_process, before those
+    of pyenv and conda (what pyenv starts has pyenv's Python first, whatever the caller's PATH says).
     """
     entries = given.split(os.pathsep)
     active = os.environ.get("VIRTUAL_ENV")

@@ -38,6 +38,60 @@ TYPES = {
 }
 
 
+#: Values for calls that can run, in the order in which they are shown. Where one means something else in an
+#: algorithm, `CALLS` says so; it names what the algorithm refuses to start without, too, whatever QGIS takes
+#: for optional.
+PLACEHOLDERS = {
+    "IMAGES": "images",
+    "INPUT_FOLDER": "images",
+    "MODEL": "model.safetensors",
+    "SERIES": "region.json",
+    "WINDOWS": "windows.gpkg",
+    "CLASSES": "wheat,maize,rapeseed",
+    "PARCELS": "parcels.gpkg",
+    "MAP": "map.tif",
+    "REFERENCE": "test.gpkg",
+    "REFERENCE_FIELD": "crop",
+    "FIELD": "crop",
+    "TARGET_SERIES": "target.json",
+    "TARGET_PARCELS": "target_parcels.gpkg",
+    "TARGET_FIELD": "crop",
+    "OUTPUT_FOLDER": "demo",
+    "REPORT": "report.html",
+    "build:SERIES": "region.json",
+    "masks:MASKS": "masks.tif",
+    "train:MODEL": "model.safetensors",
+    "adapt:MODEL": "adapted.safetensors",
+    "map:MAP": "map.tif",
+    "assess:REPORT": "report.html",
+}
+SOURCE = ("SERIES", "PARCELS", "FIELD")
+CALLS = {
+    "adaptandmap": {"SERIES": "source.json", "FIELD": None, "map:MAP": None},
+    "adapttoregion": {
+        "SERIES": "source.json",
+        **dict.fromkeys(("PARCELS", "FIELD", "TARGET_SERIES", "TARGET_PARCELS")),
+        "OUTPUT": "adapted.safetensors",
+    },
+    "assessmap": dict.fromkeys(("REFERENCE", "FIELD")),
+    "buildtimeseries": {"INPUT_FOLDER": None, "OUTPUT": "region.json"},
+    "compareadaptation": {
+        "SERIES": "source.json",
+        **dict.fromkeys(("PARCELS", "FIELD", "TARGET_SERIES", "TARGET_PARCELS", "TARGET_FIELD")),
+    },
+    "createlabelwindows": {"CLASSES": None, "OUTPUT": "windows.gpkg"},
+    "createvalidationsample": {"OUTPUT": "sample.gpkg"},
+    "cropmapmodel": dict.fromkeys(("FIELD", "REFERENCE_FIELD", "map:MAP")),
+    "estimatetemporalshift": dict.fromkeys(("TARGET_SERIES", "TARGET_PARCELS")),
+    "exporttrainingwindows": {**dict.fromkeys(SOURCE), "OUTPUT": "windows.zarr"},
+    "makepseudomasks": {"OUTPUT": "masks.tif"},
+    "mapcrops": {"OUTPUT": "map.tif"},
+    "trainsegmentationmodel": {**dict.fromkeys(SOURCE), "OUTPUT": "model.safetensors"},
+    "trainsourcemodel": {**dict.fromkeys(SOURCE), "OUTPUT": "model.safetensors"},
+    "windowstomap": dict.fromkeys(("map:MAP",)),
+}
+
+
 def page(answer):
     """The page (Markdown) of one algorithm, from its answer to `qgis_process --json help`."""
     details = answer["algorithm_details"]
@@ -79,14 +133,30 @@ def _row(name, item):
 
 
 def _command(answer):
-    """A call with the required parameters."""
-    needed = [
-        name
-        for name, item in answer["parameters"].items()
-        if not item["optional"] and item["default_value"] is None
-    ]
-    words = " ".join(f"{name}=…" for name in needed)
-    return f"qgis_process run {answer['algorithm_details']['id']}" + (f" -- {words}" if words else "")
+    """A call that can run, with what the algorithm needs: files stand for one's own.
+
+    Raises:
+        KeyError: a parameter of `CALLS` that the algorithm doesn't have, or one without a placeholder.
+    """
+    parameters, name = answer["parameters"], answer["algorithm_details"]["id"]
+    own = CALLS.get(name.split(":")[1], {})
+    required = [key for key, item in parameters.items() if _required(item)]
+    for key in own:
+        parameters[key]
+    order = list(PLACEHOLDERS)
+    needed = sorted({*own, *required}, key=lambda key: order.index(key) if key in order else len(order))
+    pairs = [f"{key}={own.get(key) or PLACEHOLDERS[key]}" for key in needed]
+    lines = [f"qgis_process run {name}" + (" --" if pairs else "")]
+    for pair in pairs:
+        if len(lines[-1]) + len(pair) > 100:
+            lines[-1] += " \\"
+            lines.append("  ")
+        lines[-1] += f"{'' if lines[-1] == '  ' else ' '}{pair}"
+    return "\n".join(lines)
+
+
+def _required(item):
+    return not item["optional"] and item["default_value"] is None
 
 
 def main():

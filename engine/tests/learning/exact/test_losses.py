@@ -224,9 +224,9 @@ def test_masks_are_learnt_from_ticks_alone(mode):
     with torch.no_grad():
         output = module.eval()(*given)
         cam = scaled(raw_cam(output, ticks, module.clues), ticks)
-        found = pseudo_labels(cam, ticks, 2).labels
+        found = pseudo_labels(cam, ticks, 2, background=0.3).labels
         plain = raw_cam(output, ticks, module.clues, CamSettings(source="plain", affinity=None))
-        of_plain = pseudo_labels(scaled(plain, ticks), ticks, 2).labels
+        of_plain = pseudo_labels(scaled(plain, ticks), ticks, 2, background=0.3).labels
     right = [float((x == labels).float().mean()) for x in (found, of_plain)]
     assert right[0] > 0.9
     assert right[0] > right[1]

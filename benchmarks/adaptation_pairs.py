@@ -141,7 +141,7 @@ def main() -> None:
             found = {"name": pair.name, "processor_seconds": spent, **data.as_json()}
             kept.write_text(json.dumps(found), encoding="utf-8")
     for name in options.pairs:
-        files = sorted(options.out.glob(f"{name}_*.json"))
+        files = sorted(options.out.glob(f"{name}_[0-9]*.json"))
         parts = [json.loads(path.read_text(encoding="utf-8")) for path in files]
         data = merged(parts)
         write_comparison_report(options.out / f"{name}.html", data)

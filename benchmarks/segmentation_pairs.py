@@ -8,8 +8,9 @@ of the pre-training are taken from the fine-tuning), the same first weights, bat
 on windows of held-out blocks, a split of its own for each seed. Pre-training compares each pixel with its
 eight neighbours (published), and with 24 pixels up to six away, so that it sees other fields.
 
-`super`: labels at half the pixel size from the simulated parcels. A network of scale 2, against one of scale
-1 whose probabilities are enlarged (bilinear), both scored at the finer size.
+`super`: labels are the simulated truth, every class of land at 10 and at 5 m: with parcels alone most
+borders (roads, margins) would not count. A network of scale 2, against one of scale 1 whose probabilities are
+enlarged (bilinear), both scored against the truth at 5 m.
 
 Region A of `sits demo` at default difficulty is made in --out once; each finished run is kept there as JSON,
 and a later call adds what is missing. The settings are part of the file's name.
@@ -73,9 +74,9 @@ class Setting:
         return f"{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{share}"
 
 
-def region(folder: Path, window: int, scale: int) -> WindowSet:
-    """Labelled windows of the demo's region A."""
-    store = folder / f"windows_{window}_x{scale}.zarr"
+def region(folder: Path, window: int, scale: int, *, truth: bool = False) -> WindowSet:
+    """Windows of the demo's region A, labelled by its parcels or by its whole truth."""
+    store = folder / f"{'truth' if truth else 'windows'}_{window}_x{scale}.zarr"
     if store.exists():
         return WindowSet.load(store)
     demo = folder / "demo"
@@ -85,7 +86,10 @@ def region(folder: Path, window: int, scale: int) -> WindowSet:
     if not series.exists():
         inputs = {"input_folder": str(demo / "region_a" / "images"), "output": str(series)}
         job_class("buildtimeseries").parse(inputs).run(JobContext())
-    sources = WindowSources([TimeSeries.open(series)], [str(demo / "region_a" / "parcels.gpkg")], "crop")
+    own = demo / "region_a"
+    raster = own / ("truth.tif" if scale == 1 else "truth_5m.tif")
+    labels = (str(raster), None) if truth else (str(own / "parcels.gpkg"), "crop")
+    sources = WindowSources([TimeSeries.open(series)], [labels[0]], labels[1])
     found, _ = gather_windows(sources, WindowOptions(size=window, scale=scale, min_labelled=0.2))
     found.save(store)
     return found
@@ -185,7 +189,7 @@ def cscl(folder: Path, setting: Setting, architecture: str, seed: int) -> list[d
 def super_resolution(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
     """Scale 1 enlarged, and scale 2."""
     rows = []
-    windows = [region(folder, setting.window, scale) for scale in (1, 2)]
+    windows = [region(folder, setting.window, scale, truth=True) for scale in (1, 2)]
     places = [np.stack([one.region, one.rows, one.cols]) for one in windows]
     if not np.array_equal(places[0], places[1]):
         raise SystemExit("the two sets don't hold the same windows: delete them and run again")

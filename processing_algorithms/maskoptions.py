@@ -88,10 +88,9 @@ def _windows():
         ),
         window_size(
             tr(
-                "Even. Polygons of another size or shape are cut into windows of this size that share their "
-                "ticks."
+                "Even. Without it: the side of the polygons where most are squares of one size, else 24. "
+                "Other polygons are cut into windows of this size that share their ticks."
             ),
-            default=24,
             high=256,
         ),
         n_dates(

@@ -100,7 +100,6 @@ def test_series_and_windows_are_enough(algorithm, given, context, windows):
         "background": "class",
         "least_confidence": 0.0,
         "only_done": False,
-        "window": 24,
         "max_windows": 4000,
         "mask_clouds": True,
         "prototype_mode": "momentum",

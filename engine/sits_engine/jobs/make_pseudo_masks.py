@@ -68,7 +68,13 @@ class MakePseudoMasks(Job):
     least_confidence: float = Field(
         0.0, ge=0, lt=1, description="pixels with a lower confidence (0 to 1) are left unlabelled"
     )
-    window: int = Field(24, ge=8, le=256, description="pixels along a side of a training window, even")
+    window: int | None = Field(
+        None,
+        ge=8,
+        le=256,
+        description="pixels along a side of a training window, even; default: that of the polygons where "
+        "most are squares of one size (8 to 48), else 24",
+    )
     n_dates: int | None = Field(
         None, ge=4, le=366, description="dates that the network sees, spread evenly over the season"
     )
@@ -125,6 +131,7 @@ class MakePseudoMasks(Job):
         self._check(classes_path, numbers)
         ctx.progress(0.0, "Reading ticks and images")
 
+        from sits_engine.samples.bag_size import suitable_size
         from sits_engine.samples.bags import cut_bags
         from sits_engine.samples.classes import ClassTable
         from sits_engine.samples.label_windows import LabelWindows
@@ -133,10 +140,11 @@ class MakePseudoMasks(Job):
         table = ClassTable.read(self.class_table) if self.class_table else None
         label_windows = LabelWindows.read(self.windows, self.fields or None, only_done=self.only_done)
         series = TimeSeries.open(existing(self.series, "Time series"))
+        size = self.window or suitable_size(series.grid, label_windows)
         bags = cut_bags(
             series,
             label_windows,
-            self.window,
+            size,
             bands=self.bands,
             max_windows=self.max_windows,
             mask_clouds=self.mask_clouds,
@@ -231,7 +239,7 @@ class MakePseudoMasks(Job):
             raise InputError(
                 f"The output {self.output.name} must end in .tif.", f"Name it {self.output.stem}.tif."
             )
-        if self.window % 2:
+        if self.window is not None and self.window % 2:
             raise InputError(
                 f"WINDOW is {self.window} pixels; the network sees patches of 2 x 2 pixels.",
                 f"Choose an even number, {self.window + 1} for example.",

@@ -16,7 +16,6 @@ from sits_engine.models.model_file import load_model
 
 CORNER = (600000.0, 5600000.0)
 QUICK = {
-    "window": 8,
     "epochs": 2,
     "batch_size": 8,
     "n_dates": 4,

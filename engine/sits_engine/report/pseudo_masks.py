@@ -158,8 +158,11 @@ def doubts(data: PseudoMaskReportData) -> list[str]:
     crops = data.classes[:-1]
     out = []
     gone = [row.name for row in crops if row.ticked and not row.pixels]
+    way = " Sharpening loses rare crops; look at masks without it (REFINE off)." if _sharpened(data) else ""
     if gone:
-        out.append(f"Ticked, but in no mask: {words.listing(gone)}. Other classes won all of its pixels.")
+        out.append(
+            f"Ticked, but in no mask: {words.listing(gone)}. Other classes won all of its pixels.{way}"
+        )
     everywhere = [row.name for row in crops if (row.ticked or 0) > OFTEN * data.n_polygons]
     if everywhere:
         out.append(

@@ -66,7 +66,11 @@ def test_what_the_numbers_warn_of() -> None:
         "Ticked in fewer than 15 polygons, learned badly at best",
     ]
     data.classes[0] = replace(data.classes[0], pixels=0)
-    assert doubts(data)[0].startswith("Ticked, but in no mask: wheat.")
+    lost = doubts(data)[0]
+    assert lost.startswith("Ticked, but in no mask: wheat.")
+    assert "REFINE" not in lost
+    data.parameters["refine"] = True
+    assert doubts(data)[0] == f"{lost} Sharpening loses rare crops; look at masks without it (REFINE off)."
     for row in data.classes[:-1]:
         row.ticked, row.pixels = 100, 5
     assert doubts(data) == []

@@ -5,8 +5,9 @@
 
 `cscl`: one network with and without pre-training, the same number of optimiser steps on all sides (those
 of the pre-training are taken from the fine-tuning), the same first weights, batches of the same size. Scores
-on windows of held-out blocks, a split of its own for each seed. Pre-training compares each pixel with its
-eight neighbours (published), and with 24 pixels up to six away, so that it sees other fields.
+on windows of held-out blocks, a split of its own for each seed. `--labels truth` has every class of land,
+roads and margins too; `--labels parcels` only crops, and there pre-training runs as published (unlabelled
+land is one class) and without unlabelled pixels.
 
 `super`: labels are the simulated truth, every class of land at 10 and at 5 m: with parcels alone most
 borders (roads, margins) would not count. A network of scale 2, against one of scale 1 whose probabilities are
@@ -46,11 +47,11 @@ from sits_engine.samples.window_grid import WindowOptions, WindowSources, gather
 from sits_engine.samples.windows import WindowSet
 from sits_engine.series.time_series import TimeSeries
 
-#: Sides of the table of CSCL.
+#: Sides of the table of CSCL; the last is the same as the second where everything is labelled.
 SIDES = {
     "from scratch": None,
-    "CSCL, 3 x 3": ContrastOptions(),
-    "CSCL, 5 x 5, every third pixel": ContrastOptions(kernel=5, dilation=3),
+    "CSCL": ContrastOptions(),
+    "CSCL, unlabelled left out": ContrastOptions(mask_unlabelled=True),
 }
 #: Scores of the tables.
 SHOWN = ("miou", "boundary_miou", "interior_miou", "boundary_f1_1px", "boundary_f1_2px")
@@ -66,12 +67,15 @@ class Setting:
     batch: int
     steps: int
     share: float
+    labels: str
     epoch: int = 20
 
     def name(self) -> str:
         """Part of the files' names."""
         share = round(100 * self.share)
-        return f"{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{share}"
+        return (
+            f"{self.labels}_{self.width}_w{self.window}_t{self.n_dates}_b{self.batch}_s{self.steps}_p{share}"
+        )
 
 
 def region(folder: Path, window: int, scale: int, *, truth: bool = False) -> WindowSet:
@@ -175,10 +179,10 @@ class Run:
 
 def cscl(folder: Path, setting: Setting, architecture: str, seed: int) -> list[dict[str, Any]]:
     """The sides of `SIDES`."""
-    windows = region(folder, setting.window, 1)
+    windows = region(folder, setting.window, 1, truth=setting.labels == "truth")
     run = Run(windows, split(windows, seed), setting, seed)
     rows = []
-    for name, contrast in SIDES.items():
+    for name, contrast in list(SIDES.items())[: 2 if setting.labels == "truth" else 3]:
         began = time.process_time()
         module, card = run.train(architecture, contrast)
         scores = run.scores(module, card, run.parts[2].labels)
@@ -237,12 +241,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--share", type=float, default=0.25, help="of the steps for pre-training")
+    parser.add_argument("--labels", default="truth", choices=("truth", "parcels"), help="of the part cscl")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0: all")
     chosen = parser.parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    setting = Setting(chosen.width, chosen.window, chosen.dates, chosen.batch, chosen.steps, chosen.share)
+    labels = "truth" if chosen.part == "super" else chosen.labels
+    setting = Setting(
+        chosen.width, chosen.window, chosen.dates, chosen.batch, chosen.steps, chosen.share, labels
+    )
     work = {"cscl": cscl, "super": super_resolution}[chosen.part]
     for seed in range(chosen.seeds):
         for architecture in chosen.networks:

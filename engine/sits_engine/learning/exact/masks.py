@@ -33,12 +33,14 @@ class Masks:
         confidence: (N, H, W) float32, 0..1; 0 outside.
         cam: (N, K, h, w) float32, maps of the ticked classes, 0..1, one score a patch.
         unlabelled: pixels inside that were left out for their low confidence.
+        kept: places of crops that sharpening would have lost, and that kept the pixels drawn before.
     """
 
     labels: npt.NDArray[np.int16]
     confidence: npt.NDArray[np.float32]
     cam: Tensor
     unlabelled: int
+    kept: tuple[int, ...] = ()
 
 
 def raw_maps(
@@ -105,12 +107,13 @@ def sharpened(
     progress: Progress = lambda share: None,
 ) -> Masks:
     """The masks after `refine.refined_masks`; the maps stay those of the classifier."""
-    labels, confidence = refined_masks(
-        masks.labels, bags, bands, settings, device, seed=seed, progress=progress
-    )
+    found = refined_masks(masks.labels, bags, bands, settings, device, seed=seed, progress=progress)
+    kept = tuple(int(k) for k in np.unique(found.labels[found.kept]))
+    # where the sharpening network has no say, the choice was as close as it was before
+    confidence = np.where(found.kept, masks.confidence, found.confidence)
     doubtful = bags.inside & (confidence < least_confidence)
-    labels[doubtful] = -1
-    return Masks(labels, confidence, masks.cam, int(doubtful.sum()))
+    labels = np.where(doubtful, -1, found.labels).astype(np.int16)
+    return Masks(labels, confidence, masks.cam, int(doubtful.sum()), kept)
 
 
 def maps_of_window(masks: Masks, bags: Bags, i: int, patch: int) -> dict[int, npt.NDArray[np.float32]]:

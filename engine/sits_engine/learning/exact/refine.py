@@ -4,6 +4,10 @@ A mask from a window's ticks is wrong here and there, and has one score for seve
 region the errors differ from window to window, what a crop looks like doesn't: a small network that learns
 all masks together can't learn the errors, and answers pixel by pixel. Only crops that are ticked in the
 polygon may win in it, so ticks stay the only labels. Our addition; Exact has nothing of the kind.
+
+Rare crops have few pixels to learn from, and each round repeats what the last one lost. So frequent classes
+are drawn less often than they are frequent, and a crop that would lose most of its pixels keeps those that
+were drawn.
 """
 
 from __future__ import annotations
@@ -27,8 +31,8 @@ Labels = npt.NDArray[np.int16]
 AT_ONCE = 16
 #: Pixels of a step.
 BATCH = 2048
-#: Fewest and most steps of a round.
-STEPS = (60, 2000)
+#: Fewest and most steps of a round. After 60 steps crops of a hundred pixels aren't learned yet.
+STEPS = (300, 2000)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class RefineSettings:
         learning_rate: highest.
         sure: of the later rounds, the least probability of a pixel that is learned from.
         neighbourhood: side of the square over which probabilities are averaged, odd; 1: not.
+        evenness: classes are drawn with n ** (1 - evenness) of their n pixels; 0: as they are, 1: evenly.
+        least_kept: a crop that has a smaller share of the number of its pixels after a round keeps those
+            that were drawn; 0: the network alone decides.
     """
 
     rounds: int = 5
@@ -52,6 +59,23 @@ class RefineSettings:
     learning_rate: float = 3e-3
     sure: float = 0.6
     neighbourhood: int = 3
+    evenness: float = 0.5
+    least_kept: float = 0.25
+
+
+@dataclass
+class Refined:
+    """Masks that were drawn anew.
+
+    Attributes:
+        labels: (N, H, W) place of the class, K background, -1 outside of the polygon.
+        confidence: (N, H, W) 1 - second best / best probability of the network; 0 outside.
+        kept: (N, H, W) pixels that stayed as they were given, of crops that the network would have lost.
+    """
+
+    labels: Labels
+    confidence: npt.NDArray[np.float32]
+    kept: npt.NDArray[np.bool_]
 
 
 def refined_masks(
@@ -63,7 +87,7 @@ def refined_masks(
     *,
     seed: int,
     progress: Progress = lambda share: None,
-) -> tuple[Labels, npt.NDArray[np.float32]]:
+) -> Refined:
     """Learn masks, draw them anew.
 
     Args:
@@ -73,17 +97,14 @@ def refined_masks(
         settings: see there.
         seed: same seed on a CPU, same masks.
         progress: gets the done share in every step; may raise to cancel.
-
-    Returns:
-        New labels, -1 outside of the polygon only; and (N, H, W) confidence, 1 - second best / best
-        probability.
     """
     series = daily_series(bags, bands, settings.n_days, lambda share: progress(0.2 * share))
     n, height, width, _ = series.shape
     inside = torch.from_numpy(bags.inside)
     n_classes = bags.present.shape[1]
     allowed = F.pad(torch.from_numpy(bags.present), (0, 1), value=True)
-    target = torch.from_numpy(labels.astype(np.int64))
+    drawn = torch.from_numpy(labels.astype(np.int64))
+    target, kept = drawn, torch.zeros(labels.shape, dtype=torch.bool)
     sure = torch.ones(labels.shape)
     shares = torch.zeros(n, n_classes + 1, height, width)
     for number in range(settings.rounds):
@@ -102,11 +123,15 @@ def refined_masks(
                 logits = network(series[here].to(device.torch).float()).permute(0, 3, 1, 2).cpu()
                 logits = logits.masked_fill(~allowed[here, :, None, None], -torch.inf)
                 shares[here] = _smooth(logits.softmax(1), inside[here], settings.neighbourhood)
-        best, target = shares.max(1)
-        sure = best
+        sure, found = shares.max(1)
+        kept = _lost(drawn, found.masked_fill(~inside, -1), n_classes, settings.least_kept) & inside
+        target = torch.where(kept, drawn, found)
+        # the next round learns crops again that this one has lost
+        sure = sure.masked_fill(kept, 1.0)
     top = shares.topk(2, dim=1).values
     confidence = torch.where(inside, 1 - top[:, 1] / top[:, 0].clamp_min(1e-8), 0.0)
-    return target.masked_fill(~inside, -1).numpy().astype(np.int16), confidence.numpy()
+    new = target.masked_fill(~inside, -1).numpy().astype(np.int16)
+    return Refined(new, confidence.numpy(), kept.numpy())
 
 
 def daily_series(
@@ -165,7 +190,8 @@ def _learn(
     ).to(device.torch)
     places = learned.nonzero()[:, 0]
     if not len(places):
-        return network
+        return network.eval()
+    draw = _Draw(target[places], n_classes, settings.evenness)
     rows = series.flatten(0, 2)
     steps = max(STEPS[0], min(STEPS[1], settings.passes * len(places) // BATCH))
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-2)
@@ -173,7 +199,7 @@ def _learn(
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
         progress(0.8 * step / steps)
-        chosen = places[torch.randint(len(places), (BATCH,), generator=generator)]
+        chosen = places[draw(generator)]
         logits = network(rows[chosen].to(device.torch).float())
         loss = F.cross_entropy(logits, target[chosen].to(device.torch))
         optimizer.zero_grad()
@@ -181,6 +207,39 @@ def _learn(
         optimizer.step()
         schedule.step()
     return network.eval()
+
+
+class _Draw:
+    """Places in a list of classes: first the class, then one of its pixels."""
+
+    def __init__(self, classes: Tensor, n_classes: int, evenness: float) -> None:
+        self._order = classes.argsort(stable=True)
+        self._count = torch.bincount(classes, minlength=n_classes)
+        self._first = self._count.cumsum(0) - self._count
+        count = self._count.double()
+        self._weight = torch.where(count > 0, count ** (1 - evenness), 0.0)
+
+    def __call__(self, generator: torch.Generator) -> Tensor:
+        """(BATCH,) places."""
+        chosen = torch.multinomial(self._weight, BATCH, replacement=True, generator=generator)
+        part = torch.rand(BATCH, generator=generator, dtype=torch.double)
+        return self._order[self._first[chosen] + (part * self._count[chosen]).long()]
+
+
+def _lost(drawn: Tensor, found: Tensor, n_classes: int, least: float) -> Tensor:
+    """Pixels of crops (places 0..n_classes - 1, no background) with less than that share of their number.
+
+    `drawn` and `found`: classes of pixels of one shape, -1 of none; the answer has their shape.
+    """
+    before, after = (
+        torch.bincount(labels[(labels >= 0) & (labels < n_classes)], minlength=n_classes)
+        for labels in (drawn, found)
+    )
+    # the last place: pixels of no crop
+    lost = F.pad(after < least * before, (0, 1), value=False)
+    crop = (drawn >= 0) & (drawn < n_classes)
+    answer: Tensor = lost[torch.where(crop, drawn, n_classes)]
+    return answer
 
 
 def _smooth(shares: Tensor, inside: Tensor, side: int) -> Tensor:

@@ -130,6 +130,9 @@ def make_masks(
             least_confidence=options.least_confidence,
             progress=ctx.part(drawn, end, "Sharpening the masks"),
         )
+        if masks.kept:
+            names = ", ".join(bags.classes[k] for k in masks.kept)
+            ctx.warn(f"Sharpening would have lost {names}: the masks drawn before it stay. Look at them.")
     seconds = {"training": fitted.seconds, "masks": time.monotonic() - began}
     chosen = distinct_colors(bags.classes, {**bags.colors, **(colors or {})})
     card = _card(settings, options, bands, bags, chosen)

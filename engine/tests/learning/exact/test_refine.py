@@ -1,5 +1,7 @@
 """Masks that a classifier of single pixels has learned and drawn anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled
-from sits_engine.learning.exact.refine import RefineSettings, daily_series, refined_masks
+from sits_engine.learning.exact.refine import RefineSettings, _Draw, daily_series, refined_masks
 from sits_engine.models.card import BandCard
 from sits_engine.samples.bags import Bags
 from sits_engine.samples.windows import WindowSet
@@ -56,24 +58,85 @@ def test_errors_of_single_masks_are_not_learned():
     given, truth = bags()
     labels = noisy(truth, given.present)
     before = (labels == truth).mean()
-    found, confidence = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    made = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    found, confidence = made.labels, made.confidence
+    assert not made.kept.any()
     assert before < 0.72
     assert (found == truth).mean() > 0.9
     assert confidence.min() >= 0
     assert confidence.max() <= 1
-    again, _ = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
-    np.testing.assert_array_equal(found, again)
+    again = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    np.testing.assert_array_equal(found, again.labels)
 
 
 def test_only_ticked_crops_win_and_nothing_lies_outside():
     given, truth = bags()
     given.inside[:, 6:] = False
     labels = np.where(given.inside, 1 - truth.clip(0, 1), -1).astype(np.int16)  # the crop that isn't ticked
-    found, confidence = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    made = refined_masks(labels, given, BANDS, QUICK, devices.select("cpu"), seed=1)
+    found, confidence = made.labels, made.confidence
     assert (found[:, 6:] == -1).all()
     assert (confidence[:, 6:] == 0).all()
     for own, ticks in zip(found, given.present, strict=True):
         assert set(np.unique(own[:6])) <= {int(np.flatnonzero(ticks)[0]), 2}
+
+
+def with_rare_crop(given, truth, series):
+    """A third crop, ticked in the first two windows only, in four pixels of each."""
+    present = np.c_[given.present, np.arange(len(truth)) < 2]
+    truth = np.where(truth == 2, 3, truth)
+    truth[:2, 6:, 6:] = 2
+    rare = given.windows.values[:2, :, :, 6:, 6:]
+    rare[:] = series[None, :, :, None, None] * given.windows.valid[:2, :, None, 6:, 6:]
+    given.present, given.classes = present, ("wheat", "maize", "flax")
+    return given, truth
+
+
+def test_rare_crop_that_looks_like_itself_is_learned():
+    rng = np.random.default_rng(5)
+    given, truth = with_rare_crop(*bags(), rng.normal(0, 1.5, (4, 2)))
+    for least_kept in (0.0, 0.25):
+        settings = replace(QUICK, rounds=3, least_kept=least_kept)
+        made = refined_masks(truth, given, BANDS, settings, devices.select("cpu"), seed=1)
+        assert (made.labels[:2, 6:, 6:] == 2).mean() > 0.7
+        assert not made.kept.any()
+
+
+def test_rare_crop_that_the_network_would_lose_keeps_its_pixels():
+    given, truth = bags()
+    # it looks like the land around it: the network can't tell it from background
+    other = given.windows.values[:2, :, :, 6:, 6:].mean((0, 3, 4))
+    given, truth = with_rare_crop(given, truth, other)
+    made = {}
+    for least_kept in (0.0, 0.25):
+        settings = replace(QUICK, evenness=0.0, least_kept=least_kept)
+        made[least_kept] = refined_masks(truth, given, BANDS, settings, devices.select("cpu"), seed=1)
+    assert (made[0.0].labels == 2).sum() < 2
+    assert not made[0.0].kept.any()
+    assert (made[0.25].labels[:2, 6:, 6:] == 2).all()
+    np.testing.assert_array_equal(made[0.25].kept, truth == 2)
+    # the guard touches no other crop
+    elsewhere = ~made[0.25].kept
+    assert (made[0.25].labels[elsewhere] == truth[elsewhere]).mean() > 0.9
+
+
+def test_frequent_classes_are_drawn_less_often_than_they_are_frequent():
+    classes = torch.tensor([0] * 6400 + [2] * 100)[
+        torch.randperm(6500, generator=torch.Generator().manual_seed(1))
+    ]
+    share = {}
+    for evenness in (0.0, 0.5, 1.0):
+        draw, generator = _Draw(classes, 4, evenness), torch.Generator().manual_seed(3)
+        places = torch.cat([draw(generator) for _ in range(20)])
+        counts = torch.bincount(classes[places], minlength=4)
+        assert counts[[1, 3]].tolist() == [0, 0]
+        share[evenness] = float(counts[2] / counts.sum())
+        rare = torch.bincount(places, minlength=6500)[classes == 2]
+        assert rare.min() > 0
+    # 100 of 6500; the roots, 10 of 90; half
+    assert share[0.0] == pytest.approx(1 / 65, rel=0.2)
+    assert share[0.5] == pytest.approx(1 / 9, rel=0.1)
+    assert share[1.0] == pytest.approx(0.5, rel=0.05)
 
 
 def test_series_on_common_days():

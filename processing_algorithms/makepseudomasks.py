@@ -80,8 +80,9 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
             ),
             effort(
                 tr(
-                    "Of 500 windows on a CPU: quick takes some minutes, standard up to 20; thorough is meant "
-                    "for a graphics card."
+                    "How long is trained, in windows that the network sees: quick about 1,200 to 4,800, "
+                    "standard 4,800 to 16,000; thorough, 16,000 to 120,000, is meant for a graphics card. "
+                    "16 windows of 24 x 24 pixels took 0.76 s of processor time."
                 )
             ),
             described(

@@ -23,7 +23,8 @@ MAKE = (
 )
 USE = ("mapcrops", "assessmap", "createvalidationsample", "cropmapmodel")
 ADAPT = ("estimatetemporalshift", "adapttoregion", "compareadaptation", "adaptandmap")
-ALGORITHMS = MAKE + USE + ADAPT
+TICKS = ("makepseudomasks", "windowstomap")
+ALGORITHMS = MAKE + USE + ADAPT + TICKS
 
 pytestmark = [
     pytest.mark.skipif(

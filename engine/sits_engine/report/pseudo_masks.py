@@ -42,8 +42,10 @@ LIMITS = (
 SHARPENED = (
     "The masks were then sharpened: a small classifier of single pixels learned from all masks together and "
     "drew them anew, in some rounds. Errors differ from window to window, what a crop looks like over the "
-    "season doesn't, so it learns the crops and not the errors. Only ticked crops can win. Where the maps "
-    "are wrong in the same way everywhere, it repeats that."
+    "season doesn't, so it learns the crops and not the errors. Only ticked crops can win. A crop that would "
+    "be left with less than a quarter of its pixels keeps those that the maps gave it, and a warning names "
+    "it. Where the maps are wrong in the same way everywhere, it repeats that. With few windows it has "
+    "little to learn from: compare with masks without it."
 )
 
 
@@ -158,11 +160,8 @@ def doubts(data: PseudoMaskReportData) -> list[str]:
     crops = data.classes[:-1]
     out = []
     gone = [row.name for row in crops if row.ticked and not row.pixels]
-    way = " Sharpening loses rare crops; look at masks without it (REFINE off)." if _sharpened(data) else ""
     if gone:
-        out.append(
-            f"Ticked, but in no mask: {words.listing(gone)}. Other classes won all of its pixels.{way}"
-        )
+        out.append(f"Ticked, but in no mask: {words.listing(gone)}. Other classes won all of its pixels.")
     everywhere = [row.name for row in crops if (row.ticked or 0) > OFTEN * data.n_polygons]
     if everywhere:
         out.append(

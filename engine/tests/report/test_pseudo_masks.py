@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.mask_data import NAMES, pseudo_masks, thumbnail
 
+from sits_engine.learning.exact.refine import RefineSettings
 from sits_engine.report.plots import exact_curves, masks
 from sits_engine.report.pseudo_masks import doubts, pseudo_mask_page, sentences, write_pseudo_mask_report
 
@@ -68,9 +69,7 @@ def test_what_the_numbers_warn_of() -> None:
     data.classes[0] = replace(data.classes[0], pixels=0)
     lost = doubts(data)[0]
     assert lost.startswith("Ticked, but in no mask: wheat.")
-    assert "REFINE" not in lost
-    data.parameters["refine"] = True
-    assert doubts(data)[0] == f"{lost} Sharpening loses rare crops; look at masks without it (REFINE off)."
+    assert lost.endswith("Other classes won all of its pixels.")
     for row in data.classes[:-1]:
         row.ticked, row.pixels = 100, 5
     assert doubts(data) == []
@@ -105,6 +104,8 @@ def test_sharpened_masks_are_called_so(tmp_path, check_page) -> None:
         text = check_page(tmp_path / "m.html")
         assert ("The masks were then sharpened" in text) == refine
         assert ("Then the masks were sharpened, see below." in text) == refine
+        assert ("less than a quarter of its pixels keeps those" in text) == refine
+    assert RefineSettings().least_kept == 0.25
 
 
 def test_plain_maps_without_affinity_are_called_so(tmp_path, check_page) -> None:

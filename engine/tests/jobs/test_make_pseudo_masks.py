@@ -1,6 +1,7 @@
 """From ticked windows to masks, a classifier, and a segmentation model trained on the masks."""
 
 import json
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -205,3 +206,13 @@ def test_cancelled_runs_leave_nothing(region, tmp_path) -> None:
     with pytest.raises(Cancelled):
         make(region, tmp_path, Tired())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_crops_that_sharpening_would_lose_are_named(region, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "sits_engine.learning.exact.run.sharpened", lambda masks, *_, **__: replace(masks, kept=(1,))
+    )
+    result = make(region, tmp_path, epochs=1, report=str(tmp_path / "r.html"))
+    name = json.loads((tmp_path / "r_numbers.json").read_text(encoding="utf-8"))["classes"][1]["name"]
+    sentence = f"Sharpening would have lost {name}: the masks drawn before it stay. Look at them."
+    assert sentence in result.warnings

@@ -1,0 +1,32 @@
+"""Masks after sharpening: what of the given ones stays."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from sits_engine import device as devices
+from sits_engine.learning.exact import masks
+from sits_engine.learning.exact.refine import Refined, RefineSettings
+
+
+def test_pixels_that_stay_keep_their_confidence(monkeypatch) -> None:
+    shape = (1, 2, 2)
+    given = masks.Masks(
+        np.array([[[1, 0], [0, 2]]], np.int16), np.full(shape, 0.3, np.float32), torch.ones(1, 2, 1, 1), 0
+    )
+    found = Refined(
+        np.array([[[1, 0], [2, 2]]], np.int16),
+        np.array([[[0.9, 0.8], [0.1, 0.7]]], np.float32),
+        np.array([[[True, False], [False, False]]]),
+    )
+    monkeypatch.setattr(masks, "refined_masks", lambda *_, **__: found)
+    bags = SimpleNamespace(inside=np.ones(shape, bool))
+    made = masks.sharpened(
+        given, bags, [], RefineSettings(), devices.select("cpu"), seed=1, least_confidence=0.2
+    )
+    np.testing.assert_array_equal(made.labels, [[[1, 0], [-1, 2]]])
+    np.testing.assert_allclose(made.confidence, [[[0.3, 0.8], [0.1, 0.7]]])
+    assert made.kept == (1,)
+    assert made.unlabelled == 1
+    assert made.cam is given.cam

@@ -238,7 +238,7 @@ def steps(width: str, rounds: int, available: int) -> dict[str, Any]:
         made, given = training(clear), batches(clear)
 
         def work() -> int:
-            made._step(*given, Tally())
+            made._step(*given, made.settings.trade_off, Tally())
             return 1
 
         return on_threads(available, work)
@@ -249,7 +249,7 @@ def steps(width: str, rounds: int, available: int) -> dict[str, Any]:
 
         def work() -> int:
             views = (made._source_view, made._weak, made._strong)
-            made._step(*(view(index, rng) for view in views), Tally())
+            made._step(*(view(index, rng) for view in views), made.settings.trade_off, Tally())
             return 1
 
         return on_threads(available, work)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
 import torch
+from demo_region import demo_series
 from pairs import PAIRS, Pair
 from sits_engine import device as devices
 from sits_engine.context import JobContext
@@ -35,22 +36,15 @@ SIMULATED_PIXELS = 16
 
 def simulated(name: str, folder: Path) -> Pair:
     """Parcels of both regions of the default demo, read from its images once."""
-    from sits_engine.jobs import job_class
     from sits_engine.samples.gather import Sources, gather
     from sits_engine.samples.parcels import ParcelOptions
-    from sits_engine.series.time_series import TimeSeries
 
-    if not (folder / "truth.json").exists():
-        job_class("createdemodata").parse({"output_folder": str(folder)}).run(JobContext())
     sides = []
     for region in SIMULATED[name]:
-        series = folder / f"{region}.json"
-        if not series.exists():
-            inputs = {"input_folder": str(folder / f"region_{region}" / "images"), "output": str(series)}
-            job_class("buildtimeseries").parse(inputs).run(JobContext())
+        series = demo_series(folder, region)
         layer = str(folder / f"region_{region}" / "parcels.gpkg")
         options = ParcelOptions(min_pixels=1, max_pixels=SIMULATED_PIXELS)
-        sources = Sources([TimeSeries.open(series)], [layer], "crop", options)
+        sources = Sources([series], [layer], "crop", options)
         sides.append(gather(sources, store=folder / f"{region}.zarr").sets)
     return Pair(f"Demo region {name[-3].upper()} to {name[-1].upper()}", *sides)
 

@@ -33,6 +33,7 @@ import numpy.typing as npt
 import rasterio
 import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
 import torch
+from demo_region import demo_series
 from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.learning.exact.affinity import AffinitySettings
@@ -58,7 +59,6 @@ from sits_engine.samples.label_windows import LabelWindows
 from sits_engine.samples.region import make_region
 from sits_engine.samples.splits import split_sets
 from sits_engine.samples.vectors import on_grid, read_labelled
-from sits_engine.series.time_series import TimeSeries
 
 Labels = npt.NDArray[np.int16]
 SIZE = 24
@@ -76,9 +76,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def region(folder: Path) -> tuple[Bags, Labels]:
     """Windows with ticks, and (N, 24, 24) the class of every pixel; background is the last number."""
     demo = folder / "demo"
-    if not (demo / "a.json").exists():
-        raise SystemExit("run benchmarks/segmentation_pairs.py first: it makes the region")
-    series = TimeSeries.open(demo / "a.json")
+    series = demo_series(demo, "a")
     known = on_grid(read_labelled(str(demo / "region_a" / "parcels.gpkg"), "crop"), series.grid, series.title)
     classes = tuple(sorted(set(known.frame["code"].astype(str))))
     grid, _ = lay_grid(make_region(series.grid, None, None), series.title, SIZE)

@@ -31,9 +31,9 @@ import numpy.typing as npt
 import sits_engine  # noqa: F401  (before torch: sets how its threads wait)
 import torch
 import torch.nn.functional as F
+from demo_region import demo_series
 from sits_engine import device as devices
 from sits_engine.context import JobContext
-from sits_engine.jobs import job_class
 from sits_engine.learning.segmentation.batches import Cutter, Cutting, normalisation
 from sits_engine.learning.segmentation.fit import ContrastOptions, StageOptions, finetune, pretrain
 from sits_engine.learning.segmentation.inference import predict_windows
@@ -45,7 +45,6 @@ from sits_engine.models.registry import build, segmentation_hyperparameters
 from sits_engine.samples.splits import split_sets
 from sits_engine.samples.window_grid import WindowOptions, WindowSources, gather_windows
 from sits_engine.samples.windows import WindowSet
-from sits_engine.series.time_series import TimeSeries
 
 #: Sides of the table of CSCL; the last is the same as the second where everything is labelled.
 SIDES = {
@@ -84,16 +83,11 @@ def region(folder: Path, window: int, scale: int, *, truth: bool = False) -> Win
     if store.exists():
         return WindowSet.load(store)
     demo = folder / "demo"
-    if not (demo / "truth.json").exists():
-        job_class("createdemodata").parse({"output_folder": str(demo)}).run(JobContext())
-    series = demo / "a.json"
-    if not series.exists():
-        inputs = {"input_folder": str(demo / "region_a" / "images"), "output": str(series)}
-        job_class("buildtimeseries").parse(inputs).run(JobContext())
+    series = demo_series(demo, "a")
     own = demo / "region_a"
     raster = own / ("truth.tif" if scale == 1 else "truth_5m.tif")
     labels = (str(raster), None) if truth else (str(own / "parcels.gpkg"), "crop")
-    sources = WindowSources([TimeSeries.open(series)], [labels[0]], labels[1])
+    sources = WindowSources([series], [labels[0]], labels[1])
     found, _ = gather_windows(sources, WindowOptions(size=window, scale=scale, min_labelled=0.2))
     found.save(store)
     return found

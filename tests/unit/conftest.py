@@ -16,6 +16,19 @@ def staged(stage_folder):
 
 
 @pytest.fixture
+def context(qgis_app):
+    """A context with the project, which is empty again afterwards."""
+    from qgis.core import QgsProcessingContext, QgsProject
+
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    yield context
+    QgsProject.instance().clear()
+    # layers of files must go before QGIS does
+    context.temporaryLayerStore().removeAllMapLayers()
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty home of the plugin, with a name that is hard to handle."""
     folder = tmp_path / "dossier été"

@@ -2,7 +2,6 @@
 
 import pytest
 from inputs import layer, series
-from qgis.core import QgsProcessingContext, QgsProject
 from recording import Recording
 
 
@@ -17,14 +16,6 @@ def algorithm(qgis_app, monkeypatch, staged):
     made = CreateLabelWindows()
     made.initAlgorithm()
     return made
-
-
-@pytest.fixture
-def context():
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    yield context
-    QgsProject.instance().clear()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from inputs import layer, series
 from osgeo import gdal, ogr, osr
 from qgis.core import (
     QgsFeature,
-    QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProject,
     QgsVectorLayer,
@@ -26,16 +25,6 @@ def algorithm(qgis_app, monkeypatch, staged):
     made = MakePseudoMasks()
     made.initAlgorithm()
     return made
-
-
-@pytest.fixture
-def context():
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    yield context
-    QgsProject.instance().clear()
-    # layers of files must go before QGIS does
-    context.temporaryLayerStore().removeAllMapLayers()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from qgis.core import (
     QgsGeometry,
     QgsProcessing,
     QgsProcessingAlgorithm,
-    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
@@ -51,14 +50,6 @@ def algorithm(qgis_app):
     algorithm = Takes()
     algorithm.initAlgorithm()
     return algorithm
-
-
-@pytest.fixture
-def context():
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    yield context
-    QgsProject.instance().clear()
 
 
 def parcels(tmp_path):

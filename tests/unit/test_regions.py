@@ -3,10 +3,8 @@
 import pytest
 from inputs import layer, model, series
 from qgis.core import (
-    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
-    QgsProject,
     QgsVectorLayer,
 )
 from recording import Recording
@@ -27,14 +25,6 @@ def made(qgis_app, monkeypatch, staged):
         return algorithm
 
     return make
-
-
-@pytest.fixture
-def context():
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    yield context
-    QgsProject.instance().clear()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 from inputs import layer, series
-from qgis.core import QgsFeature, QgsGeometry, QgsProcessingContext, QgsProject, QgsVectorLayer
+from qgis.core import QgsFeature, QgsGeometry, QgsProject, QgsVectorLayer
 from recording import Recording
 
 
@@ -17,14 +17,6 @@ def algorithm(request, qgis_app, monkeypatch, staged):
     made = next(one for one in ALGORITHMS if getattr(one, "JOB", "") == request.param)()
     made.initAlgorithm()
     return made
-
-
-@pytest.fixture
-def context():
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())
-    yield context
-    QgsProject.instance().clear()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sits_engine.models.exact.clues import CluePrototypes
 from sits_engine.models.exact.temporal import ExactTemporalStage
+from sits_engine.models.segmentation.patches import along
 from sits_engine.models.segmentation.temporal_stage import PatchPositions
 from sits_engine.models.segmentation.transformer import Transformer
 
@@ -94,8 +95,7 @@ class ExactClassifier(nn.Module):
         super().__init__()
         if min(n_bands, n_classes, window) < 1:
             raise ValueError("a classifier needs at least one band, one class and one pixel")
-        if window < patch or window % patch:
-            raise ValueError(f"the window of {window} pixels must be a multiple of the patch of {patch}")
+        side = along(window, patch)
         if not date_temperature > 0:
             raise ValueError(f"the temperature of the dates must be above 0, not {date_temperature}")
         self.n_bands, self.n_classes, self.window, self.patch = n_bands, n_classes, window, patch
@@ -116,7 +116,7 @@ class ExactClassifier(nn.Module):
         if not reference:
             start_with_waves(self.temporal.day_embedding.weight)
         self.space_token = nn.Parameter(torch.randn(dim))
-        self.patch_positions = PatchPositions(window // patch, dim)
+        self.patch_positions = PatchPositions(side, dim)
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
         # Shared by classes and by the two stages.

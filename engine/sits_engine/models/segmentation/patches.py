@@ -5,6 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 
+def along(window: int, patch: int) -> int:
+    """Patches along a side of the window.
+
+    Raises:
+        ValueError: the window isn't a multiple of the patch.
+    """
+    if window < patch or window % patch:
+        raise ValueError(f"the window of {window} pixels must be a multiple of the patch of {patch}")
+    return window // patch
+
+
 def cut(images: Tensor, patch: int) -> Tensor:
     """(B, T, C, H, W) -> (B * h * w, T, patch * patch * C), h = H / patch; the channel runs fastest."""
     batch, dates, bands, height, width = images.shape

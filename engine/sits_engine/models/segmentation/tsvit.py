@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sits_engine.models.segmentation.patches import join, join_as_published
+from sits_engine.models.segmentation.patches import along, join, join_as_published
 from sits_engine.models.segmentation.segmenter import SegmentationNetwork
 from sits_engine.models.segmentation.temporal_stage import PatchPositions, TemporalStage
 from sits_engine.models.segmentation.transformer import Transformer
@@ -68,8 +68,7 @@ class TSViT(SegmentationNetwork):
             scale=scale,
             reference=reference,
         )
-        if window < patch or window % patch:
-            raise ValueError(f"the window of {window} pixels must be a multiple of the patch of {patch}")
+        side = along(window, patch)
         if features is None:
             features = 1 if scale == 1 else SUPER_RESOLUTION_FEATURES
         self.patch, self.divisor, self.features = patch, patch, features
@@ -87,7 +86,7 @@ class TSViT(SegmentationNetwork):
             reference=reference,
             first_day=first_day,
         )
-        self.patch_positions = PatchPositions(window // patch, dim)
+        self.patch_positions = PatchPositions(side, dim)
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim, residual)
         self.pixels = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, features * patch * patch))
         self.enlarge = enlarging(features, scale, reference=reference)

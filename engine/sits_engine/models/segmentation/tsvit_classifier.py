@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sits_engine.models.segmentation.patches import along
 from sits_engine.models.segmentation.temporal_stage import PatchPositions, TemporalStage
 from sits_engine.models.segmentation.transformer import Transformer
 
@@ -38,8 +39,7 @@ class TSViTClassifier(nn.Module):
         reference: bool = False,
     ) -> None:
         super().__init__()
-        if window < patch or window % patch:
-            raise ValueError(f"the window of {window} pixels must be a multiple of the patch of {patch}")
+        side = along(window, patch)
         self.n_classes, self.patch = n_classes, patch
         self.temporal = TemporalStage(
             n_bands,
@@ -53,7 +53,7 @@ class TSViTClassifier(nn.Module):
             n_days=365,
             reference=reference,
         )
-        self.patch_positions = PatchPositions(window // patch, dim)
+        self.patch_positions = PatchPositions(side, dim)
         self.space_token = nn.Parameter(torch.randn(dim))
         self.spatial = Transformer(dim, spatial_depth, heads, head_dim, mlp_ratio * dim)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))

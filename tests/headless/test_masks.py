@@ -4,56 +4,12 @@ import json
 import struct
 
 import pytest
-from osgeo import gdal, osr
+from chessboard import Chessboard
+from osgeo import gdal
 
-SIDE, FIELD = 96, 36
-BANDS = ("B04", "B08")
-
-
-def crops():
-    """(row, column) -> 0 or 1: fields of 36 pixels, so that most windows of 24 hold one crop only."""
-    return [[(row // FIELD + col // FIELD) % 2 for col in range(SIDE)] for row in range(SIDE)]
-
-
-def image(path, level):
-    """Two crops that are told apart by `level`, with a pattern of noise."""
-    file = gdal.GetDriverByName("GTiff").Create(str(path), SIDE, SIDE, len(BANDS), gdal.GDT_UInt16)
-    file.SetGeoTransform((600000, 10, 0, 5600000, 0, -10))
-    system = osr.SpatialReference()
-    system.ImportFromEPSG(32631)
-    file.SetProjection(system.ExportToWkt())
-    for number, name in enumerate(BANDS, start=1):
-        pixels = [
-            1000 + number * level * crop + (row * 31 + col * 17) % 97
-            for row, line in enumerate(crops())
-            for col, crop in enumerate(line)
-        ]
-        band = file.GetRasterBand(number)
-        band.WriteRaster(0, 0, SIDE, SIDE, struct.pack(f"<{len(pixels)}H", *pixels))
-        band.SetDescription(name)
-    file.FlushCache()
-
-
-def parcels(path):
-    """The fields as polygons."""
-    features = []
-    for row in range(0, SIDE, FIELD):
-        for col in range(0, SIDE, FIELD):
-            left, top = 600000 + 10 * col, 5600000 - 10 * row
-            right, low = left + 10 * min(FIELD, SIDE - col), top - 10 * min(FIELD, SIDE - row)
-            ring = [[left, top], [right, top], [right, low], [left, low], [left, top]]
-            crop = ("Maïs", "Winter wheat (bread)")[crops()[row][col]]
-            features.append(
-                {
-                    "type": "Feature",
-                    "properties": {"crop": crop},
-                    "geometry": {"type": "Polygon", "coordinates": [ring]},
-                }
-            )
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
-    path.write_text(
-        json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}), encoding="utf-8"
-    )
+SIDE = 96
+#: Fields of 36 pixels, so that most windows of 24 hold one crop only.
+LAND = Chessboard(SIDE, 36, ("Maïs", "Winter wheat (bread)"), noise=True)
 
 
 def classes(path):
@@ -69,10 +25,9 @@ def classes(path):
 def share_right(path):
     """Share of the pixels that have the crop of their field."""
     rows, names = classes(path)
-    truth = ["Maïs", "Winter wheat (bread)"]
     right = sum(
-        names[rows[row][col]] == truth[crop]
-        for row, line in enumerate(crops())
+        names[rows[row][col]] == LAND.names[crop]
+        for row, line in enumerate(LAND.crops())
         for col, crop in enumerate(line)
     )
     return right / SIDE**2
@@ -83,8 +38,8 @@ def test_ticked_windows_become_a_map(real):
     folder = real.folder / "forêt d'été"
     (folder / "images").mkdir(parents=True)
     for month in range(3, 8):
-        image(folder / "images" / f"s2_2021{month:02d}15.tif", 200 * (month - 2))
-    parcels(folder / "fields.geojson")
+        LAND.image(folder / "images" / f"s2_2021{month:02d}15.tif", 200 * (month - 2))
+    LAND.parcels(folder / "fields.geojson")
     series, windows = folder / "série.json", folder / "fenêtres.gpkg"
     outputs = {
         "masks:MASKS": folder / "masques.tif",

@@ -1,53 +1,21 @@
 """Images and parcels -> windows, segmentation model, map and its polygons: real qgis_process, real engine."""
 
 import json
-import struct
 
 import pytest
-from osgeo import gdal, ogr, osr
+from chessboard import Chessboard
+from osgeo import gdal, ogr
 
 SIDE = 48
-BANDS = ("B04", "B08")
-
-
-def image(path, level):
-    """Fields of 12 x 12 pixels of two crops, told apart by `level`."""
-    file = gdal.GetDriverByName("GTiff").Create(str(path), SIDE, SIDE, len(BANDS), gdal.GDT_UInt16)
-    file.SetGeoTransform((600000, 10, 0, 5600000, 0, -10))
-    system = osr.SpatialReference()
-    system.ImportFromEPSG(32631)
-    file.SetProjection(system.ExportToWkt())
-    for number, name in enumerate(BANDS, start=1):
-        rows = [
-            [1000 + number * level * ((row // 12 + col // 12) % 2) for col in range(SIDE)]
-            for row in range(SIDE)
-        ]
-        pixels = [value for row in rows for value in row]
-        band = file.GetRasterBand(number)
-        band.WriteRaster(0, 0, SIDE, SIDE, struct.pack(f"<{len(pixels)}H", *pixels))
-        band.SetDescription(name)
-    file.FlushCache()
-
-
-def parcels(path):
-    features = []
-    for row in range(4):
-        for col in range(4):
-            left, top = 600000 + 120 * col, 5600000 - 120 * row
-            ring = [[left, top], [left + 120, top], [left + 120, top - 120], [left, top - 120], [left, top]]
-            shape = {"type": "Polygon", "coordinates": [ring]}
-            crop = ("maize", "wheat")[(row + col) % 2]
-            features.append({"type": "Feature", "properties": {"crop": crop}, "geometry": shape})
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
-    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+LAND = Chessboard(SIDE, 12, ("maize", "wheat"))
 
 
 def test_windows_to_tick_have_a_form_and_keep_their_ticks(real):
     folder = real.folder / "forêt d'été"
     (folder / "images").mkdir(parents=True)
     for month in range(3, 7):
-        image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
-    parcels(folder / "fields.geojson")
+        LAND.image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
+    LAND.parcels(folder / "fields.geojson")
 
     def run(name, *words):
         return real.call("--json", "run", f"sits:{name}", "--", *words, timeout=300)
@@ -80,8 +48,8 @@ def test_windows_model_map_and_polygons(real):
     folder = real.folder / "forêt d'été"
     (folder / "images").mkdir(parents=True)
     for month in range(3, 9):
-        image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
-    parcels(folder / "fields.geojson")
+        LAND.image(folder / "images" / f"s2_2021{month:02d}15.tif", 300 * (month - 2))
+    LAND.parcels(folder / "fields.geojson")
 
     def run(name, *words):
         status, out, err = real.call("--json", "run", f"sits:{name}", "--", *words, timeout=300)

@@ -11,7 +11,7 @@ Training of the other networks is measured where one is named.
 Map: ours is `SegmentPredictor`, what `mapcrops` runs, from the numbers as they are read to probabilities, on
 windows side by side (a map computes each place four times: windows overlap by a half). Training: a step of
 cross-entropy and Adam as the job makes it, on crops drawn beforehand; a step of ours has 16 windows, the
-job's default, and in a second line 4.
+job's default (TSViT goes through them in parts, as in the job), and in a second line 4.
 
 Before anything is timed both forms must give the same numbers: logits, also where ours puts the patches of
 TSViT in their right places, probabilities of a map, loss and gradients. All forms run in turn in every round;
@@ -38,7 +38,9 @@ from network import BANDS, CPU, Work, on_threads
 from segmentation_plain import DAYS, PlainTSViT, PlainUNet3D, published_input
 from segmentation_plain_recurrent import PlainBiConvGRU, PlainUNet2DCLSTM, PlainUNet3Df
 from sits_engine.device import threads
+from sits_engine.learning.segmentation.batches import Batch
 from sits_engine.learning.segmentation.fit import known_cross_entropy
+from sits_engine.learning.segmentation.parts import parts_for
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.models.registry import build, segmentation_hyperparameters
@@ -213,30 +215,35 @@ def map_forms(side: Side, available: int) -> tuple[dict[str, Work], dict[str, Wo
 def training_forms(side: Side, available: int) -> tuple[dict[str, Work], dict[str, Work]]:
     """Forms of the published step and of ours."""
 
-    def step(
-        module: nn.Module,
-        given: tuple[Tensor, ...],
-        labels: Tensor,
-        loss_of: Callable[[Tensor, Tensor], Tensor],
-        optimizer: torch.optim.Optimizer,
-    ) -> Work:
+    def published(batch: int) -> Work:
+        given, labels = side.windows(batch)
+        stack = published_input(*given[:2])
+        optimizer = torch.optim.Adam(side.plain.parameters(), lr=RATE)
+
         def work() -> int:
-            module.train()
+            side.plain.train()
             optimizer.zero_grad(set_to_none=True)
-            loss_of(module(*given), labels).backward()
+            F.cross_entropy(side.plain(stack), labels).backward()
             optimizer.step()
-            return len(labels)
+            return batch
 
         return work
 
-    def published(batch: int) -> Work:
-        given, labels = side.windows(batch)
-        optimizer = torch.optim.Adam(side.plain.parameters(), lr=RATE)
-        return step(side.plain, (published_input(*given[:2]),), labels, F.cross_entropy, optimizer)
-
     def ours(batch: int) -> Work:
         optimizer = Recipe(RATE, "stairs").optimizer(side.ours.parameters())
-        return step(side.ours, *side.windows(batch), known_cross_entropy, optimizer)
+        given, labels = side.windows(batch)
+        parts = parts_for(side.ours, CPU)
+
+        def work() -> int:
+            side.ours.train()
+            optimizer.zero_grad(set_to_none=True)
+            drawn = Batch(*given, labels)
+            for part, weight in parts(drawn) if parts else [(drawn, 1.0)]:
+                (known_cross_entropy(side.ours(*part.inputs), part.labels) * weight).backward()
+            optimizer.step()
+            return batch
+
+        return work
 
     plain = {
         f"batch {batch}, {used} threads": on_threads(used, published(batch))

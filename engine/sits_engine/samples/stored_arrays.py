@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sits_engine.errors import InputError
+
 #: Windows of an array that are kept: crops of one window are asked for one after the other.
 KEPT = 4
 #: Bytes that are read at once where windows are taken into the memory.
@@ -77,6 +79,9 @@ class StoredArray:
 
         Args:
             progress: gets 0..1; may raise to cancel.
+
+        Raises:
+            InputError: a file of a store is damaged; so do the other ways to read.
         """
         out = np.zeros(self.shape, self.dtype)
         step = max(1, SLAB_BYTES // max(1, self.nbytes // max(1, len(self))))
@@ -98,7 +103,7 @@ class StoredArray:
                 self._kept.move_to_end(i)
                 return self._kept[i]
         number = int(self._store[i])
-        part = np.asarray(self._stores[number][int(self._row[i])])
+        part = _read(self._stores[number], int(self._row[i]))
         bands = self._bands[number]
         if bands is not None:
             part = part[:, list(bands)]
@@ -118,6 +123,20 @@ def _rows(stored: Any, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
     """Rows of a Zarr array; those that lie close together as one piece, which is twice as fast."""
     first, last = int(rows.min()), int(rows.max()) + 1
     if last - first <= 2 * len(rows):
-        near: npt.NDArray[Any] = np.asarray(stored[first:last])[rows - first]
-        return near
-    return np.asarray(stored.oindex[rows])
+        return _read(stored, slice(first, last))[rows - first]
+    return _read(stored, rows)
+
+
+def _read(stored: Any, rows: int | slice | npt.NDArray[np.integer]) -> npt.NDArray[Any]:
+    """Part of a Zarr array; what decoders say of damaged files is told with the place."""
+    try:
+        found: npt.NDArray[Any] = np.asarray(stored.oindex[rows])
+    except MemoryError:
+        raise
+    except Exception as error:  # each codec has errors of its own
+        place = str(stored.store_path).removeprefix("file://")
+        raise InputError(
+            f"{place} can't be read: {str(error).strip() or type(error).__name__}.",
+            "A file of the data set is damaged or gone. Copy the data set anew, or export it again.",
+        ) from error
+    return found

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
+from sits_engine.errors import InputError
 from sits_engine.samples import stored_arrays
 from sits_engine.samples.stored_arrays import StoredArray
 
@@ -62,3 +63,16 @@ def test_a_kept_window_can_not_be_changed(two):
         lazy[0][:] = 0
     np.testing.assert_array_equal(lazy[0], joined[0])
     assert len({id(lazy[0]), id(lazy[0])}) == 1
+
+
+def test_damaged_file_is_named_with_the_way_out(two, tmp_path):
+    lazy, joined = two
+    # the last file of the second store: its window 2
+    chunks = [one for one in (tmp_path / "1" / "values" / "c").rglob("*") if one.is_file()]
+    damaged = max(chunks)
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    np.testing.assert_array_equal(lazy[0], joined[0])
+    for read in (lambda: lazy[4], lambda: lazy[np.array([4])].read()):
+        with pytest.raises(InputError, match="1/values can't be read: .+") as caught:
+            read()
+        assert "Copy the data set anew" in caught.value.advice

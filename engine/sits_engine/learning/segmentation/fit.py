@@ -24,6 +24,7 @@ from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.cscl import cscl_loss
+from sits_engine.learning.segmentation.parts import Parts, parts_for
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.learning.segmentation.steps import Steps
 from sits_engine.learning.segmentation.summary import PretrainRow, SegmentEpochRow
@@ -189,7 +190,7 @@ def finetune(
     best_state, best_key, best_epoch = copy.deepcopy(module.state_dict()), (-1.0, 0.0), 0
     rows: list[SegmentEpochRow] = []
     started = time.monotonic()
-    steps = _steps(cutter, loss_of, [module], options, device, ctx)
+    steps = _steps(cutter, loss_of, [module], options, device, ctx, parts_for(module, device))
     with closing(steps):
         for epoch in range(1, options.epochs + 1):
             train_loss = _epoch(steps, epoch, options, progress, "Training")
@@ -230,6 +231,7 @@ def _steps(
     options: StageOptions,
     device: Device,
     ctx: JobContext,
+    parts: Parts | None = None,
 ) -> Steps[RawBatch, Batch]:
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")  # TF32: the sums of batch norm stay in float32
@@ -244,6 +246,7 @@ def _steps(
         seed=options.seed,
         device=device,
         ctx=ctx,
+        parts=parts,
     )
 
 

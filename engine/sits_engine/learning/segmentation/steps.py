@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -98,6 +98,7 @@ class Steps(Generic[RawT, BatchT]):
         batch_size: crops a step.
         seed: of the draw.
         device, ctx: where to compute, and whom to ask.
+        parts: what a step goes through in turn, and the weight of each part's loss; None: the batch at once.
     """
 
     def __init__(
@@ -113,7 +114,9 @@ class Steps(Generic[RawT, BatchT]):
         seed: int,
         device: Device,
         ctx: JobContext,
+        parts: Callable[[BatchT], Iterator[tuple[BatchT, Tensor | float]]] | None = None,
     ) -> None:
+        self._parts = parts or _at_once
         self.batch_size, self.samples, self.done = batch_size, 0, 0
         self._cutter, self._loss_of, self._modules = cutter, loss_of, modules
         self._recipe, self._epochs, self._steps = recipe, epochs, steps_per_epoch
@@ -167,10 +170,13 @@ class Steps(Generic[RawT, BatchT]):
             module.train()
         self._optimizer.zero_grad(set_to_none=True)
         batch = self._cutter.on_device(next(self._batches))
-        with mixed(self._device):
-            loss = self._loss_of(batch)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        total = torch.zeros((), device=self._device.torch)
+        for part, weight in self._parts(batch):
+            with mixed(self._device):
+                loss = self._loss_of(part) * weight
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
 
     def _halve(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -201,3 +207,7 @@ class Steps(Generic[RawT, BatchT]):
             raw = coming.result()
             coming = self._drawing.submit(draw)
             yield raw
+
+
+def _at_once(batch: BatchT) -> Iterator[tuple[BatchT, Tensor | float]]:
+    yield batch, 1.0

@@ -123,7 +123,8 @@ def _rows(stored: Any, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
     """Rows of a Zarr array; those that lie close together as one piece, which is twice as fast."""
     first, last = int(rows.min()), int(rows.max()) + 1
     if last - first <= 2 * len(rows):
-        return _read(stored, slice(first, last))[rows - first]
+        near: npt.NDArray[Any] = _read(stored, slice(first, last))[rows - first]
+        return near
     return _read(stored, rows)
 
 

@@ -73,6 +73,6 @@ def test_damaged_file_is_named_with_the_way_out(two, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:20])
     np.testing.assert_array_equal(lazy[0], joined[0])
     for read in (lambda: lazy[4], lambda: lazy[np.array([4])].read()):
-        with pytest.raises(InputError, match="1/values can't be read: .+") as caught:
+        with pytest.raises(InputError, match=r"1/values can't be read: .+") as caught:
             read()
         assert "Copy the data set anew" in caught.value.advice

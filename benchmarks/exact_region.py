@@ -1,6 +1,6 @@
 """Masks from labels of windows (Exact) on the simulated region: do they come near labels of every pixel?
 
-    PYTHONPATH=engine python benchmarks/exact_region.py [--seeds 3] [--parts masks segmentation ablation]
+    PYTHONPATH=engine python benchmarks/exact_region.py [--seeds 3] [--parts masks segmentation ablation ...]
 
 Region A of `sits demo` at default difficulty. Windows of 24 x 24 pixels, each ticked with the crops that
 parcels put on more than 1 % of it; windows without any crop are ticked as such. No label of a pixel takes
@@ -11,7 +11,7 @@ margins, forest, roads, buildings and water, which the simulation knows for ever
 of the same network with the same threshold, masks that were not sharpened, and what the best threshold would
 give ('oracle', chosen by labels of pixels, for comparison only). `segmentation`: UNet3Df small on these
 masks, on those of plain CAM and on all pixels' labels, the same windows and steps, tested on held-out blocks.
-`ablation`: masks without one part.
+`ablation`: masks without one part. `published`: masks with one of the published choices that ours leaves.
 
 Everything is made in --out once; each finished run is kept there as JSON (masks as .npy), and a later call
 adds what is missing.
@@ -42,6 +42,7 @@ from sits_engine.learning.exact.cam import CamSettings
 from sits_engine.learning.exact.losses import LossSettings
 from sits_engine.learning.exact.masks import masks_of, raw_maps
 from sits_engine.learning.exact.options import ExactOptions
+from sits_engine.learning.exact.prototypes import PUBLISHED, ClueSettings
 from sits_engine.learning.exact.pseudo_labels import BACKGROUND_SCORE
 from sits_engine.learning.exact.run import make_masks
 from sits_engine.learning.exact.truth import confusion, scores_of
@@ -70,7 +71,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no affinity propagation": {"losses": {"affinity": 0.0}, "affinity": False},
     "all dates weigh the same": {"network": {"date_temperature": 1e6}},
     "gradient prototypes": {"prototype_mode": "gradient"},
+    "residual of the normed input": {"network": {"residual": "normed"}},
+    "published network": {"network": {"residual": "normed", "reference": True}},
+    "sure pixels weigh least": {"losses": {"clues": ClueSettings(sure_background=False)}},
+    "weights squared": {"losses": {"clues": ClueSettings(power=2.0)}},
+    "drawn assignment": {"losses": {"clues": ClueSettings(draw="gumbel")}},
+    "slow first moves": {"losses": {"clues": ClueSettings(warm_up=False)}},
+    "contrast over all classes": {"losses": {"clues": ClueSettings(over_present=False)}},
+    "all published clues": {"losses": {"clues": PUBLISHED}},
+    "all patches of absent classes": {"losses": {"clues": ClueSettings(absent_everywhere=True)}},
+    "logit: mean of the map": {"losses": {"pooling": "mean"}},
 }
+#: Rows of `ablation`: those before are of `masks`, those after of `published`.
+N_ABLATION = 6
+#: How maps are scaled, in maps of one network: each window and class from 0 to 1 is published.
+SCALINGS = ("window", "class", "none")
 
 
 def region(folder: Path) -> tuple[Bags, Labels]:
@@ -136,6 +151,10 @@ def masks(bags: Bags, truth: Labels, variant: str, effort: str, seed: int) -> tu
         best = max(tries, key=lambda score: tries[score]["miou"])
         row[f"{name}, oracle"] = {"background": best, **tries[best]}
         kept.append(found)
+        if name == "drawn":
+            for scaling in SCALINGS:
+                labels = masks_of(cam, bags, patch, scaling=scaling, background=BACKGROUND_SCORE).labels
+                row[f"scaling {scaling}"] = scores_of(confusion(truth, labels, k), background=True)
     return row, np.stack(kept)
 
 
@@ -210,7 +229,10 @@ def main() -> None:
     bags, truth = region(chosen.out)
     folder = chosen.out / "exact"
     folder.mkdir(exist_ok=True)
-    variants = list(VARIANTS) if "ablation" in chosen.parts else ["full"]
+    names = list(VARIANTS)
+    variants = names[: N_ABLATION if "ablation" in chosen.parts else 1]
+    if "published" in chosen.parts:
+        variants += names[N_ABLATION:]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     segmented: dict[str, list[dict[str, Any]]] = {"masks": [], "plain": [], "full": []}
     for seed in range(chosen.seeds):
@@ -249,6 +271,9 @@ def main() -> None:
             ]
             minutes = np.mean([row["cpu"] for row in rows]) / 60
             print(f"| {variant} | {' | '.join(cells)} | {minutes:.1f} |")
+        if all(f"scaling {name}" in row for row in found["full"] for name in SCALINGS):
+            scaled = (f"{name} {cell(found['full'], f'scaling {name}', 'miou')}" for name in SCALINGS)
+            print(f"\nFull, not sharpened, with another scaling of the maps: {', '.join(scaled)}")
         if segmented["full"]:
             print("\n| segmentation learned from | mIoU | accuracy |\n|---|---|---|")
             for name, rows in segmented.items():

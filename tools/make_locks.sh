@@ -14,4 +14,4 @@ solve() {
 solve cpu "${where[@]}"
 solve cuda
 solve dev --constraint requirements/cpu.txt "${where[@]}"
-solve uv # the plugin fetches uv itself where there is none
+solve uv --no-config # the plugin fetches uv itself where there is none

@@ -15,6 +15,7 @@ from sits_engine.models.segmentation.segmenter import SegmentationNetwork
 from sits_engine.models.segmentation.tsvit import TSViT
 from sits_engine.models.segmentation.unet2d_clstm import UNet2DCLSTM
 from sits_engine.models.segmentation.unet3d import UNet3D, UNet3Df
+from sits_engine.models.timesenclip.encoder import SatelliteEncoder
 
 #: Networks that label every pixel of a window; the others judge a set of pixels.
 SEGMENTERS: Mapping[str, Callable[..., SegmentationNetwork]] = {
@@ -28,6 +29,7 @@ SEGMENTERS: Mapping[str, Callable[..., SegmentationNetwork]] = {
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {
     "pseltae": PSELTAE,
     "exact": ExactClassifier,
+    "timesenclip": SatelliteEncoder,
     **SEGMENTERS,
 }
 
@@ -211,6 +213,43 @@ def exact_hyperparameters(
         **EXACT_WIDTHS[width],
         "patch": tsvit_patch(window),
         "residual": "normed" if reference else "input",
+        "reference": reference,
+        **changes,
+    }
+
+
+#: Ready-made sizes of the satellite encoder: 'standard' is the published one, 'small' the one for processors
+#: and hundreds of places.
+PHOTO_WIDTHS: Mapping[str, Mapping[str, Any]] = {
+    "standard": {"dim": 512, "depth": 6, "heads": 8, "feedforward": 256, "dropout": 0.2},
+    "small": {"dim": 128, "depth": 3, "heads": 4, "feedforward": 128, "dropout": 0.2},
+}
+
+
+def timesenclip_hyperparameters(
+    n_bands: int,
+    *,
+    embedding: int = 512,
+    context: int = 1,
+    width: str = "standard",
+    reference: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Hyperparameters for a card with architecture 'timesenclip'.
+
+    Args:
+        n_bands: C.
+        embedding: length of CLIP's vectors.
+        context: pixels along the side of the square that is seen, odd.
+        width: 'standard' (published) or 'small'.
+        reference: the released form at inference.
+        changes: override the width's values.
+    """
+    return {
+        "n_bands": n_bands,
+        "embedding": embedding,
+        "context": context,
+        **PHOTO_WIDTHS[width],
         "reference": reference,
         **changes,
     }

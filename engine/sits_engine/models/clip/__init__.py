@@ -1,0 +1,6 @@
+"""CLIP: photos and words as vectors of one space; frozen, read from a local folder."""
+
+from sits_engine.models.clip.cache import photo_vectors, text_vectors
+from sits_engine.models.clip.encoder import ClipEncoder, Images
+
+__all__ = ["ClipEncoder", "Images", "photo_vectors", "text_vectors"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,14 +37,44 @@ class TileResult:
     Attributes:
         classes: (H, W) uint8, 0 nodata, i = i-th class of the model.
         confidence: (H, W) uint8, probability of that class in percent, 1..100; 0 nodata.
-        probabilities: (K, H, W) uint8 percent 0..100, 255 nodata; None if not wanted.
+        probabilities: what goes beside the map; None if not wanted. (K, H, W) uint8 percent 0..100, 255
+            nodata, or (B, H, W) float32, NaN nodata (`cog.Layers`).
         parcels: what its pixels add to parcels, None where there are none.
     """
 
     classes: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
-    probabilities: npt.NDArray[np.uint8] | None = None
+    probabilities: npt.NDArray[Any] | None = None
     parcels: Sums | None = None
+
+
+@runtime_checkable
+class TileModel(Protocol):
+    """A model that answers for whole tiles and may look beyond their edges."""
+
+    @property
+    def scale(self) -> int: ...  # noqa: D102
+
+    def area(self, tile: Window) -> Window:
+        """What must be read for a tile; may reach over the grid's edge if the series can be read there."""
+
+    def needed(self, tile: Window, inside: npt.NDArray[np.bool_] | None) -> bool:
+        """Whether the model must see a tile."""
+
+    def nothing(self, tile: Window, want_probabilities: bool) -> TileResult:
+        """Result of a tile that needs not be seen."""
+
+    def classify(
+        self,
+        cube: Cube,
+        tile: Window,
+        inside: npt.NDArray[np.bool_] | None,
+        positions: npt.NDArray[np.int32],
+        *,
+        want_probabilities: bool = False,
+        step: Callable[[int], None] | None = None,
+    ) -> TileResult:
+        """What the map holds of a tile, `scale` times finer; cube of `area(tile)`."""
 
 
 def nothing_of(window: Window, n_classes: int = 0) -> TileResult:

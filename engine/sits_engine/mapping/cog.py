@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio.enums import ColorInterp
@@ -27,21 +28,44 @@ class BandInfo:
 
     Attributes:
         description: name of the band for people.
-        nodata: value that means "nothing here".
+        nodata: value that means "nothing here"; NaN of numbers with fractions.
         unit: unit of the values, '' if they have none.
         categories: names of the values 0, 1, 2, …; empty if the values are no categories.
         colors: '#rrggbb' of the values 1, 2, …; value 0 is transparent.
     """
 
     description: str
-    nodata: int
+    nodata: float
     unit: str = ""
     categories: Sequence[str] = field(default_factory=tuple)
     colors: Sequence[str] = field(default_factory=tuple)
 
 
-def create_plain(path: Path, grid: Grid, count: int, nodata: int) -> Any:
-    """Open a new uint8 GeoTIFF for writing in any order: not compressed, so that blocks stay in place."""
+@dataclass(frozen=True)
+class Layers:
+    """What the bands of a file beside the class map hold.
+
+    Attributes:
+        bands: one for each number of a pixel.
+        dtype: 'uint8' (categories, percent) or 'float32' (NaN where there is nothing).
+    """
+
+    bands: Sequence[BandInfo]
+    dtype: str = "uint8"
+
+    @property
+    def nodata(self) -> float:
+        """Value of all bands that means "nothing here"."""
+        return self.bands[0].nodata
+
+    @property
+    def bytes_of_a_pixel(self) -> int:
+        """In a plain raster."""
+        return len(self.bands) * np.dtype(self.dtype).itemsize
+
+
+def create_plain(path: Path, grid: Grid, count: int, nodata: float, dtype: str = "uint8") -> Any:
+    """Open a new GeoTIFF for writing in any order: not compressed, so that blocks stay in place."""
     return rasterio.open(
         path,
         "w+",
@@ -49,7 +73,7 @@ def create_plain(path: Path, grid: Grid, count: int, nodata: int) -> Any:
         width=grid.width,
         height=grid.height,
         count=count,
-        dtype="uint8",
+        dtype=dtype,
         crs=grid.crs,
         transform=grid.transform,
         nodata=nodata,
@@ -68,13 +92,15 @@ def write_cog(
     bands: Sequence[BandInfo],
     tags: Mapping[str, str],
     tick: Callable[[], None] = lambda: None,
+    dtype: str = "uint8",
 ) -> list[Path]:
     """Write a cloud-optimised GeoTIFF from plain rasters.
 
     A virtual raster carries what can't be set any more once pixels are written (GDAL 3.10 and newer refuse
     a colour table then), and GDAL's COG driver copies it: 256 x 256 blocks, DEFLATE, overviews by nearest
-    neighbour (categories can't be averaged). Category names have no place in a GeoTIFF; the driver writes
-    them to `target` + '.aux.xml', which belongs to the map and must be published with it.
+    neighbour (categories can't be averaged) or, of float32, by average. Category names have no place in a
+    GeoTIFF; the driver writes them to `target` + '.aux.xml', which belongs to the map and must be published
+    with it.
 
     Args:
         sources: (file, band number) of each band.
@@ -83,6 +109,7 @@ def write_cog(
         bands: what each band says about itself.
         tags: metadata of the file; the same tags and pixels give the same bytes.
         tick: called before the copy.
+        dtype: of all bands, uint8 or float32.
 
     Returns:
         The files written, the main one last.
@@ -91,7 +118,7 @@ def write_cog(
         EngineError: DISK_FULL if what was written can't be read back.
     """
     virtual = target.with_suffix(".vrt")
-    virtual.write_text(_vrt(sources, grid, bands, tags), encoding="utf-8")
+    virtual.write_text(_vrt(sources, grid, bands, tags, dtype), encoding="utf-8")
     side_car = target.with_name(target.name + ".aux.xml")
     for path in (target, side_car):
         path.unlink(missing_ok=True)
@@ -105,7 +132,8 @@ def write_cog(
             level="6",
             blocksize=str(BLOCK),
             overviews="IGNORE_EXISTING",
-            overview_resampling="NEAREST",
+            overview_resampling="AVERAGE" if dtype == "float32" else "NEAREST",
+            predictor="YES" if dtype == "float32" else "NO",
             bigtiff="IF_SAFER",
             num_threads="1",
         )
@@ -138,8 +166,13 @@ def rgb(color: str) -> tuple[int, int, int]:
 
 
 def _vrt(
-    sources: Sequence[tuple[Path, int]], grid: Grid, bands: Sequence[BandInfo], tags: Mapping[str, str]
+    sources: Sequence[tuple[Path, int]],
+    grid: Grid,
+    bands: Sequence[BandInfo],
+    tags: Mapping[str, str],
+    dtype: str,
 ) -> str:
+    kind = {"uint8": "Byte", "float32": "Float32"}[dtype]
     t = grid.transform
     geo = ", ".join(repr(float(v)) for v in (t.c, t.a, t.b, t.f, t.d, t.e))
     parts = [
@@ -151,7 +184,7 @@ def _vrt(
     for number, ((path, index), band) in enumerate(zip(sources, bands, strict=True), start=1):
         interpretation = ColorInterp.palette if band.colors else ColorInterp.gray
         parts += [
-            f'<VRTRasterBand dataType="Byte" band="{number}">',
+            f'<VRTRasterBand dataType="{kind}" band="{number}">',
             f"<Description>{escape(band.description)}</Description>",
             f"<NoDataValue>{band.nodata}</NoDataValue>",
             f"<UnitType>{escape(band.unit)}</UnitType>" if band.unit else "",

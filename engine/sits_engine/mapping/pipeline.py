@@ -13,9 +13,8 @@ import numpy.typing as npt
 import torch
 
 from sits_engine.errors import Cancelled
-from sits_engine.mapping.classify import PixelPredictor, TileResult, classify, nothing_of
+from sits_engine.mapping.classify import PixelPredictor, TileModel, TileResult, classify, nothing_of
 from sits_engine.mapping.finer import finer_region, finer_window
-from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.samples.region import Region
 from sits_engine.series.types import Cube, Window
 
@@ -69,7 +68,7 @@ def run_tiles(
     bands: Sequence[str],
     region: Region,
     tiles: Sequence[Window],
-    predictor: PixelPredictor | SegmentTiles,
+    predictor: PixelPredictor | TileModel,
     n_classes: int,
     how: Plan,
     keep: Callable[[Window, TileResult], None],
@@ -84,8 +83,8 @@ def run_tiles(
         bands: the series' names of the model's bands, in the model's order.
         region: masks pixels outside.
         tiles: windows of the series' grid.
-        predictor: the model, for pixels, or for segments (whose results may be finer than the tiles).
-        n_classes: classes of the model.
+        predictor: the model, for pixels, or for tiles (whose results may be finer than the tiles).
+        n_classes: classes of a model for pixels.
         how: see `plan`.
         keep: stores the result of a window.
         tick: called from the calling thread at least every 0.2 s with the pixels done since the last call;
@@ -101,8 +100,8 @@ def run_tiles(
     failures: list[BaseException] = []
     lock = threading.Lock()
     done_pixels = 0
-    segments = predictor if isinstance(predictor, SegmentTiles) else None
-    scale = 1 if segments is None else segments.scale
+    whole = predictor if isinstance(predictor, TileModel) else None
+    scale = 1 if whole is None else whole.scale
     masks = finer_region(region, scale)
 
     def count(pixels: int) -> None:
@@ -127,10 +126,10 @@ def run_tiles(
             if stop.is_set():
                 return
             inside = masks.mask(finer_window(tile, scale))
-            if segments is None:
+            if whole is None:
                 area, nothing = tile, inside is not None and not inside.any()
             else:
-                area, nothing = segments.area(tile), not segments.needed(tile, inside)
+                area, nothing = whole.area(tile), not whole.needed(tile, inside)
             _put(cubes, (tile, None if nothing else series.read(area, bands), inside), stop)
         _put(cubes, None, stop)
 
@@ -139,9 +138,12 @@ def run_tiles(
         while (item := _get(cubes, stop)) is not None:
             tile, cube, inside = item
             if cube is None:
-                result = nothing_of(finer_window(tile, scale), n_classes if want_probabilities else 0)
+                if isinstance(predictor, TileModel):
+                    result = predictor.nothing(tile, want_probabilities)
+                else:
+                    result = nothing_of(tile, n_classes if want_probabilities else 0)
                 count(tile.height * tile.width)
-            elif isinstance(predictor, SegmentTiles):
+            elif isinstance(predictor, TileModel):
                 result = predictor.classify(
                     cube,
                     tile,

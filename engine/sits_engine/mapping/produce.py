@@ -17,7 +17,7 @@ from sits_engine.errors import EngineError
 from sits_engine.mapping import cog
 from sits_engine.mapping.areas import pixel_area_ha
 from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
-from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
+from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileModel, TileResult
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.parcel_sums import ParcelTotals
@@ -45,12 +45,13 @@ class MapRequest:
         series: time series.
         bands: its names of the model's bands, in the model's order.
         region: region of interest on its grid.
-        predictor: model on a device; one for segments may give a map finer than the grid.
-        card: the model's card.
+        predictor: model on a device; one for tiles may give a map finer than the grid.
+        card: the model's card; its classes are those of the map.
         tile_size: side of a tile in pixels.
         plan: how the work is spread.
-        output: class map (.tif).
-        probabilities: file for the probabilities of all classes, or None.
+        output: class map (.tif); None where only `probabilities` are wanted.
+        probabilities: file for what the predictor gives beside the classes, or None.
+        layers: what that file holds; None for the probabilities of all classes in percent.
         min_mapping_unit: hectares, 0 for none.
         tags: metadata of the files; nothing that changes from run to run.
         phase: words for the progress bar while pixels are classified.
@@ -59,12 +60,13 @@ class MapRequest:
     series: Readable
     bands: Sequence[str]
     region: Region
-    predictor: PixelPredictor | SegmentTiles
+    predictor: PixelPredictor | TileModel
     card: ModelCard
     tile_size: int
     plan: Plan
-    output: Path
+    output: Path | None
     probabilities: Path | None = None
+    layers: cog.Layers | None = None
     min_mapping_unit: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
     phase: str = "Classifying"
@@ -72,7 +74,18 @@ class MapRequest:
     @property
     def scale(self) -> int:
         """Pixels of the map along one pixel of the series."""
-        return self.predictor.scale if isinstance(self.predictor, SegmentTiles) else 1
+        return self.predictor.scale if isinstance(self.predictor, TileModel) else 1
+
+    @property
+    def beside(self) -> cog.Layers:
+        """What the file of probabilities holds."""
+        percent = [cog.BandInfo(f"{c.name} (%)", PROBABILITY_NODATA, "%") for c in self.card.classes]
+        return self.layers or cog.Layers(percent)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of the outputs, that of the work first."""
+        return [path.parent for path in (self.output, self.probabilities) if path is not None]
 
     @property
     def map_region(self) -> Region:
@@ -161,10 +174,7 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
             want_probabilities=request.probabilities is not None,
         )
     progress(TILES_END, "Writing the map")
-    with (
-        naming_full_disk(request.output.parent, KEPT),
-        naming_full_disk((request.probabilities or request.output).parent, KEPT),
-    ):
+    with naming_full_disk(request.folders[0], KEPT), naming_full_disk(request.folders[-1], KEPT):
         parcels = _parcels(request, journal, tiles)
         pixels, sieved = _write(request, journal, tiles, progress)
     area = pixel_area_ha(request.map_region.map_grid)
@@ -191,10 +201,10 @@ def _write(
     request: MapRequest, journal: Journal, tiles: Sequence[Window], progress: Callable[[float, str], None]
 ) -> tuple[npt.NDArray[np.int64], int]:
     """Write and publish the files; returns (H, 256) pixels of each class in each row, and sieved pixels."""
-    grid, card = request.map_region.map_grid, request.card
+    grid, card, beside = request.map_region.map_grid, request.card, request.beside
     plain = journal.folder / "plain.tif"
     shares = journal.folder / "shares.tif"
-    k = len(card.classes)
+    k = len(beside.bands)
     with rasterio.Env(GDAL_CACHEMAX=cog.CACHE_MB):
         with cog.create_plain(plain, grid, 2, 0) as image:
             for number, tile in enumerate(tiles):
@@ -204,7 +214,7 @@ def _write(
                 image.write(stored["confidence"], 2, window=window)
                 progress(TILES_END + 0.02 * number / len(tiles), "Writing the map")
         if request.probabilities is not None:
-            with cog.create_plain(shares, grid, k, PROBABILITY_NODATA) as image:
+            with cog.create_plain(shares, grid, k, beside.nodata, beside.dtype) as image:
                 for number, tile in enumerate(tiles):
                     stored = journal.load(tile_name(tile))
                     image.write(stored["probabilities"], window=_inside(request, tile))
@@ -229,15 +239,17 @@ def _write(
     tags = {**request.tags, CLASSES_TAG: classes_tag(named)}
     ready: dict[Path, Path] = {}
     if request.probabilities is not None:
-        percent = [cog.BandInfo(f"{c.name} (%)", PROBABILITY_NODATA, "%") for c in named]
         progress(ASSEMBLY_END, "Writing the probabilities")
         # It may lie on another disk than the work folder: its temporary neighbour is its own.
         temporary = partial(request.probabilities)
         sources = [(shares, i + 1) for i in range(k)]
-        ready |= _named(cog.write_cog(sources, temporary, grid, percent, tags), request.probabilities)
+        own = request.tags if request.layers else tags
+        files = cog.write_cog(sources, temporary, grid, beside.bands, own, dtype=beside.dtype)
+        ready |= _named(files, request.probabilities)
     progress(0.97, "Writing the map")
-    files = cog.write_cog([(classes, 1), (plain, 2)], journal.folder / "map.tif", grid, bands, tags)
-    ready |= _named(files, request.output)
+    if request.output is not None:
+        files = cog.write_cog([(classes, 1), (plain, 2)], journal.folder / "map.tif", grid, bands, tags)
+        ready |= _named(files, request.output)
     progress(1.0, "Writing the map")
     for final in (request.output, request.probabilities):
         if final is not None and side_car(final) not in ready.values():
@@ -292,13 +304,13 @@ def _check_space(request: MapRequest, share_left: float) -> None:
     pixels = request.region.window.height * request.region.window.width * request.scale**2
     bands = 2 + (request.min_mapping_unit > 0)
     if request.probabilities is not None:
-        bands += len(request.card.classes)
+        bands += request.beside.bytes_of_a_pixel
     needed = pixels * bands * (1.0 + 0.5 + 0.5 * share_left)  # plain, map, tiles (compressed)
-    free = shutil.disk_usage(request.output.parent).free
+    free = shutil.disk_usage(request.folders[0]).free
     if free < needed:
         raise EngineError(
             "DISK_FULL",
-            f"The map needs about {needed / 2**20:.0f} MiB in {request.output.parent} while it is made; "
+            f"The map needs about {needed / 2**20:.0f} MiB in {request.folders[0]} while it is made; "
             f"{free / 2**20:.0f} MiB are free.",
             "Free some space, or choose an output folder on another disk.",
         )

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult
+from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileResult, nothing_of
+from sits_engine.mapping.finer import finer_window
 from sits_engine.mapping.parcel_sums import ParcelPixels
 from sits_engine.mapping.tiles import DEFAULT_TILE, MAX_CUBE_BYTES, tile_size_for
 from sits_engine.models.blend import reach
@@ -53,6 +54,11 @@ class SegmentTiles:
         if inside is None or inside.any():
             return True
         return self.parcels is not None and len(self.parcels.within(tile)) > 0
+
+    def nothing(self, tile: Window, want_probabilities: bool) -> TileResult:
+        """Result of a tile that needs not be seen."""
+        n_classes = len(self.predictor.card.classes) if want_probabilities else 0
+        return nothing_of(finer_window(tile, self.scale), n_classes)
 
     def probabilities(
         self,

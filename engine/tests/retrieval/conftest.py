@@ -1,0 +1,7 @@
+import pytest
+from support.photo_index import CLIP
+
+
+@pytest.fixture
+def clip():
+    return dict(CLIP)

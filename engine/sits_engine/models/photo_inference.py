@@ -110,6 +110,7 @@ class EmbeddingPredictor:
         head: Head,
         *,
         margin: int = 0,
+        wanted: npt.NDArray[np.bool_] | None = None,
     ) -> Floats:
         """What `head` makes of every pixel of a tile.
 
@@ -123,9 +124,10 @@ class EmbeddingPredictor:
             months: (T,) 0..11.
             head: unit vectors (n, dim) -> (n, K), tensors on the predictor's device.
             margin: m, pixels around the tile that were read for the context.
+            wanted: (H, W) pixels that are computed, None for all.
 
         Returns:
-            (K, H, W) float32; zeros where no month is clear.
+            (K, H, W) float32; zeros where no month is clear, or nothing is wanted.
         """
         height, width = valid.shape[1] - 2 * margin, valid.shape[2] - 2 * margin
         with torch.no_grad():
@@ -149,15 +151,24 @@ class EmbeddingPredictor:
             )
             images = np.pad(images, ((0, 0), (0, 0), *missing))
             seen = np.pad(seen, ((0, 0), *missing))
-            self._chunk(images, seen, head, out[:, top:bottom])
+            own = None if wanted is None else wanted[top:bottom]
+            self._chunk(images, seen, head, out[:, top:bottom], own)
         return out
 
-    def _chunk(self, images: Floats, seen: npt.NDArray[np.bool_], head: Head, out: Floats) -> None:
+    def _chunk(
+        self,
+        images: Floats,
+        seen: npt.NDArray[np.bool_],
+        head: Head,
+        out: Floats,
+        wanted: npt.NDArray[np.bool_] | None,
+    ) -> None:
         """(12, C, h + 2 half, w + 2 half) composites, (12, ...) -> out (K, h, w)."""
         half, size = self.context // 2, self.context
         height, width = out.shape[1:]
         centre = seen[:, half : half + height, half : half + width]
-        row, col = np.nonzero(centre.any(axis=0))
+        clear = centre.any(axis=0)
+        row, col = np.nonzero(clear if wanted is None else clear & wanted)
         steps = np.arange(size)
 
         def work(part: slice) -> None:

@@ -29,7 +29,7 @@ def open_photo(path: Path, edge: int | None = None) -> Image:
         PhotoProblem: missing, no image, damaged, truncated, or so many pixels that Pillow takes it for an
             attack (179 million).
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
@@ -44,7 +44,7 @@ def open_photo(path: Path, edge: int | None = None) -> Image:
     except Image.DecompressionBombError as error:
         pixels = (Image.MAX_IMAGE_PIXELS or 0) * 2 // 10**6
         raise PhotoProblem(f"{path}: more than {pixels} million pixels, it isn't opened.") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         hint = " (HEIC: export it as JPEG)" if path.suffix.lower() in (".heic", ".heif") else ""
         raise PhotoProblem(f"{path}: no image that can be read{hint}.") from error
     except (

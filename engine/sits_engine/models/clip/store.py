@@ -63,7 +63,8 @@ def _broken(path: Path, error: Exception) -> None:
 
 def read_vectors(file: str, keys: Iterable[str]) -> dict[str, bytes]:
     """Those of the vectors that are there, by key."""
-    path, wanted, found = folder() / file, list(dict.fromkeys(keys)), {}
+    path, wanted = folder() / file, list(dict.fromkeys(keys))
+    found: dict[str, bytes] = {}
     if not path.exists():
         return {}
     try:

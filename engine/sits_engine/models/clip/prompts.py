@@ -13,12 +13,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sits_engine.errors import InputError
+from sits_engine.models.clip.cache import Encoder, text_vectors
 
 #: Tables of templates and descriptions, beside the engine in the repository and in the plugin's folder.
 RESOURCES = Path(__file__).resolve().parents[4] / "resources" / "prompts"
@@ -34,13 +34,6 @@ MOST_CLASSES = 255
 BACKGROUND_COLOR = "#d9d9d9"
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}$")
 _TABLE_ADVICE = "Write a CSV in UTF-8 with the columns class and prompt (color if you like), a line a prompt."
-
-
-class TextEncoder(Protocol):
-    """The part of `ClipEncoder` that makes vectors of words."""
-
-    def texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, dim) vectors of unit length."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +196,14 @@ def read_rows(path: Path, columns: Sequence[str], advice: str) -> list[dict[str,
     return found
 
 
-def class_vectors(encoder: TextEncoder, classes: ClassPrompts) -> npt.NDArray[np.float32]:
-    """(K, dim): each class is the mean of the unit vectors of its prompts, at unit length."""
+def class_vectors(encoder: Encoder, classes: ClassPrompts) -> npt.NDArray[np.float32]:
+    """(K, dim): each class is the mean of the unit vectors of its prompts, at unit length.
+
+    Raises:
+        InputError: a prompt is longer than the model reads (named).
+    """
     flat = [prompt for own in classes.prompts for prompt in own]
-    return mean_vectors(encoder.texts(flat), [len(own) for own in classes.prompts])
+    return mean_vectors(text_vectors(encoder, flat), [len(own) for own in classes.prompts])
 
 
 def mean_vectors(vectors: npt.NDArray[np.float32], counts: Sequence[int]) -> npt.NDArray[np.float32]:

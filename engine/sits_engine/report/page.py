@@ -63,11 +63,29 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A photo with its caption; `source` is a data URI, '' leaves an empty frame."""
+
+    source: str
+    alt: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos next to each other, each at most `width` pixels wide; what is empty says `missing`."""
+
+    photos: Sequence[Photo]
+    width: int
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """A titled part; `beside` puts its items next to each other where there is room."""
 
     title: str
-    items: Sequence[Figure | Table]
+    items: Sequence[Figure | Table | Photos]
     texts: Sequence[str] = ()
     beside: bool = False
 

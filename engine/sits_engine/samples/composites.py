@@ -191,6 +191,7 @@ def cut_composites(
         raise InputError(
             f"None of the {len(xy)} places lies in the series {series.path.name}.",
             "Check the coordinates of the photos, or choose the series of their region.",
+            no_place=True,
         )
     outside = len(xy) - len(rows)
     if outside:
@@ -229,6 +230,7 @@ def cut_composites(
         raise InputError(
             f"None of the {len(rows)} places was ever clear in the series {series.path.name}.",
             "Check the cloud mask of the series, or use a longer one.",
+            no_place=True,
         )
     if not clear_somewhere.all():
         notes.append(f"{int((~clear_somewhere).sum())} places were never clear and were left out.")

@@ -11,9 +11,11 @@ import torch
 from pyproj import Transformer
 from support.memory_series import MemorySeries
 
+from sits_engine.learning.timesenclip.batches import PairedPlaces
 from sits_engine.models.card import BandCard, ModelCard
 from sits_engine.models.registry import build, timesenclip_hyperparameters
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
+from sits_engine.samples.composites import Composites
 from sits_engine.series.types import Cube, Window
 
 
@@ -106,3 +108,33 @@ def satellite_card(module: SatelliteEncoder, bands=("B02", "B04", "B08"), **chan
         date_convention="calendar months, January 0",
         **changes,
     )
+
+
+def paired_places(n=90, *, dim=16, context=1, kinds=3, photos=(1, 4), seed=0) -> PairedPlaces:
+    """Places of a few kinds, told apart by both images and photos, and by a grade within each kind."""
+    rng = np.random.default_rng(seed)
+    kind, grade = rng.integers(0, kinds, n), rng.random(n)
+    phase = 2 * np.pi * kind[:, None] / kinds + np.arange(12) * np.pi / 6
+    season = 0.3 + 0.2 * np.cos(phase)[:, :, None] * np.array([1.0, -1.0, 0.5])
+    season = season + 0.15 * grade[:, None, None] * np.array([0.0, 1.0, 1.0])
+    values = np.repeat(season[..., None], context**2, 3).reshape(n, 12, 3, context, context)
+    values = values + rng.normal(0, 0.01, values.shape)
+    valid = rng.random((n, 12)) < 0.8
+    valid[:, 5] = True
+    axes = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    count = rng.integers(photos[0], photos[1] + 1, n)
+    owner = np.repeat(np.arange(n), count)
+    vectors = (
+        axes[kind[owner]] + 0.8 * grade[owner, None] * axes[kinds] + rng.normal(0, 0.1, (len(owner), dim))
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    xy = np.stack([3 + 0.3 * rng.random(n), 50 + 0.2 * rng.random(n)], 1)
+    composites = Composites(
+        ("B02", "B04", "B08"),
+        (values * valid[:, :, None, None, None]).astype(np.float32),
+        valid,
+        xy,
+        np.arange(n),
+    )
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    return PairedPlaces(composites, vectors.astype(np.float32), offsets)

@@ -26,7 +26,8 @@ class Recipe:
         learning_rate: highest.
         decay: 'stairs': times `factor` every `every` epochs; 'cosine': warm-up along a line, then half a
             cosine down to `FLOOR`, both step by step.
-        optimiser: 'adam' or 'adamw' (weight decay 0 in both, as published).
+        optimiser: 'adam' or 'adamw'.
+        weight_decay: of AdamW (published for segmentation: 0).
         factor, every: of the stairs.
         warm_up: share of all steps.
     """
@@ -37,11 +38,12 @@ class Recipe:
     factor: float = 0.975
     every: int = 1
     warm_up: float = 0.1
+    weight_decay: float = 0.0
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
         """Fused, so that a card isn't waited for."""
         if self.optimiser == "adamw":
-            return optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.0, fused=True)
+            return optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         return optim.Adam(parameters, lr=self.learning_rate, fused=True)
 
     def rate(self, step: int, steps_per_epoch: int, epochs: int) -> float:

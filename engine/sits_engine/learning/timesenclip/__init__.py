@@ -1,0 +1,1 @@
+"""Aligning satellite images with photos: training of TimeSenCLIP's satellite encoder."""

@@ -1,0 +1,234 @@
+"""Training of the satellite encoder against frozen vectors of photos.
+
+Source: shared/spec/timesenclip.md section 5, with the paper's schedule. Validation places choose the epoch
+whose weights are kept and never enter the queue.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sits_engine.context import JobContext
+from sits_engine.device import Device
+from sits_engine.errors import InputError
+from sits_engine.learning.segmentation.steps import Steps
+from sits_engine.learning.timesenclip.batches import PairedPlaces, PlaceSource, RawPlaces
+from sits_engine.learning.timesenclip.contrastive import KeyQueue, contrastive_loss, published_loss
+from sits_engine.learning.timesenclip.masking import batchwise, masked
+from sits_engine.learning.timesenclip.options import PhotoOptions, PhotoSettings
+from sits_engine.learning.timesenclip.pooling import AttentionPooling, AveragePooling
+from sits_engine.learning.timesenclip.scores import Floats, Retrieval, retrieval
+from sits_engine.learning.timesenclip.summary import PhotoEpochRow
+from sits_engine.models.card import BandCard
+from sits_engine.models.precision import mixed
+from sits_engine.models.timesenclip.encoder import LARGEST_SCALE, SatelliteEncoder
+from sits_engine.models.timesenclip.steps import MONTHS, aggregated
+
+#: Places that are judged at once.
+PLACES_CPU, PLACES_GPU = 256, 4096
+#: Epochs whose mean score decides: one alone may be lucky.
+SMOOTHING = 3
+
+
+@dataclass
+class PhotoFit:
+    """The trained network (on the device, eval mode) and how it got there.
+
+    Attributes:
+        module: the encoder.
+        pooling: of the photos, as trained.
+        rows: one an epoch.
+        best_epoch: whose weights these are.
+        batch_size: at the end.
+        seconds: of the training.
+        samples_per_second: places a second, without validation.
+    """
+
+    module: SatelliteEncoder
+    pooling: nn.Module
+    rows: list[PhotoEpochRow]
+    best_epoch: int
+    batch_size: int
+    seconds: float
+    samples_per_second: float
+
+
+def fit_photos(
+    module: SatelliteEncoder,
+    pairs: PairedPlaces,
+    train: npt.NDArray[np.int64],
+    validation: npt.NDArray[np.int64],
+    bands: Sequence[BandCard],
+    options: PhotoOptions,
+    settings: PhotoSettings,
+    device: Device,
+    ctx: JobContext,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> PhotoFit:
+    """Train an encoder.
+
+    Args:
+        module: on the device.
+        pairs: all places.
+        train, validation: numbers of places; without validation the last weights are kept.
+        bands: normalisation.
+        options, settings: see there.
+        progress: gets the done share in every step.
+
+    Raises:
+        InputError: the loss stops being a number.
+        Cancelled: somebody asked to stop.
+    """
+    if not device.is_cpu:
+        torch.set_float32_matmul_precision("high")
+    released = options.negatives == "queue"
+    queue = KeyQueue(settings.queue, pairs.dim, published=released).to(device.torch)
+    pooling = (AttentionPooling(pairs.dim) if options.pooling == "attention" else AveragePooling()).to(
+        device.torch
+    )
+    source = PlaceSource(pairs, train, bands, options.masking, device.torch)
+
+    waiting: list[tuple[Tensor, Tensor]] = []
+
+    def loss_of(batch: RawPlaces) -> Tensor:
+        # keys enter the ring after the step that used it: its gradients need the ring as it was
+        while waiting:
+            queue.push(*waiting.pop())
+        with torch.no_grad():
+            module.logit_scale.clamp_(0, LARGEST_SCALE)
+        if options.masking_by == "batch":
+            vectors = module.encode(*batchwise(module, batch.images, batch.used, batch.chance))
+        else:
+            vectors = module(*masked(batch.images, batch.used, batch.chance))
+        queries = functional.normalize(vectors.float(), dim=1)
+        keys, scale = pooling(batch.photos, batch.there).float(), module.logit_scale.exp()
+        if released:
+            loss = published_loss(queries, keys, queue, scale)
+        else:
+            loss = contrastive_loss(queries, keys, batch.places, queue, scale)
+        waiting.append((keys.detach(), batch.places))
+        return loss
+
+    steps: Steps[RawPlaces, RawPlaces] = Steps(
+        source,
+        loss_of,
+        [module, pooling],
+        settings.recipe,
+        settings.epochs,
+        settings.steps_per_epoch,
+        batch_size=settings.batch_size,
+        seed=options.seed,
+        device=device,
+        ctx=ctx,
+    )
+    rows: list[PhotoEpochRow] = []
+    best, best_epoch, kept = -np.inf, 0, copy.deepcopy(module.state_dict())
+    started, learning = time.monotonic(), 0.0
+    with closing(steps):
+        for epoch in range(1, settings.epochs + 1):
+            began, losses = time.monotonic(), []
+            for _ in range(settings.steps_per_epoch):
+                progress(steps.done / (settings.epochs * settings.steps_per_epoch))
+                losses.append(steps.step())
+            loss = float(torch.stack(losses).mean())
+            learning += time.monotonic() - began
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"Training diverged in epoch {epoch}: the loss is no number any more.",
+                    "Lower LEARNING_RATE, and check the images for values that can't be.",
+                )
+            found = None
+            if len(validation):
+                found = judged(module, pooling, pairs, validation, bands, device, check=ctx.check_cancelled)
+            row = _row(epoch, steps.learning_rate, loss, module, found)
+            rows.append(row)
+            _tell(ctx, row)
+            # without validation the last weights
+            score = float(epoch) if found is None else _smooth(rows)
+            if score > best:
+                best, best_epoch, kept = score, epoch, copy.deepcopy(module.state_dict())
+            elif epoch - best_epoch >= settings.patience:
+                ctx.info(f"Stopped after epoch {epoch}: validation no better since epoch {best_epoch}.")
+                break
+    module.load_state_dict(kept)
+    with torch.no_grad():
+        module.logit_scale.clamp_(0, LARGEST_SCALE)
+    seconds = time.monotonic() - started
+    return PhotoFit(
+        module.eval(),
+        pooling,
+        rows,
+        best_epoch,
+        steps.batch_size,
+        seconds,
+        steps.samples / max(learning, 1e-9),
+    )
+
+
+def judged(
+    module: SatelliteEncoder,
+    pooling: nn.Module,
+    pairs: PairedPlaces,
+    index: npt.NDArray[np.int64],
+    bands: Sequence[BandCard],
+    device: Device,
+    *,
+    steps: int = MONTHS,
+    check: Callable[[], None] = lambda: None,
+) -> Retrieval:
+    """Same-place retrieval among some places, in evaluation mode.
+
+    Args:
+        module, pooling: as trained.
+        index: places.
+        steps: 12, 4 or 1 that the images are reduced to.
+        check: called between batches; may raise to stop.
+    """
+    module.eval()
+    source = PlaceSource(pairs, index, bands, "none", device.torch)
+    rng = np.random.default_rng(0)
+    months = module.months_of(steps).to(device.torch)
+    images: list[Floats] = []
+    photos: list[Floats] = []
+    size = PLACES_CPU if device.is_cpu else PLACES_GPU
+    for start in range(0, len(index), size):
+        check()
+        batch = source.on_device(source.drawn(index[start : start + size], rng))
+        with torch.no_grad(), mixed(device):
+            x, used = aggregated(batch.images, batch.used, steps)
+            vectors = module(x, months.expand(len(x), -1), used)
+            keys = pooling(batch.photos, batch.there)
+        images.append(functional.normalize(vectors.float(), dim=1).cpu().numpy())
+        photos.append(keys.float().cpu().numpy())
+    return retrieval(np.concatenate(images), np.concatenate(photos))
+
+
+def _row(
+    epoch: int, rate: float, loss: float, module: SatelliteEncoder, found: Retrieval | None
+) -> PhotoEpochRow:
+    scale = float(module.logit_scale.detach().clamp(0, LARGEST_SCALE).exp())
+    if found is None:
+        return PhotoEpochRow(epoch, rate, loss, scale)
+    return PhotoEpochRow(epoch, rate, loss, scale, found.recall[0], found.recall[1], found.reciprocal)
+
+
+def _tell(ctx: JobContext, row: PhotoEpochRow) -> None:
+    ctx.metric("train_loss", row.loss, row.epoch)
+    if row.reciprocal is not None and row.recall_1 is not None:
+        ctx.metric("validation_recall_1", row.recall_1, row.epoch)
+        ctx.metric("validation_reciprocal_rank", row.reciprocal, row.epoch)
+
+
+def _smooth(rows: Sequence[PhotoEpochRow]) -> float:
+    return float(np.mean([row.reciprocal or 0.0 for row in rows[-SMOOTHING:]]))

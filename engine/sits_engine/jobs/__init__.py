@@ -31,6 +31,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "assessmap": ("sits_engine.jobs.assess_map", "AssessMap"),
     "createvalidationsample": ("sits_engine.jobs.create_validation_sample", "CreateValidationSample"),
     "exporttrainingwindows": ("sits_engine.jobs.export_training_windows", "ExportTrainingWindows"),
+    "fetchclip": ("sits_engine.jobs.fetch_clip", "FetchClip"),
     "status": ("sits_engine.jobs.status", "Status"),
 }
 
@@ -55,6 +56,7 @@ ALIASES = {
     "assess": "assessmap",
     "validation-sample": "createvalidationsample",
     "export-windows": "exporttrainingwindows",
+    "fetch-clip": "fetchclip",
 }
 
 

@@ -1,4 +1,4 @@
-"""Ground photos with positions: from a point layer, a folder of geotagged photos, or a table (LUCAS, others)."""
+"""Ground photos with positions: from a point layer, a folder of geotagged photos, LUCAS or another table."""
 
 from __future__ import annotations
 

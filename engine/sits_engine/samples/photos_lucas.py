@@ -1,7 +1,7 @@
-"""The LUCAS survey's tables (harmonised: d'Andrimont et al. 2020; also Eurostat's own), with photos in a local folder.
+"""The LUCAS survey's tables (harmonised: d'Andrimont et al. 2020, or Eurostat's) with photos in a folder.
 
-A photo is found by the path of its address at GISCO, or by its name: point number and direction, with the year in
-name or folder where a point was visited in several years.
+A photo is found by its name: point number and direction (2018/BE/380/231/38023110N.jpg, as Eurostat's GISCO
+service calls it), with the year in the name or a folder where a point was visited in several years.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sits_engine.samples.vectors import SHOWN
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Letter in the photos' names -> column with its address at GISCO.
-VIEWS = {"N": "north", "E": "east", "S": "south", "W": "west", "P": "point", "C": "crop"}
+#: Letters in the photos' names: to the north, east, south, west, of the point, of the crop.
+VIEWS = "NESWPC"
 LABELS = ("lc1", "lc1_label", "lu1", "lu1_label", "nuts0", "year")
 _POSITION = ("th_lat", "th_long", "th_lon", "gps_lat", "gps_long", "gps_lon", "gps_ew")
 _NAME = re.compile(r"(?<!\d)(\d{8})[ _-]?([NESWPC])$", re.IGNORECASE)
@@ -55,13 +55,11 @@ def read(path: Path, folder: Path, labels: Sequence[str] | None, directions: Seq
                 f"{path.name} has no field '{one}'. Its fields: {shown}.", "Choose one of these."
             )
     kept = [one for one in (labels if labels is not None else LABELS) if one.lower() in header]
-    addresses = {letter: f"file_path_gisco_{view}" for letter, view in VIEWS.items()}
     wanted = {
         "point_id",
         "year",
         "survey_date",
         *_POSITION,
-        *addresses.values(),
         *(one.lower() for one in kept),
     }
     table = csv_table(path, sorted(wanted))
@@ -70,7 +68,7 @@ def read(path: Path, folder: Path, labels: Sequence[str] | None, directions: Seq
     if not shelf:
         raise InputError(
             f"No LUCAS photos in {folder}: no file is named by point and direction (as 38023110N.jpg).",
-            "Choose the folder with the photos of the survey; they can be fetched from Eurostat's GISCO service.",
+            "Choose the folder with the photos of the survey; Eurostat's GISCO service has them.",
         )
     points = {point for point, _ in shelf}
     table = table[table["point_id"].str.strip().isin(points)].reset_index(drop=True)

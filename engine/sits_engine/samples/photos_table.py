@@ -21,8 +21,8 @@ from sits_engine.samples.vectors import SHOWN, VectorSource, codes_of, lon_lat, 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Usual names of fields, the first that is there is taken. 'photo', 'timestamp' and 'direction' are those of QGIS's
-#: "Import geotagged photos".
+#: Usual names of fields, the first that is there is taken. 'photo', 'timestamp' and 'direction' are those of
+#: QGIS's "Import geotagged photos".
 PATHS = ("photo", "photo_path", "image_path", "file_path", "path", "file", "image", "picture", "filename")
 DAYS = ("timestamp", "survey_date", "date", "taken", "datetime", "date_taken")
 DIRECTIONS = ("direction", "view", "azimuth", "heading")
@@ -203,7 +203,7 @@ def direction_of(value: Any) -> str:
 
 
 def find_photo(text: str, base: Path) -> Path | None:
-    """The file that a path means: as it stands, relative to `base`, or its last parts below `base` (moved folders)."""
+    """The file that a path means: as it stands, from `base`, or its last parts in `base` (moved folders)."""
     text = text.strip()
     if text.startswith("file:"):
         text = unquote(urlparse(text).path)
@@ -262,6 +262,7 @@ def _rows(
     places = codes_of(table[place_field].to_numpy()) if place_field else np.full(len(table), None)
     rows.places = [places[row] for row in kept]
     used = {path_field, place_field, day_field, direction_field}
+    used |= {one_of(table.columns, LONGITUDES), one_of(table.columns, LATITUDES)}
     for one in labels if labels is not None else [c for c in table.columns if c not in used]:
         rows.labels[str(one)] = [code or "" for code in codes_of(table[one].iloc[kept].to_numpy())]
     total = len(table)

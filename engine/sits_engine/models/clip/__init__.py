@@ -2,5 +2,6 @@
 
 from sits_engine.models.clip.cache import photo_vectors, text_vectors
 from sits_engine.models.clip.encoder import ClipEncoder, Images
+from sits_engine.models.clip.fetch import default_clip, fetch_clip
 
-__all__ = ["ClipEncoder", "Images", "photo_vectors", "text_vectors"]
+__all__ = ["ClipEncoder", "Images", "default_clip", "fetch_clip", "photo_vectors", "text_vectors"]

@@ -67,16 +67,7 @@ def check_folder(path: Path) -> ClipFolder:
     """
     if not path.is_dir():
         raise InputError(f"CLIP model: {path} is no folder.", ADVICE)
-    config = _json(path / "config.json", path)
-    family = str(config.get("model_type", ""))
-    if family not in FAMILIES:
-        found = family or ", ".join(config.get("architectures") or []) or "no model_type"
-        raise InputError(
-            f"The model in {path} is not a CLIP model: its config.json names the architecture '{found}', "
-            f"readable are {' and '.join(FAMILIES)}.",
-            ADVICE,
-            architecture=found,
-        )
+    family, config = family_of(path)
     weights, safe = _weights(path)
     if not any(all((path / name).is_file() for name in names) for names in TOKENIZERS):
         raise InputError(f"The CLIP model in {path} has no tokenizer (tokenizer.json is missing).", ADVICE)
@@ -94,6 +85,25 @@ def check_folder(path: Path) -> ClipFolder:
         fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
         preprocessing=store.file_hash(path / PREPROCESSING),
     )
+
+
+def family_of(path: Path) -> tuple[str, dict[str, Any]]:
+    """One of `FAMILIES`, and the configuration.
+
+    Raises:
+        InputError: there is no configuration, or it names another architecture.
+    """
+    config = _json(path / "config.json", path)
+    family = str(config.get("model_type", ""))
+    if family not in FAMILIES:
+        found = family or ", ".join(config.get("architectures") or []) or "no model_type"
+        raise InputError(
+            f"The model in {path} is not a CLIP model: its config.json names the architecture '{found}', "
+            f"readable are {' and '.join(FAMILIES)}.",
+            ADVICE,
+            architecture=found,
+        )
+    return family, config
 
 
 def _json(file: Path, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sits_engine.outputs import check_writable, discard, naming_full_disk, parti
 from sits_engine.series.simulate import truth
 from sits_engine.series.simulate.crops import CROPS
 from sits_engine.series.simulate.landscape import OTHER
+from sits_engine.series.simulate.photos import write_photos
 from sits_engine.series.simulate.region import Region, make_region, write_images
 from sits_engine.series.simulate.settings import DIFFICULTIES, REGION_A, REGION_B, YEAR
 
@@ -33,7 +34,14 @@ region_b/   the same for a region where everything happens {shift:g} days earlie
             shares of the crops, other varieties, soils and dates
 truth.json   classes, shift, dates with their cloud cover, varieties, parameters, seed
 
-How it was made: docs/demo-data.md of SITS for QGIS.
+{photos}How it was made: docs/demo-data.md of SITS for QGIS.
+"""
+PHOTOS_README = """region_a/photos.gpkg, region_a/photos/   {places} places, four ground photos each (JPEG with position),
+            drawn, not taken. Field "split": whole blocks of the land are kept for tests
+region_a/captions.csv   sentences about the photos; those of split "test" are worded otherwise
+region_b/   the same
+clip/   if it was asked for: a toy CLIP model that learned from the photos and sentences of region B only
+
 """
 
 
@@ -49,6 +57,11 @@ class DemoPaths:
     parcels_b: Path
     truth_b: Path
     truth: Path
+    photos_a: Path
+    photos_b: Path
+    captions_a: Path
+    captions_b: Path
+    clip: Path
 
 
 def demo_paths(folder: Path) -> DemoPaths:
@@ -63,6 +76,11 @@ def demo_paths(folder: Path) -> DemoPaths:
         b / "parcels.gpkg",
         b / "truth.tif",
         folder / "truth.json",
+        a / "photos.gpkg",
+        b / "photos.gpkg",
+        a / "captions.csv",
+        b / "captions.csv",
+        folder / "clip",
     )
 
 
@@ -75,6 +93,7 @@ def simulate_pair(
     difficulty: str,
     seed: int,
     ctx: JobContext,
+    photo_places: int = 0,
 ) -> DemoPaths:
     """Write both regions. The same arguments give the same files, byte for byte.
 
@@ -86,6 +105,7 @@ def simulate_pair(
         difficulty: key of `DIFFICULTIES`.
         seed: of everything random.
         ctx: progress and cancellation.
+        photo_places: of each region, with four drawn ground photos each; 0 draws none.
 
     Raises:
         InputError: unknown difficulty, odd size, or files of another origin under the names of the demo.
@@ -139,7 +159,7 @@ def simulate_pair(
                 setting, DIFFICULTIES[difficulty], seed, size, dates, shift_days if number else 0.0
             )
             with naming_full_disk(folder):
-                covers = _write_region(region, work, ctx, share, letter)
+                covers = _write_region(region, work, ctx, share, letter, photo_places)
             facts["regions"][setting.name] = truth.region_facts(region, covers)
         for path in (readme, paths.truth):
             unfinished[partial(path)] = path
@@ -152,6 +172,7 @@ def simulate_pair(
                     size=size,
                     dates=dates,
                     shift=shift_days,
+                    photos=PHOTOS_README.format(places=photo_places) if photo_places else "",
                 )
                 temporary.write_text(words, encoding="utf-8")
             elif path == paths.truth:
@@ -180,12 +201,19 @@ def unfinished_folder(final: Path) -> Path:
     return work
 
 
-def _write_region(region: Region, work: Path, ctx: JobContext, share: float, letter: str) -> list[float]:
+def _write_region(
+    region: Region, work: Path, ctx: JobContext, share: float, letter: str, photo_places: int
+) -> list[float]:
     """Files of one region; returns the cloud cover of each date."""
     truth.write_parcels(region, work / "parcels.gpkg")
     truth.write_truth(region, work / "truth_5m.tif", work / "truth.tif")
-    part = ctx.part(share + 0.03, share + 0.49, f"Simulating images of region {letter}")
-    return [cover for _, cover in write_images(region, work / "images", part, ctx.check_cancelled)]
+    until = share + (0.25 if photo_places else 0.49)
+    part = ctx.part(share + 0.03, until, f"Simulating images of region {letter}")
+    covers = [cover for _, cover in write_images(region, work / "images", part, ctx.check_cancelled)]
+    if photo_places:
+        part = ctx.part(until, share + 0.49, f"Drawing photos of region {letter}")
+        write_photos(region, work, photo_places, part, ctx.check_cancelled)
+    return covers
 
 
 def _check_free(paths: DemoPaths) -> None:

@@ -41,13 +41,16 @@ def write_parcels(region: Region, path: Path) -> None:
         geometry=region.landscape.parcels,
         crs=f"EPSG:{region.setting.epsg}",
     )
+    write_layer(frame, path, "parcels")
+
+
+def write_layer(frame: geopandas.GeoDataFrame, path: Path, layer: str) -> None:
+    """A GeoPackage with one layer; the same content gives the same bytes."""
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": TIME_STAMP})
     try:
         # 1.2: what QGIS 3.22 reads without a warning
-        pyogrio.write_dataframe(
-            frame, path, layer="parcels", driver="GPKG", dataset_options={"VERSION": "1.2"}
-        )
+        pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG", dataset_options={"VERSION": "1.2"})
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
 

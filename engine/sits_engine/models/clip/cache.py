@@ -80,6 +80,8 @@ def _stream(encoder: Encoder, paths: Sequence[Path]) -> Iterator[tuple[list[int]
                 waiting.setdefault(key, []).append(place)
         there = [place for place, key in keys.items() if key in known]
         yield there, _stack([known[keys[place]] for place in there], encoder.dim), problems
+    if not waiting:
+        return
     order = list(waiting)
     for chosen, vectors, problems in encoder.stream([paths[waiting[key][0]] for key in order]):
         _write(encoder, {order[one]: vector for one, vector in zip(chosen, vectors, strict=True)})
@@ -107,9 +109,10 @@ def _key(kind: str, conditions: str, content: str) -> str:
 def _read(encoder: Encoder, keys: Iterable[str]) -> dict[str, Floats]:
     found: dict[str, Floats] = {}
     for key, value in store.read_vectors(_file(encoder), keys).items():
+        if len(value) != 4 * encoder.dim:
+            continue  # a damaged row is computed again
         vector: npt.NDArray[np.float32] = np.frombuffer(value, "<f4")
-        # a damaged row is computed again
-        if vector.shape == (encoder.dim,) and abs(float(vector @ vector) - 1) < 1e-3:
+        if abs(float(vector @ vector) - 1) < 1e-3:
             found[key] = vector
     return found
 

@@ -127,7 +127,9 @@ class ClipEncoder:
 
     def stream(self, paths: Sequence[Path]) -> Iterator[tuple[list[int], Floats, list[str]]]:
         """Batches: places among the paths, their vectors, problems of others; decoded ahead in threads."""
-        workers = min(DECODERS, threads(), max(1, len(paths)))
+        if not paths:
+            return
+        workers = min(DECODERS, threads(), len(paths))
         edge = self._edge()
         with ThreadPoolExecutor(workers, thread_name_prefix="photos") as pool:
             waiting: list[tuple[int, Future[Tensor]]] = []

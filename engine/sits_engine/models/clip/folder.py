@@ -94,7 +94,7 @@ def family_of(path: Path) -> tuple[str, dict[str, Any]]:
         InputError: there is no configuration, or it names another architecture.
     """
     config = _json(path / "config.json", path)
-    family = str(config.get("model_type", ""))
+    family = str(config.get("model_type") or "")
     if family not in FAMILIES:
         found = family or ", ".join(config.get("architectures") or []) or "no model_type"
         raise InputError(

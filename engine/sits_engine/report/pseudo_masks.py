@@ -42,7 +42,8 @@ LIMITS = (
 SHARPENED = (
     "The masks were then sharpened: a small classifier of single pixels learned from all masks together and "
     "drew them anew, in some rounds. Errors differ from window to window, what a crop looks like over the "
-    "season doesn't, so it learns the crops and not the errors. Only ticked crops can win. A crop that would "
+    "season doesn't, so it learns the crops and not the errors. Its answer counts together with the maps, and "
+    "only ticked crops can win. A crop that would "
     "be left with less than a quarter of its pixels keeps those that the maps gave it, and a warning names "
     "it. Where the maps are wrong in the same way everywhere, it repeats that. With few windows it has "
     "little to learn from: compare with masks without it."

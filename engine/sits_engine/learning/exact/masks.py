@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sits_engine.device import Device
@@ -103,17 +104,50 @@ def sharpened(
     device: Device,
     *,
     seed: int,
+    background: float,
     least_confidence: float = 0.0,
     progress: Progress = lambda share: None,
 ) -> Masks:
-    """The masks after `refine.refined_masks`; the maps stay those of the classifier."""
-    found = refined_masks(masks.labels, bags, bands, settings, device, seed=seed, progress=progress)
+    """The masks after `refine.refined_masks`; the maps stay those of the classifier.
+
+    Args:
+        masks, bags: of the same windows.
+        bands, settings, device, seed, progress: of `refine.refined_masks`.
+        background: score of the background beside those of the maps.
+        least_confidence: pixels with less are left unlabelled.
+    """
+
+    def scores(here: slice) -> Tensor:
+        return shares_of_maps(masks.cam[here], bags, here, background)
+
+    found = refined_masks(
+        masks.labels, bags, bands, settings, device, seed=seed, scores=scores, progress=progress
+    )
     kept = tuple(int(k) for k in np.unique(found.labels[found.kept]))
     # where the sharpening network has no say, the choice was as close as it was before
     confidence = np.where(found.kept, masks.confidence, found.confidence)
     doubtful = bags.inside & (confidence < least_confidence)
     labels = np.where(doubtful, -1, found.labels).astype(np.int16)
     return Masks(labels, confidence, masks.cam, int(doubtful.sum()), kept)
+
+
+def shares_of_maps(cam: Tensor, bags: Bags, here: slice, background: float) -> Tensor:
+    """Scores of the ticked classes and of the background at each pixel, as shares of their sum.
+
+    Args:
+        cam: (n, K, h, w), maps of these windows, 0..1.
+        bags, here: the windows.
+        background: its score.
+
+    Returns:
+        (n, K + 1, H, W); the background comes last.
+    """
+    inside = torch.from_numpy(bags.inside[here])
+    patch = inside.shape[-1] // cam.shape[-1]
+    grown = enlarged(cam, patch, inside_patches(inside, patch))
+    grown = grown * torch.from_numpy(bags.present[here])[:, :, None, None]
+    shares = F.pad(grown, (0, 0, 0, 0, 0, 1), value=background)
+    return shares / shares.sum(1, keepdim=True)
 
 
 def maps_of_window(masks: Masks, bags: Bags, i: int, patch: int) -> dict[int, npt.NDArray[np.float32]]:

@@ -3,7 +3,9 @@
 A mask from a window's ticks is wrong here and there, and has one score for several pixels. Over a whole
 region the errors differ from window to window, what a crop looks like doesn't: a small network that learns
 all masks together can't learn the errors, and answers pixel by pixel. Only crops that are ticked in the
-polygon may win in it, so ticks stay the only labels. Our addition; Exact has nothing of the kind.
+polygon may win in it, so ticks stay the only labels. Its probabilities are multiplied by the scores of the
+maps that the first masks come from: those know the neighbourhood, a single pixel doesn't, and rounds don't
+drift away from them. Our addition; Exact has nothing of the kind.
 
 Rare crops have few pixels to learn from, and each round repeats what the last one lost. So frequent classes
 are drawn less often than they are frequent, and a crop that would lose most of its pixels keeps those that
@@ -26,6 +28,8 @@ from sits_engine.models.card import BandCard
 from sits_engine.samples.bags import Bags
 
 Progress = Callable[[float], None]
+#: Windows (a slice of them) -> (n, K + 1, H, W) scores of the maps, those of a pixel sum to 1.
+Scores = Callable[[slice], Tensor]
 Labels = npt.NDArray[np.int16]
 #: Windows whose series are brought to common days, or judged, at once.
 AT_ONCE = 16
@@ -33,6 +37,8 @@ AT_ONCE = 16
 BATCH = 2048
 #: Fewest and most steps of a round. After 60 steps crops of a hundred pixels aren't learned yet.
 STEPS = (300, 2000)
+#: Least score of a class: maps are coarser than fields, so a 0 of theirs is no proof.
+LEAST_SCORE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class RefineSettings:
         sure: of the later rounds, the least probability of a pixel that is learned from.
         neighbourhood: side of the square over which probabilities are averaged, odd; 1: not.
         evenness: classes are drawn with n ** (1 - evenness) of their n pixels; 0: as they are, 1: evenly.
+        maps: exponent of the maps' scores in the product with the probabilities; 0: they have no say.
         least_kept: a crop that has a smaller share of the number of its pixels after a round keeps those
             that were drawn; 0: the network alone decides.
     """
@@ -60,6 +67,7 @@ class RefineSettings:
     sure: float = 0.6
     neighbourhood: int = 3
     evenness: float = 0.5
+    maps: float = 1.0
     least_kept: float = 0.25
 
 
@@ -69,7 +77,7 @@ class Refined:
 
     Attributes:
         labels: (N, H, W) place of the class, K background, -1 outside of the polygon.
-        confidence: (N, H, W) 1 - second best / best probability of the network; 0 outside.
+        confidence: (N, H, W) 1 - second best / best product of probability and score; 0 outside.
         kept: (N, H, W) pixels that stayed as they were given, of crops that the network would have lost.
     """
 
@@ -86,6 +94,7 @@ def refined_masks(
     device: Device,
     *,
     seed: int,
+    scores: Scores | None = None,
     progress: Progress = lambda share: None,
 ) -> Refined:
     """Learn masks, draw them anew.
@@ -96,6 +105,7 @@ def refined_masks(
         bands: normalisation, in the order of the windows' bands.
         settings: see there.
         seed: same seed on a CPU, same masks.
+        scores: of the maps; None: only the masks are known.
         progress: gets the done share in every step; may raise to cancel.
     """
     series = daily_series(bags, bands, settings.n_days, lambda share: progress(0.2 * share))
@@ -122,7 +132,11 @@ def refined_masks(
                 here = slice(at, at + AT_ONCE)
                 logits = network(series[here].to(device.torch).float()).permute(0, 3, 1, 2).cpu()
                 logits = logits.masked_fill(~allowed[here, :, None, None], -torch.inf)
-                shares[here] = _smooth(logits.softmax(1), inside[here], settings.neighbourhood)
+                found = _smooth(logits.softmax(1), inside[here], settings.neighbourhood)
+                if scores is not None:
+                    found = found * scores(here).clamp_min(LEAST_SCORE) ** settings.maps
+                    found = found / found.sum(1, keepdim=True)
+                shares[here] = found
         sure, found = shares.max(1)
         kept = _lost(drawn, found.masked_fill(~inside, -1), n_classes, settings.least_kept) & inside
         target = torch.where(kept, drawn, found)

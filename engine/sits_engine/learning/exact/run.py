@@ -127,6 +127,7 @@ def make_masks(
             RefineSettings(),
             device,
             seed=options.seed,
+            background=settings.background,
             least_confidence=options.least_confidence,
             progress=ctx.part(drawn, end, "Sharpening the masks"),
         )

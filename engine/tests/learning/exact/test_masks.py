@@ -23,10 +23,19 @@ def test_pixels_that_stay_keep_their_confidence(monkeypatch) -> None:
     monkeypatch.setattr(masks, "refined_masks", lambda *_, **__: found)
     bags = SimpleNamespace(inside=np.ones(shape, bool))
     made = masks.sharpened(
-        given, bags, [], RefineSettings(), devices.select("cpu"), seed=1, least_confidence=0.2
+        given, bags, [], RefineSettings(), devices.select("cpu"), seed=1, background=0.2, least_confidence=0.2
     )
     np.testing.assert_array_equal(made.labels, [[[1, 0], [-1, 2]]])
     np.testing.assert_allclose(made.confidence, [[[0.3, 0.8], [0.1, 0.7]]])
     assert made.kept == (1,)
     assert made.unlabelled == 1
     assert made.cam is given.cam
+
+
+def test_scores_of_maps_are_shares_of_ticked_crops_and_background() -> None:
+    cam = torch.tensor([[[[0.6, 0.6]], [[0.9, 0.9]]]])  # the second crop isn't ticked
+    bags = SimpleNamespace(inside=np.ones((1, 2, 4), bool), present=np.array([[True, False]]))
+    shares = masks.shares_of_maps(cam, bags, slice(0, 1), background=0.2)
+    assert shares.shape == (1, 3, 2, 4)
+    for place, share in enumerate((0.75, 0.0, 0.25)):
+        torch.testing.assert_close(shares[0, place], torch.full((2, 4), share))

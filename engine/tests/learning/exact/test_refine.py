@@ -69,6 +69,30 @@ def test_errors_of_single_masks_are_not_learned():
     np.testing.assert_array_equal(found, again.labels)
 
 
+def test_maps_have_a_say_where_pixels_look_alike():
+    given, truth = bags()
+    # both kinds of land look the same: only the maps know where the crop lies
+    given.windows.values[:] = np.random.default_rng(3).normal(0, 1, given.windows.values.shape)
+    labels = noisy(truth, given.present)
+    shares = torch.full((len(truth), 3, 8, 8), 0.1)
+    shares.scatter_(1, torch.from_numpy(truth.astype(np.int64))[:, None], 0.8)
+    asked = []
+
+    def scores(here: slice) -> torch.Tensor:
+        asked.append(here)
+        return shares[here]
+
+    right = {}
+    for weight in (0.0, 1.0):
+        settings = replace(QUICK, maps=weight)
+        made = refined_masks(labels, given, BANDS, settings, devices.select("cpu"), seed=1, scores=scores)
+        right[weight] = (made.labels == truth).mean()
+        assert made.confidence.max() <= 1
+    assert right[0.0] < 0.75
+    assert right[1.0] > 0.95
+    assert asked
+
+
 def test_only_ticked_crops_win_and_nothing_lies_outside():
     given, truth = bags()
     given.inside[:, 6:] = False

@@ -8,6 +8,7 @@ from sits_engine.device import Device
 from sits_engine.errors import InputError, ModelError
 from sits_engine.models.card import ModelCard
 from sits_engine.models.clip.encoder import ClipEncoder
+from sits_engine.models.clip.fetch import models_folder
 
 
 def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder:
@@ -21,8 +22,8 @@ def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder
         device: where it is to run.
 
     Raises:
-        ModelError: the model knows no CLIP model, or another one was found.
-        InputError: none was found, or the folder is no CLIP model.
+        ModelError: the model knows no CLIP model, or the folder holds another one.
+        InputError: it was not found, or the folder is no CLIP model.
     """
     facts = card.provenance.get("clip")
     if not isinstance(facts, dict) or not facts.get("fingerprint"):
@@ -37,28 +38,32 @@ def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder
         if found.fingerprint != wanted:
             raise _other(name, wanted, found)
         return found
-    trained_with = Path(str(facts.get("path") or ""))
-    if facts.get("path") and trained_with.is_dir():
-        try:
-            found = ClipEncoder.open(trained_with, device)
-        except InputError:  # something else lies there by now
-            pass
-        else:
-            if found.fingerprint == wanted:
-                return found
-    from sits_engine.models.clip.fetch import default_clip
+    trained_with = Path(str(facts.get("path") or name))
+    for place in (trained_with, *_kept(name)):
+        same = _opened(place, device)
+        if same is not None and same.fingerprint == wanted:
+            return same
+    raise InputError(
+        f"The CLIP model '{name}' that the satellite model was trained with was not found: neither at "
+        f"{trained_with} nor in the models folder {models_folder()}.",
+        "Choose its folder (CLIP), or fetch it with 'Fetch CLIP model'.",
+        wanted=wanted,
+    )
 
-    kept = default_clip()
-    if kept is None:
-        raise InputError(
-            f"The CLIP model '{name}' that the model was trained with is not at {trained_with}, and none is "
-            "in the models folder.",
-            "Choose its folder (CLIP), or fetch it with 'Fetch CLIP model'.",
-        )
-    found = ClipEncoder.open(kept, device)
-    if found.fingerprint != wanted:
-        raise _other(name, wanted, found)
-    return found
+
+def _kept(name: str) -> list[Path]:
+    """Folders of models in the models folder, those of this name first: hashing large ones takes a while."""
+    found = sorted(path.parent for path in models_folder().glob("*/config.json"))
+    whole = [path for path in found if not path.name.startswith(".")]  # others are being fetched
+    return sorted(whole, key=lambda path: path.name != name)
+
+
+def _opened(folder: Path, device: Device) -> ClipEncoder | None:
+    """The model in a folder, None where there is none (any more)."""
+    try:
+        return ClipEncoder.open(folder, device)
+    except (InputError, OSError):
+        return None
 
 
 def _other(name: str, wanted: str, found: ClipEncoder) -> ModelError:

@@ -91,3 +91,15 @@ class InAccuracy(Documented):
     def groupId(self):
         """Stable id of the group."""
         return "accuracy"
+
+
+class InPhotos(Documented):
+    """An algorithm of the group that brings images, words and photos together."""
+
+    def group(self):
+        """Group in the Toolbox."""
+        return tr("Words and photos")
+
+    def groupId(self):
+        """Stable id of the group."""
+        return "photos"

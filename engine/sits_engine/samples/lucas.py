@@ -1,8 +1,9 @@
 """Classes of the LUCAS survey: from codes of a table to names, task by task.
 
-Names are those of the survey (LUCAS 2018, technical reference C3). The published evaluation asked for 'crop'
-and 'bioregion' but tested for 'crops' and 'bio_region', and so scored land-cover labels against crop prompts
-(pitfalls, 5.2): here a task that isn't known is an error, and its labels come from its own field only.
+Names are those of the survey (LUCAS 2018, technical reference C3), as in resources/prompts. The published
+evaluation asked for 'crop' and 'bioregion' but tested for 'crops' and 'bio_region', and so scored land-cover
+labels against crop prompts (pitfalls, 5.2): here a task that isn't known is an error, and its labels come
+from its own field only.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from sits_engine.errors import InputError
 
 LAND_COVER = {
     "A": "Artificial land", "B": "Cropland", "C": "Woodland", "D": "Shrubland", "E": "Grassland",
-    "F": "Bare land", "G": "Water", "H": "Wetlands",
+    "F": "Bare land", "G": "Water areas", "H": "Wetlands",
 }  # fmt: skip
 LAND_USE = {
     "U11": "Agriculture", "U12": "Forestry", "U13": "Aquaculture and fishing", "U14": "Mining and quarrying",
     "U15": "Other primary production", "U21": "Energy production", "U22": "Industry and manufacturing",
-    "U31": "Transport and communication", "U32": "Water and waste treatment", "U33": "Construction",
-    "U34": "Commerce and finance", "U35": "Community services", "U36": "Recreation and leisure",
-    "U37": "Residential", "U41": "Abandoned areas", "U42": "Semi-natural and natural areas",
+    "U31": "Transport, communication networks, storage and protection works",
+    "U32": "Water and waste treatment", "U33": "Construction", "U34": "Commerce, finance and business",
+    "U35": "Community services", "U36": "Recreation, leisure and sport",
+    "U37": "Residential", "U41": "Abandoned areas", "U42": "Semi-natural and natural areas not in use",
 }  # fmt: skip
 CROPS = {
     "B11": "Common wheat", "B12": "Durum wheat", "B13": "Barley", "B14": "Rye", "B15": "Oats", "B16": "Maize",

@@ -24,7 +24,7 @@ def test_each_task_reads_its_own_field():
     assert names == ("Common wheat", "Maize")
     assert found.tolist() == [0, -1, 1, -1, -1]
     found, names = task_labels(labels, "land_use")
-    assert names == ("Agriculture", "Residential", "Transport and communication")
+    assert names == ("Agriculture", "Residential", LAND_USE["U31"])
     assert found.tolist() == [0, 2, 1, -1, -1]
 
 
@@ -48,8 +48,10 @@ def test_missing_fields_and_single_classes_are_said():
 
 
 def test_every_task_is_described_by_a_known_set():
-    from sits_engine.models.clip.prompts import SETS, TEMPLATES
+    from sits_engine.models.clip.prompts import SETS, TEMPLATES, built_in
 
     for task in TASKS.values():
         assert task.described is None or task.described in SETS
         assert task.templates in TEMPLATES
+    for name, codes in (("land_cover", LAND_COVER), ("land_use", LAND_USE), ("crops", CROPS)):
+        assert set(built_in(TASKS[name].described).names) == set(codes.values())

@@ -52,12 +52,10 @@ class TrainPhotoModel(PhotoFields):
         description="months hidden in training: mixed (published: median of the year, or without a quarter), "
         "all (or random months, too), random, spectral (and bands), none",
     )
-    masking_by: Literal["place", "batch"] = Field(
-        "place", description="drawn for each place, or once a batch (published)"
-    )
-    negatives: Literal["batch", "queue"] = Field(
-        "batch",
-        description="what photos are compared with: batch and past ones, or past ones only (published)",
+    published: bool = Field(
+        False,
+        description="as released: masking drawn once a batch, photos compared with past ones only, positions "
+        "start at zero",
     )
     pooling: Literal["average", "attention"] = Field("average", description="of the photos of a place")
     normalisation: Literal["data", "published"] = Field(
@@ -139,7 +137,12 @@ class TrainPhotoModel(PhotoFields):
         report = made.report
         report.notes[:0] = pixels.photos.notes
         if n_bad:
-            report.notes.append(f"{n_bad} photos could not be read and were left out.")
+            what = (
+                "1 photo could not be read and was"
+                if n_bad == 1
+                else f"{n_bad} photos could not be read and were"
+            )
+            report.notes.append(f"{what} left out.")
         ctx.progress(0.97, "Writing report and model")
         outputs = {"output": str(self.output)}
         if self.report is not None:
@@ -210,8 +213,7 @@ class TrainPhotoModel(PhotoFields):
             effort=self.effort,
             form=self.form,
             masking=self.masking,
-            masking_by=self.masking_by,
-            negatives=self.negatives,
+            published=self.published,
             pooling=self.pooling,
             normalisation=self.normalisation,
             split=self.split,

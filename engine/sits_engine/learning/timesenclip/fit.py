@@ -92,8 +92,7 @@ def fit_photos(
     """
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")
-    released = options.negatives == "queue"
-    queue = KeyQueue(settings.queue, pairs.dim, published=released).to(device.torch)
+    queue = KeyQueue(settings.queue, pairs.dim, published=options.published).to(device.torch)
     pooling = (AttentionPooling(pairs.dim) if options.pooling == "attention" else AveragePooling()).to(
         device.torch
     )
@@ -107,13 +106,13 @@ def fit_photos(
             queue.push(*waiting.pop())
         with torch.no_grad():
             module.logit_scale.clamp_(0, LARGEST_SCALE)
-        if options.masking_by == "batch":
+        if options.published:
             vectors = module.encode(*batchwise(module, batch.images, batch.used, batch.chance))
         else:
             vectors = module(*masked(batch.images, batch.used, batch.chance))
         queries = functional.normalize(vectors.float(), dim=1)
         keys, scale = pooling(batch.photos, batch.there).float(), module.logit_scale.exp()
-        if released:
+        if options.published:
             loss = published_loss(queries, keys, queue, scale)
         else:
             loss = contrastive_loss(queries, keys, batch.places, queue, scale)

@@ -34,8 +34,8 @@ class PhotoOptions:
         effort: how long to train.
         form: 'released' (ReLU, one layer behind the transformer) or 'paper' (GELU, two).
         masking: see `masking.draw`.
-        masking_by: 'place', or 'batch' as released.
-        negatives: 'batch' (of the batch and past keys) or 'queue' (past keys only, as released).
+        published: as released: masking drawn once a batch, only past keys are negatives, positions start at
+            zero.
         queue: past keys at most.
         pooling: of the photos of a place.
         normalisation: bands by percentiles of the training data, or by the published constants.
@@ -51,8 +51,7 @@ class PhotoOptions:
     effort: Effort = "standard"
     form: Literal["released", "paper"] = "released"
     masking: Masking = "mixed"
-    masking_by: Literal["place", "batch"] = "place"
-    negatives: Literal["batch", "queue"] = "batch"
+    published: bool = False
     queue: int = QUEUE
     pooling: Literal["average", "attention"] = "average"
     normalisation: Literal["data", "published"] = "data"
@@ -123,7 +122,7 @@ def settle(
     if options.epochs is None:
         steps = max(-(-fewest // epochs), min(-(-most // epochs), steps))
     # a ring longer than the other places would hold some of them several times
-    queue = options.queue if options.negatives == "queue" else min(options.queue, n_train - batch)
+    queue = options.queue if options.published else min(options.queue, n_train - batch)
     return PhotoSettings(
         hyperparameters=timesenclip_hyperparameters(
             n_bands, embedding=embedding, context=context, width=width, **changes

@@ -96,7 +96,10 @@ def train_photo_model(
         f"{settings.steps_per_epoch} steps."
     )
     torch.manual_seed(options.seed)
-    module = SatelliteEncoder(**settings.hyperparameters).to(device.torch)
+    module = SatelliteEncoder(**settings.hyperparameters)
+    if not options.published:
+        module.start_with_calendar()
+    module = module.to(device.torch)
     fitted = fit_photos(
         module,
         pairs,
@@ -136,7 +139,7 @@ def train_photo_model(
         block_size=split.block_size,
         photos_per_place=np.diff(pairs.offsets),
         months=composites.valid.mean(axis=0),
-        masking=MASKING_WORDS[options.masking] + (BY_BATCH if options.masking_by == "batch" else ""),
+        masking=MASKING_WORDS[options.masking] + (BY_BATCH if options.published else ""),
         steps=found,
         n_bands=len(bands),
         context=composites.context,

@@ -73,6 +73,21 @@ class SatelliteEncoder(nn.Module):
         self.mlp_head = nn.Sequential(nn.LayerNorm(dim), *last)
         self.logit_scale = nn.Parameter(torch.tensor(START_SCALE))
 
+    @torch.no_grad()
+    def start_with_calendar(self, amplitude: float = 0.5) -> None:
+        """Before training, give months positions that differ, neighbours less: one to three waves a year.
+
+        As released positions start at zero, and until they have grown, which takes thousands of steps, the
+        order of the months has no influence: a run on hundreds of places never gets there.
+
+        Args:
+            amplitude: root of the mean square of a position.
+        """
+        angle = torch.arange(MONTHS, device=self.time_token.device) * (2 * math.pi / MONTHS)
+        waves = torch.stack([wave(k * angle) for k in (1, 2, 3) for wave in (torch.sin, torch.cos)], 1)
+        mix = torch.randn(waves.shape[1], self.dim).to(waves) / math.sqrt(3)
+        self.time_pos_encoding.copy_((amplitude * waves @ mix).unsqueeze(0))
+
     def positions(self) -> Tensor:
         """(17, dim): positions of the months, of the quarters (medians) and of the year (mean)."""
         months = self.time_pos_encoding[0]

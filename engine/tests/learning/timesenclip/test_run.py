@@ -18,7 +18,7 @@ from sits_engine.models.photo_inference import EmbeddingPredictor
 
 CPU = select("cpu")
 CLIP = {"name": "tiny", "fingerprint": "ab", "dim": 16, "path": "/nowhere"}
-SHORT = PhotoOptions(epochs=30, batch_size=32, split="places", seed=4)
+SHORT = PhotoOptions(epochs=16, batch_size=16, split="places", seed=4)
 
 
 def train(pairs, options=SHORT, ctx=None):
@@ -36,8 +36,8 @@ def test_partners_are_found_far_more_often_than_by_chance(made) -> None:
     assert sum(report.counts) == 150
     assert report.counts[0] > report.counts[2] > 15
     assert set(report.steps) == {12, 4, 1}
-    chance = 10 / report.counts[2]
-    assert report.steps[12].recall[2] > 1.5 * chance
+    # a third of the places are of the same kind, and look nearly alike
+    assert report.steps[12].recall[2] > 2.5 * 10 / report.counts[2]
     assert report.steps[1].n == report.counts[2]
     first, last = report.epochs[0], report.epochs[-1]
     assert last.loss < first.loss
@@ -76,13 +76,13 @@ def test_the_same_seed_gives_the_same_model(made) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"masking_by": "batch", "negatives": "queue", "pooling": "attention", "queue": 64},
+        {"published": True, "pooling": "attention", "queue": 64},
         {"masking": "spectral", "form": "paper", "split": "none"},
         {"masking": "all", "normalisation": "published", "batch_size": 8192},
     ],
 )
 def test_published_forms_and_other_options_train(made, changes) -> None:
-    report = train(made[0], replace(SHORT, epochs=2, **changes)).report
+    report = train(made[0], replace(SHORT, **{"epochs": 2, **changes})).report
     assert np.isfinite(report.epochs[-1].loss)
     if changes.get("split") == "none":
         assert report.steps == {}

@@ -107,3 +107,13 @@ def test_forms_of_the_paper_can_be_built() -> None:
 def test_sizes_that_make_no_sense_are_refused(wrong) -> None:
     with pytest.raises(ModelError, match="can't be built"):
         satellite_encoder(**wrong)
+
+
+def test_positions_start_as_a_calendar() -> None:
+    module = satellite_encoder(dim=96)
+    module.start_with_calendar()
+    months = module.time_pos_encoding.detach()[0]
+    assert float(months.square().mean().sqrt()) == pytest.approx(0.5, abs=0.1)
+    away = torch.cdist(months, months)
+    assert float(away[0, 1]) == pytest.approx(float(away[11, 0]), rel=0.3)  # December is beside January
+    assert away[0, 1] < away[0, 4]

@@ -14,9 +14,10 @@ from qgis.core import (
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from . import styling
-from .definitions import choice, described, number
+from .definitions import choice, described, number, switch
 from .documented import InSeries
 from .facts import ClassFacts
+from .photostyle import style_photos
 from .values import engine_values
 
 
@@ -79,6 +80,27 @@ class CreateDemoData(InSeries, EngineAlgorithm):
                 advanced=False,
             ),
             number(
+                "PHOTO_PLACES",
+                tr("Places with ground photos in each region (0: none)"),
+                tr(
+                    "Four drawn photos a place, with position and date, and captions, for everything that "
+                    "needs photos. 300 places take some minutes."
+                ),
+                default=0,
+                low=0,
+                high=5000,
+                advanced=False,
+            ),
+            switch(
+                "TOY_CLIP",
+                tr("Train a toy CLIP model on the photos"),
+                tr(
+                    "Learns from photos and captions of region B, in about two minutes. It stands in for a "
+                    "real CLIP model on this demo, and is of no use elsewhere."
+                ),
+                default=True,
+            ),
+            number(
                 "DATES",
                 tr("Acquisition dates per region"),
                 tr("Dates are irregular, and not the same in the two regions."),
@@ -106,6 +128,12 @@ class CreateDemoData(InSeries, EngineAlgorithm):
             self.addOutput(
                 QgsProcessingOutputRasterLayer(f"TRUTH_{region}", tr("Truth of region {}").format(region))
             )
+            self.addOutput(
+                QgsProcessingOutputVectorLayer(
+                    f"PHOTOS_{region}", tr("Photos of region {} (if asked for)").format(region)
+                )
+            )
+        self.addOutput(QgsProcessingOutputFolder("CLIP", tr("Folder of the toy CLIP model (if asked for)")))
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""
@@ -127,3 +155,7 @@ class CreateDemoData(InSeries, EngineAlgorithm):
             classes = [ClassFacts(crop, colours[crop]) for crop in crops if crop in colours]
             styling.style_parcels(path, classes, "crop", feedback)
             styling.load(context, path, tr("Parcels of region {}").format(region))
+            if f"PHOTOS_{region}" in outputs:
+                path = outputs[f"PHOTOS_{region}"]
+                style_photos(path, colours, "class", feedback)
+                styling.load(context, path, tr("Photos of region {}").format(region))

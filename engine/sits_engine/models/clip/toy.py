@@ -7,8 +7,9 @@ same loading code.
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from sits_engine.context import JobContext
 from sits_engine.errors import InputError
+from sits_engine.models.clip.encoder import no_progress
 from sits_engine.models.clip.toy_words import write_tokenizer
 from sits_engine.outputs import discard, partial, publish
 
@@ -31,6 +32,10 @@ KEPT = 76
 MAX_TOKENS = 77
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 NOTE = "Toy CLIP of SITS for QGIS, trained on drawn photos of a simulated region; of no use for anything else"
+
+
+def _nothing() -> None:
+    """No check for cancellation."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,27 @@ class ToyReport:
     captions: int
 
 
+def read_captions(table: Path, split: str) -> tuple[list[Path], list[list[str]], list[str]]:
+    """Photos, the captions of each in wordings of this split, and classes, of a demo's captions.csv."""
+    captions: dict[Path, list[str]] = {}
+    kinds: dict[Path, str] = {}
+    with table.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split:
+                path = table.parent / row["photo"]
+                captions.setdefault(path, []).append(row["caption"])
+                kinds[path] = row["class"]
+    return list(captions), list(captions.values()), list(kinds.values())
+
+
 def train_toy_clip(
     folder: Path,
     photos: Sequence[Path],
     captions: Sequence[Sequence[str]],
     kinds: Sequence[str],
     options: ToyOptions,
-    ctx: JobContext,
+    progress: Callable[[float], None] = no_progress,
+    check: Callable[[], None] = _nothing,
 ) -> ToyReport:
     """Train on N photos and write the model to `folder` in Hugging Face layout (safetensors).
 
@@ -82,7 +101,8 @@ def train_toy_clip(
         captions: of each photo, one or more; each step draws one of them.
         kinds: N classes; photos of the same class are no negatives of each other.
         options: sizes and schedule.
-        ctx: progress and cancellation.
+        progress: gets the finished share.
+        check: called before each step; may raise to cancel.
 
     Raises:
         InputError: fewer than two photos.
@@ -99,7 +119,7 @@ def train_toy_clip(
             tokens = write_tokenizer(work, texts, MAX_TOKENS)
             model = _network(options, tokens)
             pixels = torch.from_numpy(np.stack([_kept(path) for path in photos]))
-            losses = _fit(model, pixels, captions, kinds, _tokenizer(work), options, ctx)
+            losses = _fit(model, pixels, captions, kinds, _tokenizer(work), options, progress, check)
             model.eval().save_pretrained(work, safe_serialization=True)
             _write_processor(work)
             (work / "README.txt").write_text(NOTE + "\n", encoding="utf-8")
@@ -175,7 +195,8 @@ def _fit(
     kinds: Sequence[str],
     tokenizer: Any,
     options: ToyOptions,
-    ctx: JobContext,
+    progress: Callable[[float], None],
+    check: Callable[[], None],
 ) -> list[float]:
     """Symmetric contrastive training; gives the loss of each step."""
     rng = np.random.default_rng([options.seed, 7])
@@ -191,7 +212,7 @@ def _fit(
     model.train()
     losses = []
     for step in range(options.steps):
-        ctx.check_cancelled()
+        check()
         chosen = rng.choice(len(pixels), min(options.batch, len(pixels)), replace=False)
         texts = [str(rng.choice(np.asarray(captions[one]))) for one in chosen]
         words = tokenizer(texts, padding=True, return_tensors="pt")
@@ -210,7 +231,7 @@ def _fit(
         with torch.no_grad():  # as CLIP: at most 100
             model.logit_scale.clamp_(0, float(np.log(100.0)))
         losses.append(float(loss.detach()))
-        ctx.progress((step + 1) / options.steps, "Training the toy CLIP")
+        progress((step + 1) / options.steps)
     return losses
 
 

@@ -36,8 +36,9 @@ truth.json   classes, shift, dates with their cloud cover, varieties, parameters
 
 {photos}How it was made: docs/demo-data.md of SITS for QGIS.
 """
-PHOTOS_README = """region_a/photos.gpkg, region_a/photos/   {places} places, four ground photos each (JPEG with position),
-            drawn, not taken. Field "split": whole blocks of the land are kept for tests
+PHOTOS_README = """region_a/photos.gpkg, region_a/photos/   {places} places, four ground photos each
+            (JPEG with position), drawn, not taken
+region_a/photos_train.gpkg, photos_test.gpkg   the same by field "split": whole blocks are for tests
 region_a/captions.csv   sentences about the photos; those of split "test" are worded otherwise
 region_b/   the same
 clip/   if it was asked for: a toy CLIP model that learned from the photos and sentences of region B only
@@ -94,6 +95,7 @@ def simulate_pair(
     seed: int,
     ctx: JobContext,
     photo_places: int = 0,
+    end: float = 1.0,
 ) -> DemoPaths:
     """Write both regions. The same arguments give the same files, byte for byte.
 
@@ -106,6 +108,7 @@ def simulate_pair(
         seed: of everything random.
         ctx: progress and cancellation.
         photo_places: of each region, with four drawn ground photos each; 0 draws none.
+        end: share of the job's progress that is reached when all is there.
 
     Raises:
         InputError: unknown difficulty, odd size, or files of another origin under the names of the demo.
@@ -152,14 +155,14 @@ def simulate_pair(
             final = folder / setting.name
             work = unfinished_folder(final)
             unfinished[work] = final
-            share = 0.5 * number
+            shares = (0.5 * end * number, 0.5 * end * (number + 1))
             letter = "AB"[number]
-            ctx.progress(share, f"Laying out fields of region {letter}")
+            ctx.progress(shares[0], f"Laying out fields of region {letter}")
             region = make_region(
                 setting, DIFFICULTIES[difficulty], seed, size, dates, shift_days if number else 0.0
             )
             with naming_full_disk(folder):
-                covers = _write_region(region, work, ctx, share, letter, photo_places)
+                covers = _write_region(region, work, ctx, shares, letter, photo_places)
             facts["regions"][setting.name] = truth.region_facts(region, covers)
         for path in (readme, paths.truth):
             unfinished[partial(path)] = path
@@ -188,7 +191,7 @@ def simulate_pair(
         for temporary in unfinished:
             discard(temporary)
         raise
-    ctx.progress(1.0, "Done")
+    ctx.progress(end, "Done")
     return paths
 
 
@@ -202,16 +205,22 @@ def unfinished_folder(final: Path) -> Path:
 
 
 def _write_region(
-    region: Region, work: Path, ctx: JobContext, share: float, letter: str, photo_places: int
+    region: Region,
+    work: Path,
+    ctx: JobContext,
+    shares: tuple[float, float],
+    letter: str,
+    photo_places: int,
 ) -> list[float]:
     """Files of one region; returns the cloud cover of each date."""
     truth.write_parcels(region, work / "parcels.gpkg")
     truth.write_truth(region, work / "truth_5m.tif", work / "truth.tif")
-    until = share + (0.25 if photo_places else 0.49)
-    part = ctx.part(share + 0.03, until, f"Simulating images of region {letter}")
+    start, end = shares
+    until = start + (end - start) * (0.3 if photo_places else 0.98)
+    part = ctx.part(start + 0.06 * (end - start), until, f"Simulating images of region {letter}")
     covers = [cover for _, cover in write_images(region, work / "images", part, ctx.check_cancelled)]
     if photo_places:
-        part = ctx.part(until, share + 0.49, f"Drawing photos of region {letter}")
+        part = ctx.part(until, end - 0.01, f"Drawing photos of region {letter}")
         write_photos(region, work, photo_places, part, ctx.check_cancelled)
     return covers
 

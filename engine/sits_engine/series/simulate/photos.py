@@ -1,7 +1,7 @@
 """Ground photos of a simulated region: drawn scenes in four directions with position, date and captions.
 
 A few hundred places are visited once in the season, while something stands on the field as a rule. What is
-drawn is what grows there that day in the simulation, before the land that lies behind it. None is a photograph.
+drawn is what grows there that day in the simulation, before the land that lies behind it. Nobody took them.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ def write_photos(
     progress: Callable[[float], None],
     check: Callable[[], None],
 ) -> list[Drawn]:
-    """Draw the photos of `count` places: `folder`/photos/*.jpg, photos.gpkg and captions.csv.
+    """Draw the photos of `count` places: `folder`/photos/*.jpg, layers and captions.csv.
+
+    photos.gpkg has all, photos_train.gpkg and photos_test.gpkg those of the two splits.
 
     Args:
         region: what is there.
@@ -235,6 +237,9 @@ def write_photos(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     _write_layer(region, folder / "photos.gpkg", drawn)
+    for split in ("train", "test"):
+        part = [item for item in drawn if item.place.split == split]
+        _write_layer(region, folder / f"photos_{split}.gpkg", part)
     _write_captions(region, folder / "captions.csv", drawn)
     return drawn
 

@@ -1,7 +1,7 @@
 """What the fields of a simulated region look like from the ground on a day: height, colour, rows, stage.
 
-Colours and heights are round numbers of what such crops look like in photographs, none is measured. The season
-is that of `growth`: the same parameters that make the satellite images make the photos.
+Colours and heights are round numbers of what such crops look like in photographs, none is measured. The
+season is that of `growth`: the same parameters that make the satellite images make the photos.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from sits_engine.series.simulate.landscape import BUILT, FOREST, MARGIN, OTHER, 
 
 Colour = tuple[int, int, int]
 Values = npt.NDArray[np.float32]
+
+
+def rgb(red: float, green: float, blue: float) -> Values:
+    """A colour (3,) of 0..1."""
+    return np.array([red, green, blue], dtype=np.float32)
+
 
 #: What a field is like, for captions: index into these.
 STAGES = ("bare", "cover crop", "young", "green", "flowering", "ripe", "stubble", "mown", "other")

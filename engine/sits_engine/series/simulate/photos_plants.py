@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageDraw
 
+from sits_engine.series.simulate.photos_look import rgb
 from sits_engine.series.simulate.photos_scene import EYE, FIELD_OF_VIEW, Camera, Weather
 
 Rgb = npt.NDArray[np.float32]
@@ -139,7 +140,7 @@ def _maize(brush: Brush, stand: Stand, at: Point, scale: float) -> None:
             brush.line([(x, y - h), tip], brush.ink(stand.flower), 0.012 * scale)
     if stand.bloom > 0.5 and rng.random() < 0.6:
         ear = (x + 0.05 * scale, y - rng.uniform(0.36, 0.52) * h)
-        brush.oval(ear, 0.035 * scale, 0.11 * scale, brush.ink(np.float32([0.72, 0.74, 0.36])))
+        brush.oval(ear, 0.035 * scale, 0.11 * scale, brush.ink(rgb(0.72, 0.74, 0.36)))
 
 
 def _sunflower(brush: Brush, stand: Stand, at: Point, scale: float) -> None:
@@ -216,7 +217,7 @@ def _grass(brush: Brush, stand: Stand, at: Point, scale: float) -> None:
         tip = (foot + rng.normal(0, 0.35) * h, y - h * rng.uniform(0.4, 1.1))
         brush.line([(foot, y), tip], brush.ink(stand.leaf, 0.18), 0.01 * scale)
     if rng.random() < 0.12 * stand.bloom:
-        colour = np.float32([0.96, 0.82, 0.15]) if rng.random() < 0.55 else stand.flower
+        colour = rgb(0.96, 0.82, 0.15) if rng.random() < 0.55 else stand.flower
         brush.oval((x, y - 0.9 * h), 0.022 * scale, 0.022 * scale, brush.ink(colour))
 
 

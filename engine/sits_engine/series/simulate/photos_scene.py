@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sits_engine.series.simulate.landscape import BUILT, FOREST, ROAD, WATER_BODY
 from sits_engine.series.simulate.noise import smooth_field
-from sits_engine.series.simulate.photos_look import Looks
+from sits_engine.series.simulate.photos_look import Looks, rgb
 from sits_engine.series.simulate.settings import FINE
 
 Values = npt.NDArray[np.float32]
@@ -234,7 +234,7 @@ def _colours(
 
 @dataclass(frozen=True)
 class Seen:
-    """What each pixel shows, all (h, w): row of the looks, house (-1: none), place in plan and in side view (m)."""
+    """What each pixel shows, all (h, w): row of the looks, house (-1: none), metres in plan and side view."""
 
     item: npt.NDArray[np.int32]
     house: npt.NDArray[np.int64]
@@ -265,7 +265,7 @@ def _objects(
     walls, roofs = WALLS[seen.house % len(WALLS)], ROOFS[(seen.house // 4) % len(ROOFS)]
     along = np.mod(seen.lateral, 2.9)
     pane = (along > 0.9) & (along < 2.0) & (seen.high > 1.0) & (seen.high < 2.4)
-    walls = np.where(pane[..., None], np.float32([0.22, 0.26, 0.32]), walls)
+    walls = np.where(pane[..., None], rgb(0.22, 0.26, 0.32), walls)
     tiles = roofs * (1 + 0.08 * land.wave(seen.lateral, seen.high, 0.05, 1))[..., None]
     of_house = np.where((seen.high < 4.0)[..., None], walls, tiles)
     colour = np.where((seen.house >= 0)[..., None], of_house, colour)
@@ -276,7 +276,7 @@ def _objects(
 
 def _water(land: Land, colour: Values, seen: Seen, steep: Values) -> Values:
     """Flat views reflect the pale sky, steep ones (0 flat, 1 down) show the dark water."""
-    pale, dark = np.float32([0.66, 0.74, 0.82]), np.float32([0.20, 0.31, 0.36])
+    pale, dark = rgb(0.66, 0.74, 0.82), rgb(0.20, 0.31, 0.36)
     ripple = 0.06 * land.wave(seen.x, seen.y, 0.12, 1) + 0.05 * land.wave(seen.x, seen.y, 0.5)
     surface = (pale + steep[..., None] * (dark - pale)) * (1 + ripple)[..., None]
     water = seen.item == land.fields + WATER_BODY
@@ -306,12 +306,12 @@ def _sky(
     if weather.name in ("overcast", "foggy"):
         sky *= (1 + 0.035 * drift)[..., None]
     elif weather.clouds > 0.05:
-        white = np.float32([0.97, 0.97, 0.97]) * np.clip(light, 0.8, 1)
+        white = rgb(0.97, 0.97, 0.97) * np.clip(light, 0.8, 1)
         sky += (white - sky) * (0.85 * puff)[..., None]
     bearing = np.radians(camera.azimuth) + columns[0] * np.radians(FIELD_OF_VIEW)
     hills = 0.012 + 0.012 * np.sin(3 * bearing + 1.1) + 0.008 * np.sin(7 * bearing + 0.4)
     behind = up < np.clip(hills, 0, 1)[None]
     if sight > 1000:
-        tint = np.float32([0.40, 0.50, 0.52]) * light
+        tint = rgb(0.40, 0.50, 0.52) * light
         sky = np.where(behind[..., None], tint + 0.45 * (low - tint), sky)
     return np.asarray(sky * np.float32(weather.exposure), dtype=np.float32)

@@ -10,10 +10,15 @@ from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
+from .evaluatephotomodel import EvaluatePhotoModel
 from .exporttrainingwindows import ExportTrainingWindows
 from .makepseudomasks import MakePseudoMasks
 from .mapcrops import MapCrops
+from .mapscenicness import MapScenicness
+from .mapsimilarity import MapSimilarity
+from .mapzeroshot import MapZeroShot
 from .readymodels import AdaptAndMap, CropMapModel, WindowsToMap
+from .retrievephotos import RetrievePhotos
 from .setupengine import SetUpEngine
 from .trainsegmentationmodel import TrainSegmentationModel
 from .trainsourcemodel import TrainSourceModel
@@ -36,6 +41,11 @@ ALGORITHMS = (
     CreateValidationSample,
     CompareAdaptation,
     ExportTrainingWindows,
+    MapZeroShot,
+    MapSimilarity,
+    RetrievePhotos,
+    MapScenicness,
+    EvaluatePhotoModel,
     CropMapModel,
     AdaptAndMap,
     WindowsToMap,

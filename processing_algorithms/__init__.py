@@ -10,7 +10,6 @@ from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
-from .evaluatephotomodel import EvaluatePhotoModel
 from .exporttrainingwindows import ExportTrainingWindows
 from .makepseudomasks import MakePseudoMasks
 from .mapcrops import MapCrops
@@ -18,7 +17,6 @@ from .mapscenicness import MapScenicness
 from .mapsimilarity import MapSimilarity
 from .mapzeroshot import MapZeroShot
 from .readymodels import AdaptAndMap, CropMapModel, WindowsToMap
-from .retrievephotos import RetrievePhotos
 from .setupengine import SetUpEngine
 from .trainsegmentationmodel import TrainSegmentationModel
 from .trainsourcemodel import TrainSourceModel
@@ -43,9 +41,7 @@ ALGORITHMS = (
     ExportTrainingWindows,
     MapZeroShot,
     MapSimilarity,
-    RetrievePhotos,
     MapScenicness,
-    EvaluatePhotoModel,
     CropMapModel,
     AdaptAndMap,
     WindowsToMap,

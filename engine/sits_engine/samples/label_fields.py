@@ -24,7 +24,7 @@ def listed_classes(text: str) -> tuple[str, ...]:
     """Names in a text: one a line or separated by semicolons; without either, by commas.
 
     Raises:
-        InputError: no name, an empty one, one that occurs twice, or more than `MOST_CLASSES`.
+        InputError: no name, an empty one, one alone, one that occurs twice, or more than `MOST_CLASSES`.
     """
     separator = r"[;\n]" if re.search(r"[;\n]", text.strip(" ;,\n\r\t")) else ","
     pieces = [piece.strip() for piece in re.split(separator, text.strip(" ;,\n\r\t"))]
@@ -42,10 +42,15 @@ def checked_classes(names: Sequence[str]) -> tuple[str, ...]:
     """The names, if each can have a field of its own.
 
     Raises:
-        InputError: no name, too many, or names that collide (see `field_names_of`).
+        InputError: no name, a single one, too many, or names that collide (see `field_names_of`).
     """
     if not names:
         raise InputError("No crop is given.", "Write the names of the crops in CLASSES.")
+    if len(names) == 1:
+        raise InputError(
+            f"There is one crop only, '{names[0]}'; with nothing beside it masks can't be learned.",
+            "Write two crops or more in CLASSES; where one crop matters, add 'other crops' and tick that too.",
+        )
     if len(names) > MOST_CLASSES:
         raise InputError(
             f"{len(names)} crops are given; windows hold {MOST_CLASSES} at most.",

@@ -14,6 +14,7 @@ from sits_engine.errors import InputError
 from sits_engine.outputs import atomic
 from sits_engine.samples.label_fields import DONE_FIELD, ID_FIELD, LAYER, field_names_of
 from sits_engine.samples.label_grid import LabelGrid
+from sits_engine.samples.yes_no import YesNoTable, field_kinds
 from sits_engine.series.vector_source import VectorSource
 
 if TYPE_CHECKING:
@@ -111,16 +112,15 @@ def refuse_ticked(path: Path) -> None:
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
         for layer in layers:
-            info = pyogrio.read_info(path, layer=layer)
-            yes_no = [
-                str(name)
-                for name, kind in zip(info["fields"], info["dtypes"], strict=True)
-                if str(kind) == "bool"
-            ]
+            kinds = field_kinds(path, layer)
+            numbers = [one for one, kind in kinds.items() if kind in ("boolean", "integer")]
+            if not numbers:
+                continue
+            frame = pyogrio.read_dataframe(path, layer=layer, columns=numbers, read_geometry=False)
+            yes_no = YesNoTable(frame, layer, {one: kinds[one] for one in numbers}).ticked()
             if not yes_no:
                 continue
-            frame = pyogrio.read_dataframe(path, layer=layer, columns=yes_no, read_geometry=False)
-            ticked = int(_yes(frame).any(axis=1).sum())
+            ticked = int(_yes(frame[yes_no]).any(axis=1).sum())
             if ticked and _digest(frame, yes_no) != _fact(path, DIGEST):
                 raise InputError(
                     f"{path} holds {ticked} windows that are ticked or done (layer {layer}); they would be "

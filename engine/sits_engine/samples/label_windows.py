@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sits_engine.errors import InputError
 from sits_engine.samples.label_fields import DONE_FIELD, ID_FIELD
 from sits_engine.samples.label_layer import classes_of, named_layer
+from sits_engine.samples.label_overlaps import overlaps
 from sits_engine.samples.vectors import VectorSource, codes_of
 from sits_engine.samples.window_classes import listed
 from sits_engine.samples.yes_no import YesNoTable
@@ -75,19 +76,22 @@ class LabelWindows:
         Args:
             layer: `path` or `path|layername=NAME`; polygons of any shape, in any CRS.
             fields: one for each class, of type boolean, or integer with 0 and 1. Default: the classes of the
-                file, else all boolean fields, else all integer fields that hold 0 and 1 only.
+                file, else all boolean fields and all integer fields that hold 0 and 1 only.
             done_field: says that a window was looked at; a layer may lack it.
             only_done: leave out windows with ticks that are not done.
 
         Raises:
             InputError: unreadable; no polygons; no yes/no field, or one of another type; nothing ticked yet;
-                fewer than two classes ticked; every class ticked everywhere.
+                fewer than two classes ticked; every class ticked everywhere; a field of the file's list of
+                crops renamed; the same polygon twice with different ticks.
         """
         name = VectorSource.parse(layer).name
         table, notes = YesNoTable.read(named_layer(layer), name)
         frame = table.frame
         known = classes_of(VectorSource.parse(layer).path)
-        chosen = table.tick_fields(fields, known, done_field)
+        done_field = None if done_field is None else table.spelled(done_field)
+        picked = table.tick_fields(fields, {one: crop for one, (crop, _) in known.items()}, done_field)
+        chosen, notes = picked.names, [*notes, *picked.notes]
         ticks = np.column_stack([table.answers(one) for one in chosen])
         # a layer of one's own may do without the usual field, not without one that is asked for
         said_done = done_field is not None and (done_field in frame.columns or done_field != DONE_FIELD)
@@ -111,6 +115,10 @@ class LabelWindows:
             ids=names[looked_at],
             colors={known[one][0]: known[one][1] for one in chosen if one in known},
             notes=notes,
+            warnings=[
+                *picked.warnings,
+                *overlaps(frame.geometry[looked_at], names[looked_at], ticks[looked_at], name),
+            ],
         )
         return windows.usable()
 

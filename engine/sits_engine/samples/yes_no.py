@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,19 @@ KINDS = {
 }
 
 
+#: A field of numbers with 0, 1 and few others (a slip of the hand, an "unsure") may be meant as ticks.
+MOST_ALIKE = 4
+
+
+@dataclass(frozen=True)
+class TickFields:
+    """Fields that are ticked, and sentences on others: `warnings` where a crop may be lost."""
+
+    names: list[str]
+    notes: list[str]
+    warnings: list[str]
+
+
 @dataclass(frozen=True)
 class YesNoTable:
     """A polygon layer with the types of its fields.
@@ -73,7 +87,6 @@ class YesNoTable:
         Raises:
             InputError: as `read_vector`; or no polygons.
         """
-        import pyogrio
         import shapely
 
         frame, source = read_vector(layer), VectorSource.parse(layer)
@@ -87,51 +100,103 @@ class YesNoTable:
         frame, fixed = repaired(frame[areal].reset_index(drop=True))
         if fixed:
             notes.append(f"{name}: {fixed} invalid polygons were repaired.")
-        options: dict[str, Any] = {} if source.layer is None else {"layer": source.layer}
-        info = pyogrio.read_info(source.path, **options)
-        kinds = {
-            str(field): "boolean" if subtype == "OFSTBoolean" else KINDS.get(kind, "special")
-            for field, kind, subtype in zip(
-                info["fields"], info["ogr_types"], info["ogr_subtypes"], strict=True
-            )
-        }
+        kinds = field_kinds(source.path, source.layer)
         return cls(frame, name, kinds), notes
 
     def tick_fields(
-        self, fields: Sequence[str] | None, known: Collection[str], done_field: str | None
-    ) -> list[str]:
-        """The fields that are ticked.
+        self, fields: Sequence[str] | None, known: Mapping[str, str], done_field: str | None
+    ) -> TickFields:
+        """The fields that are ticked, and sentences on those that are not.
 
         Args:
             fields: those that the user names, or None.
-            known: those that the file itself names.
-            done_field: is none of them.
+            known: field -> crop, the list that the file itself has; {}: none.
+            done_field: is none of them, however its capitals are.
 
         Raises:
-            InputError: a named one isn't there, or there is none.
+            InputError: a named one isn't there; there is none; or one of the file's list is gone while the
+                layer has a yes/no field that the list lacks.
         """
         if fields is not None:
-            for one in fields:
-                self._check_there(one)
-            if not fields:
-                raise InputError("FIELDS is empty.", "Name the yes/no fields, one a class, or none for all.")
-            return list(dict.fromkeys(fields))
-        own = [one for one in self.kinds if one not in (done_field, ID_FIELD)]
+            return self._named(fields, done_field)
+        aside = {ID_FIELD, *([] if done_field is None else [done_field.casefold()])}
+        own = [one for one in self.kinds if one.casefold() not in aside]
+        ticked = [one for one in self.ticked() if one in own]
         chosen = [one for one in own if one in known]
-        chosen = chosen or [one for one in own if self.kinds[one] == "boolean"]
-        chosen = chosen or [
-            one
-            for one in own
-            if self.kinds[one] == "integer" and 0 < len(self._values(one)) <= 2 and self._fits(one)
-        ]
-        if chosen:
-            return chosen
+        warnings = self._against_list(known, [one for one in ticked if one not in known])
+        notes = []
+        if not chosen:
+            chosen = ticked
+            whole = [one for one in chosen if self.kinds[one] == "integer"]
+            if whole and len(whole) < len(chosen):
+                notes.append(
+                    f"{self.name}: integer fields that hold 0 and 1 only count as ticks: {listed(whole)}."
+                )
+        if not chosen:
+            raise self._no_field(own)
+        rest = [one for one in own if one not in chosen and one not in ticked]
+        alike = [one for one in rest if self._looks_ticked(one)]
+        if alike:
+            warnings.append(
+                f"{self.name}: these fields look like ticks but are of another type, so no crop was made of "
+                f"them: {listed([self._described(one) for one in alike])}. Turn them into fields of type "
+                "boolean if they are crops."
+            )
+        others = [f"{one} ({self.kinds[one]})" for one in rest if one not in alike]
+        if others:
+            notes.append(f"{self.name}: fields without yes and no were passed over: {listed(others)}.")
+        return TickFields(chosen, notes, warnings)
+
+    def ticked(self) -> list[str]:
+        """All fields that hold ticks, the one for done windows too: boolean, or integer with 0 and 1 only."""
+        return [one for one in self.kinds if one != ID_FIELD and self._says_yes_or_no(one)]
+
+    def spelled(self, one: str) -> str:
+        """The name of a field as the layer spells it, whose capitals may differ; else `one`."""
+        if one in self.kinds:
+            return one
+        return next((there for there in self.kinds if there.casefold() == one.casefold()), one)
+
+    def _named(self, fields: Sequence[str], done_field: str | None) -> TickFields:
+        for one in fields:
+            self._check_there(one)
+        if not fields:
+            raise InputError("FIELDS is empty.", "Name the yes/no fields, one a class, or none for all.")
+        done = "" if done_field is None else done_field.casefold()
+        chosen = [one for one in dict.fromkeys(fields) if one.casefold() != done]
+        left = [one for one in dict.fromkeys(fields) if one.casefold() == done]
+        said = [f"{self.name}: '{one}' says that a window was looked at; it is no crop." for one in left]
+        if not chosen:
+            raise InputError(said[0], "Name the yes/no fields of crops, or none for all.")
+        return TickFields(chosen, said, [])
+
+    def _against_list(self, known: Mapping[str, str], extra: list[str]) -> list[str]:
+        """Sentences on crops of the file's list without a field, and on yes/no fields that the list lacks."""
+        gone = [f"{crop} ({one})" for one, crop in known.items() if one not in self.kinds]
+        if gone and extra:
+            raise InputError(
+                f"The list of crops in {self.name} names fields that the layer lacks: {listed(gone)}; and "
+                f"the layer has yes/no fields that the list lacks: {listed(extra)}. Was a field renamed?",
+                "Give the fields their names back, or choose the fields of all crops in FIELDS.",
+            )
+        if gone:
+            return [
+                f"{self.name}: crops of its list whose fields are gone, left out: {listed(gone)}. What was "
+                "ticked in them counts as missing."
+            ]
+        if known and extra:
+            return [
+                f"{self.name}: yes/no fields that its list of crops lacks were passed over: {listed(extra)}. "
+                "If they are crops, choose the fields of all crops in FIELDS."
+            ]
+        return []
+
+    def _no_field(self, own: list[str]) -> InputError:
         for one in own:
-            words = {str(value).strip().casefold() for value in self._values(one)} - {""}
-            if self.kinds[one] == "text" and words and words <= WORDS:
-                raise self._wrong_type(one)
+            if self.kinds[one] == "text" and self._looks_ticked(one):
+                return self._wrong_type(one)
         types = ", ".join(f"{one} ({self.kinds[one]})" for one in own[:SHOWN]) or "none"
-        raise InputError(
+        return InputError(
             f"The layer {self.name} has no yes/no field. Its fields: {types}.",
             "Make the layer with 'Create label windows', or add a field of type boolean for each crop.",
         )
@@ -148,6 +213,26 @@ class YesNoTable:
         if self.kinds[one] not in ("boolean", "integer") or not self._fits(one):
             raise self._wrong_type(one)
         return np.array([not pd.isna(value) and bool(value) for value in self.frame[one]], dtype=bool)
+
+    def _says_yes_or_no(self, one: str) -> bool:
+        """Is it a boolean, or an integer with nothing but 0, 1 and unknown?"""
+        if self.kinds[one] == "boolean":
+            return True
+        return self.kinds[one] == "integer" and bool(self._values(one)) and self._fits(one)
+
+    def _looks_ticked(self, one: str) -> bool:
+        """Has a field of another type the values of ticks?"""
+        if self.kinds[one] == "text":
+            words = {str(value).strip().casefold() for value in self._values(one)} - {""}
+            return bool(words) and words <= WORDS
+        if self.kinds[one] not in ("integer", "decimal number"):
+            return False
+        values = self._values(one)
+        return len(values) <= MOST_ALIKE and {0, 1} <= set(values)
+
+    def _described(self, one: str) -> str:
+        values = listed(sorted(str(value) for value in self._values(one))[:6]) or "no values"
+        return f"{one}: {self.kinds[one]} ({values})"
 
     def _values(self, one: str) -> list[Any]:
         """Different values of a field, without the unknown."""
@@ -179,3 +264,15 @@ class YesNoTable:
             field=one,
             type=kind,
         )
+
+
+def field_kinds(path: Path, layer: str | int | None) -> dict[str, str]:
+    """Type of each field of a layer in words, see `KINDS`; a boolean is called so."""
+    import pyogrio
+
+    options: dict[str, Any] = {} if layer is None else {"layer": layer}
+    info = pyogrio.read_info(path, **options)
+    return {
+        str(field): "boolean" if subtype == "OFSTBoolean" else KINDS.get(kind, "special")
+        for field, kind, subtype in zip(info["fields"], info["ogr_types"], info["ogr_subtypes"], strict=True)
+    }

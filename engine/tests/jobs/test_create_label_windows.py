@@ -115,7 +115,7 @@ def test_points_and_a_coarse_map(create, region, tmp_path, messages) -> None:
     create(
         map=str(tmp_path / "m.tif"),
         output=str(tmp_path / "n.gpkg"),
-        classes="7",
+        classes="7, barley",
         extent="600000,600050,5599950,5600000",
     )
     assert any(text.startswith("Nothing was ticked beforehand") for text in messages)
@@ -144,17 +144,18 @@ def test_an_input_is_not_the_output(create, region) -> None:
     ("params", "words"),
     [
         ({}, "No crops are given"),
+        ({"classes": "wheat"}, "one crop only, 'wheat'"),
         ({"classes": "wheat,Wheat"}, "are one field, 'wheat'"),
-        ({"classes": "wheat", "window": 64}, "a window of 64 x 64 doesn't fit"),
-        ({"classes": "wheat", "window": 3}, "Parameter WINDOW"),
-        ({"classes": "wheat", "min_share": 1}, "Parameter MIN_SHARE"),
-        ({"classes": "wheat", "output": "w.shp"}, "w.shp must be a GeoPackage"),
-        ({"classes": "wheat", "extent": "0,1,0,1"}, "does not overlap the images"),
-        ({"classes": "wheat", "parcels": "x.gpkg"}, "Parcels are given without FIELD"),
+        ({"classes": "wheat, rye", "window": 64}, "a window of 64 x 64 doesn't fit"),
+        ({"classes": "wheat, rye", "window": 3}, "Parameter WINDOW"),
+        ({"classes": "wheat, rye", "min_share": 1}, "Parameter MIN_SHARE"),
+        ({"classes": "wheat, rye", "output": "w.shp"}, "w.shp must be a GeoPackage"),
+        ({"classes": "wheat, rye", "extent": "0,1,0,1"}, "does not overlap the images"),
+        ({"classes": "wheat, rye", "parcels": "x.gpkg"}, "Parcels are given without FIELD"),
         ({"parcels": "x.gpkg", "field": "crop"}, "Vector layer not found: x.gpkg"),
         ({"map": "x.tif"}, "Map not found: x.tif"),
         ({"class_table": "x.csv"}, "class table x.csv can't be read"),
-        ({"classes": "barley", "theirs": True}, "none of its labels is a crop of the windows"),
+        ({"classes": "barley, oats", "theirs": True}, "none of its labels is a crop of the windows"),
         ({"theirs": True, "field": "plot"}, "windows hold 100 at most|wrong one"),
     ],
 )

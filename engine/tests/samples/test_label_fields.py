@@ -12,7 +12,7 @@ from sits_engine.samples.label_fields import checked_classes, field_name, field_
         ("wheat, maize,grassland", ("wheat", "maize", "grassland")),
         ("Wheat; Beans, peas;Maïs ;", ("Wheat", "Beans, peas", "Maïs")),
         ("winter wheat\nmaize, grain\n", ("winter wheat", "maize, grain")),
-        ("wheat,", ("wheat",)),
+        ("wheat, rye,", ("wheat", "rye")),
     ],
 )
 def test_lists_of_crops(text, names) -> None:
@@ -41,6 +41,7 @@ def test_names_of_fields(name, field) -> None:
     ("text", "words"),
     [
         ("wheat,,maize", "name 2 of 3 is empty"),
+        ("wheat;", "one crop only, 'wheat'"),
         (" , ", "it holds no name"),
         ("wheat, Wheat", "'Wheat' and 'wheat' are one field, 'wheat'"),
         ("maïs; mais", "'mais' and 'maïs' are one field"),

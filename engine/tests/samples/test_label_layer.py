@@ -4,6 +4,7 @@ import sqlite3
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 from affine import Affine
@@ -69,6 +70,24 @@ def test_ticks_are_not_lost(path) -> None:
     refuse_ticked(path)
     tick(path, "UPDATE windows SET done = 0, mais = 0, winter_wheat = 0")
     refuse_ticked(path)  # nothing is ticked, nothing can be lost
+
+
+@pytest.mark.parametrize("values", [[0, 1], [None, 1]])
+def test_ticks_stored_as_integers_are_not_lost(tmp_path, values) -> None:
+    own = gpd.GeoDataFrame({"rye": pd.array(values, "Int64")}, geometry=[box(0, 0, 1, 1)] * 2, crs=32631)
+    own.to_file(tmp_path / "own.gpkg")
+    with pytest.raises(InputError, match="holds 1 windows that are ticked"):
+        refuse_ticked(tmp_path / "own.gpkg")
+    own.assign(rye=[0, 0], window=[1, 1], trees=[1, 7]).to_file(tmp_path / "none.gpkg")
+    refuse_ticked(tmp_path / "none.gpkg")
+
+
+def test_one_window_that_nobody_ticked_may_be_made_anew(tmp_path) -> None:
+    """Its number is no tick."""
+    windows = lay_grid(make_region(GRID), "a", 10, max_windows=1)[0]
+    none = np.zeros((1, 3), dtype=bool)
+    write_windows(tmp_path / "w.gpkg", windows, CLASSES, COLORS, none, none[:, 0], {})
+    refuse_ticked(tmp_path / "w.gpkg")
 
 
 def test_layers_of_ones_own_are_not_lost_either(tmp_path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 from shapely.geometry import LineString, Polygon, box
 
@@ -32,7 +33,7 @@ def test_boolean_fields_are_the_classes_and_untouched_windows_are_left_out(tmp_p
             "wheat": [True, False, True, False],
             "maïs": [False, False, True, False],
             "comment": ["yes", "dunno", None, "no"],
-            "fields": [0, 1, 0, 1],
+            "fields": [0, 1, 2, 3],
         },
     )
     found = LabelWindows.read(layer)
@@ -41,11 +42,15 @@ def test_boolean_fields_are_the_classes_and_untouched_windows_are_left_out(tmp_p
     assert found.ticks.tolist() == [[True, False], [True, True], [False, False]]
     assert [tuple(p.bounds) for p in found.polygons] == [SQUARES[i].bounds for i in (0, 2, 3)]
     assert found.notes == [
+        "w.gpkg: fields without yes and no were passed over: comment (text).",
         "w.gpkg: 1 of 4 windows are neither done nor ticked and were left out.",
         "w.gpkg: 1 windows have ticks but are not marked as done; they were used.",
         "w.gpkg: 1 windows are done without a tick: they hold none of the classes.",
     ]
-    assert found.warnings == []
+    assert found.warnings == [
+        "w.gpkg: these fields look like ticks but are of another type, so no crop was made of them: fields: "
+        "integer (0, 1, 2, 3). Turn them into fields of type boolean if they are crops."
+    ]
 
 
 def test_integers_0_and_1_and_unknown_values(tmp_path) -> None:
@@ -54,6 +59,78 @@ def test_integers_0_and_1_and_unknown_values(tmp_path) -> None:
     found = LabelWindows.read(layer)
     assert found.ticks.astype(int).tolist() == [[1, 0], [0, 1], [0, 1]]
     assert found.ids.tolist() == ["1", "2", "3"]
+    assert found.notes == ["w.gpkg: 1 of 4 windows are neither done nor ticked and were left out."]
+
+
+def test_no_field_of_ticks_is_lost_without_a_word(tmp_path) -> None:
+    columns = {
+        "wheat": [True, False, True, False],
+        "maize": gaps([0, 1, None, 1]),
+        "rye": ["yes", "no", None, "no"],
+        "oats": [1.0, 0.0, 0.0, 1.0],
+        "village": ["A", "B", "C", "D"],
+        "population": [100, 0, 1, 20000],
+        "area": [0.1, 0.2, 0.3, 0.4],
+        "empty": gaps([None] * 4),
+    }
+    found = LabelWindows.read(write(tmp_path, columns))
+    assert found.classes == ("wheat", "maize")
+    assert found.notes == [
+        "w.gpkg: integer fields that hold 0 and 1 only count as ticks: maize.",
+        "w.gpkg: fields without yes and no were passed over: village (text), area (decimal number), empty "
+        "(integer).",
+    ]
+    (warning,) = found.warnings
+    assert "rye: text (no, yes), oats: decimal number (0.0, 1.0), population: integer" in warning
+
+
+def listed_layer(tmp_path, columns, crops):
+    """A layer with a list of its crops, as 'Create label windows' writes it."""
+    layer = write(tmp_path, columns)
+    table = pd.DataFrame({"field": list(crops), "class": list(crops.values()), "color": "#112233"})
+    pyogrio.write_dataframe(table, layer, layer="classes", driver="GPKG", append=True)
+    return f"{layer}|layername=w"
+
+
+def test_fields_that_the_files_list_of_crops_lacks(tmp_path) -> None:
+    columns = {"a": [True, False, True], "b": [False, True, False], "cloudy": [True, False, False]}
+    found = LabelWindows.read(listed_layer(tmp_path, columns, {"a": "Crop A", "b": "Crop B"}))
+    assert found.classes == ("Crop A", "Crop B")
+    assert found.warnings == [
+        "w.gpkg (w): yes/no fields that its list of crops lacks were passed over: cloudy. If they are crops, "
+        "choose the fields of all crops in FIELDS."
+    ]
+
+
+def test_crops_of_the_files_list_whose_field_is_gone(tmp_path) -> None:
+    columns = {"a": [True, False, True], "b": [False, True, False]}
+    crops = {"a": "Crop A", "b": "Crop B", "c": "Crop C"}
+    found = LabelWindows.read(listed_layer(tmp_path, columns, crops))
+    assert found.warnings == [
+        "w.gpkg (w): crops of its list whose fields are gone, left out: Crop C (c). What was ticked in them "
+        "counts as missing."
+    ]
+    columns["C_new"] = [True, True, False]
+    (tmp_path / "w.gpkg").unlink()
+    layer = listed_layer(tmp_path, columns, crops)
+    with pytest.raises(
+        InputError, match=r"lacks: Crop C \(c\); .* the list lacks: C_new. Was a field renamed"
+    ):
+        LabelWindows.read(layer)
+    assert LabelWindows.read(layer, ["a", "b", "C_new"]).classes == ("Crop A", "Crop B", "C_new")
+
+
+def test_done_is_no_crop(tmp_path) -> None:
+    columns = {"Done": [True, True, False], "a": [True, False, True], "b": [False, True, False]}
+    layer = write(tmp_path, columns)
+    found = LabelWindows.read(layer, only_done=True)
+    assert found.classes == ("a", "b")
+    assert found.ids.tolist() == ["1", "2"]
+    found = LabelWindows.read(layer, ["Done", "b", "a"])
+    assert found.classes == ("b", "a")
+    assert found.notes[0] == "w.gpkg: 'Done' says that a window was looked at; it is no crop."
+    with pytest.raises(InputError, match="it is no crop"):
+        LabelWindows.read(layer, ["Done"])
 
 
 def test_named_fields_and_another_field_for_done(tmp_path) -> None:

@@ -11,6 +11,7 @@ from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
 from .exporttrainingwindows import ExportTrainingWindows
+from .fetchclip import FetchClip
 from .makepseudomasks import MakePseudoMasks
 from .mapcrops import MapCrops
 from .mapscenicness import MapScenicness
@@ -42,6 +43,7 @@ ALGORITHMS = (
     MapZeroShot,
     MapSimilarity,
     MapScenicness,
+    FetchClip,
     CropMapModel,
     AdaptAndMap,
     WindowsToMap,

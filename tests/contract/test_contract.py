@@ -116,7 +116,7 @@ def test_every_algorithm_has_a_tooltip_tags_a_group_and_help(help_of):
         groups.add(details["group"])
         words = details["name"].split(" ")
         assert words[0][0].isupper(), name
-        assert all(word == word.lower() for word in words[1:]), f"{name}: not in sentence case"
+        assert all(word in (word.lower(), word.upper()) for word in words[1:]), f"{name}: no sentence case"
     assert len(groups) <= 6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,15 +18,20 @@ from sits_engine.errors import ModelError
 from sits_engine.models import workers
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
-from sits_engine.models.precision import mixed
+from sits_engine.models.precision import half_type, mixed
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
+from sits_engine.models.timesenclip.folded import Folded, encode, fold
 from sits_engine.models.timesenclip.steps import MONTHS, STEPS, aggregated
 from sits_engine.samples.composites import Composites, monthly
 
 Floats = npt.NDArray[np.float32]
 Head = Callable[[Tensor], Tensor]
+#: Composites of some places, (B, t, C, S, S) physical, and (B, t) which of them are clear.
+Cut = tuple[Floats, npt.NDArray[np.bool_]]
 #: Places of a batch: what keeps a core busy and stays in its cache, and what fills a card.
-BATCH_CPU, BATCH_GPU = 128, 2**14
+BATCH_CPU, BATCH_GPU = 64, 2**13
+#: A card that can't take so many can't take any.
+SMALLEST_BATCH = 64
 #: Pixels of a tile whose composites are made together.
 CHUNK = 2**15
 
@@ -33,8 +39,12 @@ CHUNK = 2**15
 class EmbeddingPredictor:
     """Runs a satellite encoder on one device; safe to call from several threads.
 
+    The network is multiplied out (`timesenclip.folded`) for the months that there are. On a graphics card
+    products are made in half precision (`precision`; again in float32 where that overflows).
+
     Args:
-        module: a `SatelliteEncoder`; put in eval mode and not changed otherwise.
+        module: a `SatelliteEncoder`; put in eval mode and not changed otherwise. Later changes of its
+            weights are not seen.
         card: its card.
         device: where to compute.
         steps: 12 months, 4 quarters or 1 median of the year.
@@ -65,7 +75,7 @@ class EmbeddingPredictor:
         self.batch = BATCH_CPU if device.is_cpu else BATCH_GPU
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)[:, None, None]
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)[:, None, None]
-        self._months = module.months_of(steps).to(device.torch)
+        self._forms: dict[tuple[int, ...], Folded] = {}
 
     @classmethod
     def open(cls, path: Path, device: Device, **options: Any) -> Self:
@@ -91,13 +101,17 @@ class EmbeddingPredictor:
     def embed(self, composites: Composites) -> Floats:
         """(N, dim) unit vectors of places; bands in the order of the card. Zeros where no month is clear."""
         out = np.zeros((len(composites), self.dim), np.float32)
+        there = np.flatnonzero(composites.valid.any(axis=0))
+        row = np.flatnonzero(composites.valid.any(axis=1))
 
-        def work(part: slice) -> None:
-            images = torch.from_numpy(composites.values[part]).to(self.device.torch)
-            used = torch.from_numpy(composites.valid[part]).to(self.device.torch)
-            out[part] = self._vectors(images, used).cpu().numpy()
+        def cut(part: slice) -> Cut:
+            at = row[part]
+            return composites.values[at][:, there], composites.valid[at][:, there]
 
-        self._in_batches(work, len(composites))
+        def keep(part: slice, found: Floats) -> None:
+            out[row[part]] = found
+
+        self._in_batches(len(row), there, cut, lambda vectors: vectors, keep)
         return out
 
     def predict_cube(
@@ -166,47 +180,110 @@ class EmbeddingPredictor:
         """(12, C, h + 2 half, w + 2 half) composites, (12, ...) -> out (K, h, w)."""
         half, size = self.context // 2, self.context
         height, width = out.shape[1:]
+        there = np.flatnonzero(seen.any(axis=(1, 2)))
+        images, seen = images[there], seen[there]
         centre = seen[:, half : half + height, half : half + width]
         clear = centre.any(axis=0)
         row, col = np.nonzero(clear if wanted is None else clear & wanted)
         steps = np.arange(size)
 
-        def work(part: slice) -> None:
+        def cut(part: slice) -> Cut:
             r = row[part][:, None, None] + steps[:, None]
             c = col[part][:, None, None] + steps
-            cut = images[:, :, r, c].transpose(2, 0, 1, 3, 4)
-            used = torch.from_numpy(np.ascontiguousarray(centre[:, row[part], col[part]].T))
+            numbers = images[:, :, r, c].transpose(2, 0, 1, 3, 4)
+            used = centre[:, row[part], col[part]].T
             if size > 1:
-                middle = cut[..., half : half + 1, half : half + 1]
-                cut = np.where(seen[:, r, c].transpose(1, 0, 2, 3)[:, :, None], cut, middle)
-            numbers = torch.from_numpy(np.ascontiguousarray(cut))
-            vectors = self._vectors(numbers.to(self.device.torch), used.to(self.device.torch))
-            out[:, row[part], col[part]] = head(vectors).float().cpu().numpy().T
+                middle = numbers[..., half : half + 1, half : half + 1]
+                shown = seen[:, r, c].transpose(1, 0, 2, 3)[:, :, None]
+                numbers = np.where(shown, numbers, middle)
+            return numbers, used
 
-        self._in_batches(work, len(row))
+        def keep(part: slice, found: Floats) -> None:
+            out[:, row[part], col[part]] = found.T
 
-    def _vectors(self, images: Tensor, used: Tensor) -> Tensor:
-        """(B, 12, C, S, S) physical, (B, 12) -> (B, dim) unit vectors, zeros without a month."""
-        x = ((images - self._mean) / self._std).clamp_(0, 1)
-        x, mask = aggregated(x, used, self.steps)
-        with mixed(self.device):
-            out = self.module(x, self._months.expand(len(x), -1), None if bool(mask.all()) else mask)
-        return nn.functional.normalize(out.float(), dim=1) * used.any(1, keepdim=True)
+        self._in_batches(len(row), there, cut, head, keep)
 
-    def _in_batches(self, work: Callable[[slice], None], n: int) -> None:
-        """`work` on slices of 0..n; halves the batch where a card's memory is full."""
+    def _vectors(self, cut: Cut, there: npt.NDArray[np.int64], *, half: bool = True) -> Tensor:
+        """Composites (B, t, C, S, S) physical of the months `there`, (B, t) used -> (B, dim) unit vectors."""
+        numbers, clear = cut
+        x = ((self._move(numbers) - self._mean) / self._std).clamp_(0, 1)
+        used = None
+        if self.steps != MONTHS:
+            # quarters and years are made of all months
+            year = x.new_zeros(len(x), MONTHS, *x.shape[2:])
+            every = np.zeros((len(clear), MONTHS), bool)
+            every[:, there] = clear
+            months = torch.from_numpy(there).to(x.device)
+            x, used = aggregated(year.index_copy_(1, months, x), self._move(every), self.steps)
+            there = np.arange(self.steps)
+        elif not clear.all():
+            used = self._move(clear)
+        with mixed(self.device) if half else nullcontext():
+            out = encode(self._folded(there), x.flatten(2), used)
+        return nn.functional.normalize(out.float(), dim=1)
+
+    def _folded(self, there: npt.NDArray[np.int64]) -> Folded:
+        """The network for some of its steps, multiplied out once."""
+        key = tuple(there.tolist())
+        if key not in self._forms:
+            months = self.module.months_of(self.steps)[torch.from_numpy(there)]
+            self._forms[key] = fold(self.module, months.to(self.device.torch))
+        return self._forms[key]
+
+    def _in_batches(
+        self,
+        n: int,
+        there: npt.NDArray[np.int64],
+        cut: Callable[[slice], Cut],
+        head: Head,
+        keep: Callable[[slice, Floats], None],
+    ) -> None:
+        """Vectors of what `cut` gives for slices of 0..n, through `head`, to `keep`.
+
+        A processor computes several batches at a time, a thread each; a card computes one while the last is
+        fetched and the next is cut, and the batch is halved where its memory is full.
+        """
+
+        def answer(part: slice, *, half: bool = True) -> Tensor:
+            return head(self._vectors(cut(part), there, half=half)).float()
+
+        def fetch(part: slice, found: Tensor) -> None:
+            numbers = found.cpu().numpy()
+            if half_type(self.device) is not None and not np.isfinite(numbers).all():
+                numbers = answer(part, half=False).cpu().numpy()
+            keep(part, numbers)
+
+        if self.device.is_cpu:
+            parts = [slice(a, min(a + self.batch, n)) for a in range(0, n, self.batch)]
+            workers.run(lambda part: fetch(part, answer(part)), parts)
+            return
         start = 0
-        while start < n:
-            end = n if self.device.is_cpu else min(n, start + self.batch)
-            todo = [slice(a, min(a + self.batch, end)) for a in range(start, end, self.batch)]
-            try:
-                workers.run(work, todo, parallel=self.device.is_cpu)
-                start = end
-                continue
-            except torch.OutOfMemoryError:
-                if self.batch <= 64:
-                    raise
-            self._halve()
+        waiting: tuple[slice, Tensor] | None = None
+        with torch.no_grad():
+            while start < n:
+                part = slice(start, min(n, start + self.batch))
+                found: Tensor | None = None
+                try:
+                    found = answer(part)
+                except torch.OutOfMemoryError:
+                    if self.batch <= SMALLEST_BATCH:
+                        raise
+                if found is None:
+                    # outside the except: the error holds on to the tensors that filled the card
+                    self._halve()
+                    continue
+                if waiting is not None:
+                    fetch(*waiting)
+                waiting = (part, found)
+                start = part.stop
+            if waiting is not None:
+                fetch(*waiting)
+
+    def _move(self, array: npt.NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self.device.torch.type != "cuda":
+            return tensor.to(self.device.torch)
+        return tensor.pin_memory().to(self.device.torch, non_blocking=True)
 
     def _halve(self) -> None:
         self.batch //= 2

@@ -10,6 +10,7 @@ from .createvalidationsample import CreateValidationSample
 from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
+from .evaluatephotomodel import EvaluatePhotoModel
 from .exporttrainingwindows import ExportTrainingWindows
 from .fetchclip import FetchClip
 from .makepseudomasks import MakePseudoMasks
@@ -18,7 +19,9 @@ from .mapscenicness import MapScenicness
 from .mapsimilarity import MapSimilarity
 from .mapzeroshot import MapZeroShot
 from .readymodels import AdaptAndMap, CropMapModel, WindowsToMap
+from .retrievephotos import RetrievePhotos
 from .setupengine import SetUpEngine
+from .trainphotomodel import TrainPhotoModel
 from .trainsegmentationmodel import TrainSegmentationModel
 from .trainsourcemodel import TrainSourceModel
 
@@ -40,9 +43,12 @@ ALGORITHMS = (
     CreateValidationSample,
     CompareAdaptation,
     ExportTrainingWindows,
+    TrainPhotoModel,
     MapZeroShot,
     MapSimilarity,
+    RetrievePhotos,
     MapScenicness,
+    EvaluatePhotoModel,
     FetchClip,
     CropMapModel,
     AdaptAndMap,

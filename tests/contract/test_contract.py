@@ -28,6 +28,10 @@ FEEDS = {
     ("compareadaptation", "MORE_PARCELS"): "parcels",
     ("compareadaptation", "LABELS_FIELD"): "field",
     ("compareadaptation", "TARGET_LABELS_FIELD"): "target_field",
+    ("trainphotomodel", "PHOTO_SOURCE"): "photos",
+    ("retrievephotos", "PHOTO_SOURCE"): "photos",
+    ("evaluatephotomodel", "PHOTO_SOURCE"): "photos",
+    ("evaluatephotomodel", "LABEL_NAME"): "label_field",
 }
 #: Files that QGIS users find beside the report; only the command line names them itself.
 BESIDE = {
@@ -35,6 +39,7 @@ BESIDE = {
     for job in (
         "trainsourcemodel",
         "trainsegmentationmodel",
+        "trainphotomodel",
         "makepseudomasks",
         "estimatetemporalshift",
         "adapttoregion",

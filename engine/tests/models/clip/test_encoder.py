@@ -156,6 +156,16 @@ def test_siglip(tmp_path, photos):
         encoder.texts(["field " * 8])
 
 
+def test_a_tokenizer_that_needs_another_package_is_told(tmp_path, model):
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        shutil.copy(model / name, tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "siglip"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "SiglipTokenizer"}')
+    (tmp_path / "spiece.model").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"tokenizer in .* can't be read: .*SentencePiece"):
+        ClipEncoder.open(tmp_path, select("cpu")).texts(["rye"])
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA card")
 def test_half_precision_on_a_card_is_close_to_float32(model, encoder, photos):
     card = ClipEncoder.open(model, select("cuda"))

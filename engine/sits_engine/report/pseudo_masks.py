@@ -8,14 +8,13 @@ import numpy as np
 
 from sits_engine.learning.exact.options import PATCH
 from sits_engine.learning.exact.summary import (
-    Activation,
     ExactClassRow,
     PseudoMaskReportData,
-    Thumbnail,
 )
 from sits_engine.report import words
+from sits_engine.report.mask_truth import compared_columns, others_after, others_beside, truth_section
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
-from sits_engine.report.plots import confusion, exact_curves, masks
+from sits_engine.report.plots import exact_curves, masks
 
 #: Of the polygons: a crop ticked in more, or in fewer than so many polygons, is hard to learn.
 OFTEN, SELDOM = 0.8, 15
@@ -25,8 +24,6 @@ MAPS = {
     "without it (prototypes that training formed)",
     "plain": "the activation maps of the network (plain CAM, for comparison)",
 }
-#: Scores of masks against pixel labels, and what they are called.
-SCORES = {"accuracy": "right pixels", "miou": "mean IoU", "macro_f1": "macro-F1"}
 #: What masks of this kind can't show, whatever the numbers say.
 LIMITS = (
     "A tick says that a crop is somewhere in the polygon. Crops that nearly always come together, or a crop "
@@ -42,11 +39,11 @@ LIMITS = (
 SHARPENED = (
     "The masks were then sharpened: a small classifier of single pixels learned from all masks together and "
     "drew them anew, in some rounds. Errors differ from window to window, what a crop looks like over the "
-    "season doesn't, so it learns the crops and not the errors. Its answer counts together with the maps, and "
-    "only ticked crops can win. A crop that would "
-    "be left with less than a quarter of its pixels keeps those that the maps gave it, and a warning names "
-    "it. Where the maps are wrong in the same way everywhere, it repeats that. With few windows it has "
-    "little to learn from: compare with masks without it."
+    "season doesn't, so it learns the crops and not the errors. Its answer counts together with the maps, "
+    "and only ticked crops can win. A crop that would be left with less than a quarter of its pixels keeps "
+    "those that the maps gave it, and a warning names it. Where the maps are wrong in the same way "
+    "everywhere, it repeats that. With few windows it has little to learn from: compare with masks without "
+    "it."
 )
 
 
@@ -74,7 +71,7 @@ def pseudo_mask_page(data: PseudoMaskReportData) -> Page:
             Tile(
                 words.score(data.scores.get("map_macro")),
                 "average precision of ticks",
-                f"mean over crops, on {words.count(data.n_held)} polygons held out",
+                f"mean over {_ranked(data)}, on {words.count(data.n_held)} polygons held out",
             )
         )
     if data.truth is not None:
@@ -82,7 +79,7 @@ def pseudo_mask_page(data: PseudoMaskReportData) -> Page:
             Tile(
                 words.score(data.truth.scores.get("miou")),
                 "mean IoU of the masks",
-                f"plain CAM of the same network {words.score(data.truth.plain.get('miou'))}",
+                others_beside(data.truth),
             )
         )
     size = "" if data.pixel_size is None else f", pixels of {data.pixel_size:g} m"
@@ -91,7 +88,7 @@ def pseudo_mask_page(data: PseudoMaskReportData) -> Page:
         _shares(data),
         _counts(data),
         _threshold(data),
-        _truth(data),
+        truth_section(data),
         _curves(data),
         Section("What these masks can't tell", [], list(LIMITS)),
     ]
@@ -132,7 +129,7 @@ def sentences(data: PseudoMaskReportData) -> list[str]:
         out.append(
             f"Shown {words.count(data.n_held)} polygons that it had not learned from, the network ranks "
             "those with a crop before those without it with a mean average precision of "
-            f"{words.score(known)} (1 would be without a mistake)"
+            f"{words.score(known)} over {_ranked(data)} (1 would be without a mistake)"
             + _best_and_worst(by)
             + ". That says whether crops are recognised, not whether "
             "borders are right."
@@ -147,8 +144,7 @@ def sentences(data: PseudoMaskReportData) -> list[str]:
     out.append(
         f"Compared with {words.count(truth.pixels)} labelled pixels of {truth.reference}, which nothing was "
         f"learned from or chosen by, {words.of_hundred(truth.scores.get('accuracy', 0.0))} have the right "
-        f"label; mean IoU {words.score(truth.scores.get('miou'))}, of plain CAM from the same network "
-        f"{words.score(truth.plain.get('miou'))}."
+        f"label; mean IoU {words.score(truth.scores.get('miou'))}" + others_after(truth)
     )
     mistake = words.worst_confusion(truth.confusion, [row.name for row in data.classes])
     if mistake:
@@ -186,6 +182,13 @@ def _best_and_worst(rows: list[ExactClassRow]) -> str:
     )
 
 
+def _ranked(data: PseudoMaskReportData) -> str:
+    """'7 of 9 crops': those whose precision can be said."""
+    crops = data.classes[:-1]
+    known = sum(row.average_precision is not None for row in crops)
+    return f"{known} of {len(crops)} crops" if known < len(crops) else "all crops"
+
+
 def _area(data: PseudoMaskReportData, pixels: int) -> str:
     if data.pixel_size is None:
         return ""
@@ -200,17 +203,19 @@ def _area_note(data: PseudoMaskReportData, pixels: int) -> str:
 def _pictures(data: PseudoMaskReportData) -> Section | None:
     if not data.thumbnails:
         return None
-    shown = [
-        masks.MaskPictures(
-            one.title,
-            one.picture,
-            one.picture_words,
-            [(a.name, a.color, a.values) for a in _most_seen(one, data)],
-            one.mask,
-            one.truth,
-        )
-        for one in data.thumbnails
-    ]
+    shown = masks.fitting(
+        [
+            masks.MaskPictures(
+                one.title,
+                one.picture,
+                one.picture_words,
+                [(a.name, a.color, a.values) for a in one.activations],
+                one.mask,
+                one.truth,
+            )
+            for one in data.thumbnails
+        ]
+    )
     picture = masks.mask_windows(
         "masks",
         shown,
@@ -218,8 +223,8 @@ def _pictures(data: PseudoMaskReportData) -> Section | None:
         [row.color for row in data.classes],
         data.threshold,
     )
-    places = words.listing([one.title for one in data.thumbnails])
-    told = any(one.truth is not None for one in data.thumbnails)
+    places = words.listing([one.title for one in shown])
+    told = any(one.truth is not None for one in shown)
     return Section(
         "From ticks to masks",
         [
@@ -227,21 +232,13 @@ def _pictures(data: PseudoMaskReportData) -> Section | None:
                 picture,
                 f"Image, scores of the ticked crops, mask{' and truth' if told else ''} of {len(shown)} "
                 f"windows ({places}).",
-                "One window a row. A pixel gets the crop with the highest score, if that exceeds the "
-                "threshold. "
+                "One window below the other, with the maps of all crops that are ticked in it. A pixel gets "
+                "the crop with the highest score, if that exceeds the threshold. "
                 + ("Then the masks were sharpened, see below. " if _sharpened(data) else "")
                 + ("The truth is shown for comparison; nothing was learned from it." if told else ""),
             )
         ],
     )
-
-
-def _most_seen(one: Thumbnail, data: PseudoMaskReportData) -> list[Activation]:
-    """Maps of the ticked crops, those of most pixels first where there isn't room for all."""
-    if len(one.activations) <= masks.MOST:
-        return one.activations
-    pixels = {row.name: int((one.mask == i).sum()) for i, row in enumerate(data.classes)}
-    return sorted(one.activations, key=lambda crop: -pixels.get(crop.name, 0))
 
 
 def _shares(data: PseudoMaskReportData) -> Section:
@@ -261,13 +258,13 @@ def _shares(data: PseudoMaskReportData) -> Section:
             "A crop with many ticks and few pixels, or the other way round, deserves a look.",
         )
     ]
-    scored = data.truth is not None
+    compared = compared_columns(data)
     columns = [
         Column("Class"),
         *(Column(c, True) for c in ("value", "polygons", "windows", "pixels", "share")),
     ]
     columns += [Column("average precision", True)] if data.n_held else []
-    columns += [Column(c, True) for c in ("IoU", "plain CAM", "precision", "recall")] if scored else []
+    columns += [Column(what, True) for what, _ in compared]
     rows = []
     for row in data.classes:
         cells = [
@@ -278,9 +275,8 @@ def _shares(data: PseudoMaskReportData) -> Section:
             words.count(row.pixels),
             words.percent(row.share, 1),
         ]
-        cells += [words.score(row.average_precision)] if data.n_held else []
-        if scored:
-            cells += [words.score(v) for v in (row.iou, row.plain_iou, row.precision, row.recall)]
+        cells += [_precision(row)] if data.n_held else []
+        cells += [words.score(getattr(row, name)) for _, name in compared]
         rows.append(cells)
     caption = "Value: in the raster of masks. Polygons, windows: in which the crop is ticked. "
     caption += "Share: of the pixels inside of the polygons. " + (
@@ -288,8 +284,17 @@ def _shares(data: PseudoMaskReportData) -> Section:
         if data.n_held
         else ""
     )
+    if data.n_held and any(row.average_precision is None for row in data.classes[:-1]):
+        caption += "'In none', 'in all': of the held-out polygons, so that there is nothing to rank. "
     pictures.append(Table(columns, rows, caption.strip(), colors))
     return Section("Ticks and masks", pictures)
+
+
+def _precision(row: ExactClassRow) -> str:
+    """Average precision of a class, or why there is none."""
+    if row.average_precision is not None or row.held is None:
+        return words.score(row.average_precision)
+    return "in all" if row.held else "in none"
 
 
 def _counts(data: PseudoMaskReportData) -> Section:
@@ -339,45 +344,6 @@ def _threshold(data: PseudoMaskReportData) -> Section:
 
 def _sharpened(data: PseudoMaskReportData) -> bool:
     return bool(data.parameters.get("refine"))
-
-
-def _truth(data: PseudoMaskReportData) -> Section | None:
-    if data.truth is None:
-        return None
-    truth = data.truth
-    both = Table(
-        [Column("against pixel labels"), *(Column(word, True) for word in SCORES.values())],
-        [
-            [what, *(words.score(scores.get(name), 3) for name in SCORES)]
-            for what, scores in (("masks", truth.scores), ("plain CAM, same network", truth.plain))
-        ],
-    )
-    items: list[Figure | Table] = [both]
-    if truth.confusion.sum():
-        items.append(
-            Figure(
-                confusion.confusion_matrix(
-                    "confusion",
-                    truth.confusion,
-                    [row.name for row in data.classes],
-                    "label (pixels)",
-                    "class of the mask",
-                ),
-                "Confusion matrix of the labelled pixels; the table of the classes holds the scores of each.",
-                "Count, and share of the row. What lies off the framed diagonal is wrong.",
-            )
-        )
-    texts = [
-        f"For the report only: {truth.reference} had no part in training, in the threshold or in the choice "
-        "of weights. The pixels lie in the polygons that were ticked: the figures tell how good these masks "
-        "are, not how good a map of other land will be."
-    ]
-    if not truth.background:
-        texts.append(
-            "The labels don't say where none of the crops grows, so background in the masks counts only "
-            "where it hides a crop."
-        )
-    return Section("Masks against pixel labels (for the report only)", items, texts)
 
 
 def _curves(data: PseudoMaskReportData) -> Section | None:

@@ -49,7 +49,7 @@ def checked_classes(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) == 1:
         raise InputError(
             f"There is one crop only, '{names[0]}'; with nothing beside it masks can't be learned.",
-            "Write two crops or more in CLASSES; where one crop matters, add 'other crops' and tick that too.",
+            "Write two or more in CLASSES; where one crop matters, add 'other crops' and tick that, too.",
         )
     if len(names) > MOST_CLASSES:
         raise InputError(

@@ -1,7 +1,7 @@
 import json
+import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from support.mask_data import NAMES, pseudo_masks, thumbnail
 
@@ -30,7 +30,11 @@ def test_the_report_holds_what_was_measured(tmp_path, check_page) -> None:
     assert "3 windows reach out of the images." in text
     numbers = json.loads(beside.read_text(encoding="utf-8"))
     assert numbers["threshold"] == {"value": 0.3, "chosen": data.threshold_words}
-    assert numbers["pixel_labels"]["confusion"]["counts"] == data.truth.confusion.tolist()
+    labels = numbers["pixel_labels"]
+    assert labels["confusion"]["counts"] == data.truth.confusion.tolist()
+    assert [labels[one]["miou"] for one in ("scores", "not_sharpened", "plain_cam_not_sharpened")] == [
+        *(0.71, 0.61, 0.44),
+    ]
     assert [row["name"] for row in numbers["classes"]] == NAMES
 
 
@@ -50,8 +54,51 @@ def test_sentences_name_scores_and_what_they_are_worth() -> None:
     assert "482 ticks in 220 polygons" in said
     assert "10 % of the pixels inside of the polygons were left unlabelled" in said
     assert "wheat best (0.93), meadow least (0.71)" in said
-    assert "85 of 100 have the right label; mean IoU 0.71, of plain CAM from the same network 0.44" in said
+    assert "0.85 over 3 of 4 crops" in said
+    assert (
+        "85 of 100 have the right label; mean IoU 0.71. Before sharpening it was 0.61; plain CAM of the same "
+        "network, not sharpened either, has 0.44."
+    ) in said
     assert "wheat taken for background (400 of 6110)" in said
+
+
+@pytest.mark.parametrize(
+    ("unsharpened", "plain", "rows", "sentence"),
+    [
+        (
+            0.61,
+            0.44,
+            ["masks", "masks, not sharpened", "plain CAM, not sharpened"],
+            "not sharpened either, has 0.44.",
+        ),
+        (0.61, None, ["masks", "masks, not sharpened (plain CAM)"], "mean IoU 0.71, before sharpening 0.61."),
+        (None, 0.44, ["masks", "plain CAM, not sharpened"], "0.71, of plain CAM of the same network 0.44."),
+        (None, None, ["masks"], "mean IoU 0.71."),
+    ],
+)
+def test_like_stands_beside_like_and_nothing_twice(unsharpened, plain, rows, sentence) -> None:
+    data = pseudo_masks(thumbnails=[], epochs=[])
+    before, cam = (None if one is None else {"miou": one} for one in (unsharpened, plain))
+    data.truth = replace(data.truth, unsharpened=before, plain=cam)
+    sections = {section.title: section.items for section in pseudo_mask_page(data).sections}
+    (against,) = (items for title, items in sections.items() if title.startswith("Masks against"))
+    assert [row[0] for row in against[0].rows] == rows
+    assert sentence in " ".join(sentences(data))
+    table = sections["Ticks and masks"][1]
+    heads = [column.name for column in table.columns]
+    assert ("IoU, not sharpened" in heads, "IoU, plain CAM" in heads) == (before is not None, cam is not None)
+    assert all(len(row) == len(heads) for row in table.rows)
+
+
+def test_why_a_crop_has_no_average_precision() -> None:
+    data = pseudo_masks(thumbnails=[], epochs=[])
+    data.classes[1] = replace(data.classes[1], average_precision=None, held=22)
+    page = pseudo_mask_page(data)
+    table = next(s for s in page.sections if s.title == "Ticks and masks").items[1]
+    column = [c.name for c in table.columns].index("average precision")
+    assert [row[column] for row in table.rows] == ["0.93", "in all", "in none", "0.71", "–"]
+    assert "there is nothing to rank" in table.caption
+    assert any(tile.note.startswith("mean over 2 of 4 crops") for tile in page.tiles)
 
 
 def test_windows_that_look_alike_are_two_pictures(tmp_path, check_page) -> None:
@@ -123,28 +170,38 @@ def shown(one) -> masks.MaskPictures:
     return masks.MaskPictures(one.title, one.picture, one.picture_words, maps, one.mask, one.truth)
 
 
-@pytest.mark.parametrize("n", [0, 1, 4, 7])
+@pytest.mark.parametrize("n", [0, 1, 4, 7, 13])
 def test_windows_with_any_number_of_ticks(n) -> None:
-    """Further crops than fit are counted; a window without a tick says so."""
+    """All maps are shown; a window without a tick says so."""
     one = thumbnail(3, truth=n % 2 == 0)
     names = [f"crop {i}" for i in range(n)]
     one.activations = [replace(one.activations[0], name=name) for name in names]
     drawn = masks.mask_windows("m", [shown(one)], NAMES, ["#112233"] * 5, 0.3)
     assert ("ticked" in drawn.split("score of a ticked crop")[0]) == (n == 0)
-    assert [name for name in names if name in drawn] == names[: masks.MOST]
-    assert ("+3 more)" in drawn) == (n == 7)
+    assert [name for name in names if f">{name}<" in drawn] == names
     assert (">truth<" in drawn) == (n % 2 == 0)
+    assert ">mask<" in drawn
 
 
-def test_of_many_crops_those_of_most_pixels_are_shown(tmp_path, check_page) -> None:
-    one = thumbnail(3)
-    base = one.activations[0]
-    one.activations = [replace(base, name=f"crop {i}") for i in range(4)] + [replace(base, name="meadow")]
-    one.mask = np.full_like(one.mask, 3)  # meadow everywhere
-    write_pseudo_mask_report(tmp_path / "m.html", pseudo_masks(thumbnails=[one]))
+def test_windows_are_left_out_before_maps_are(tmp_path, check_page) -> None:
+    many = thumbnail(3)
+    many.activations = [replace(many.activations[0], name=f"crop {i}") for i in range(25)]
+    few = thumbnail(1, ticked=[0, 1])
+    drawn = [shown(one) for one in (few, many, few, many, few)]
+    # 25 maps take five lines
+    assert masks.fitting(drawn) == [drawn[i] for i in (0, 1, 2, 4)]
+    assert masks.fitting([shown(replace(many, activations=many.activations * 3))] * 2)[1:] == []
+    write_pseudo_mask_report(tmp_path / "m.html", pseudo_masks(thumbnails=[few, many, many]))
     text = check_page(tmp_path / "m.html")
-    assert "crop 2" in text
-    assert "crop 3" not in text
+    assert "mask and truth of 2 windows" in (tmp_path / "m.html").read_text("utf-8")
+    assert "crop 24" in text
+
+
+def test_counts_have_whole_numbers_at_the_axis() -> None:
+    drawn = masks.counts("c", [1, 2, 3], ["0", "1", "2"], "Polygons", "ticks")
+    marks = re.findall(r">([\d.]+)</", drawn)
+    assert sorted(set(marks)) == ["0", "1", "2", "3"]
+    assert len(marks) == 3 + 4
 
 
 def test_a_flat_map_has_no_line_of_the_threshold() -> None:

@@ -146,7 +146,7 @@ def fit_exact(
             rows.append(row)
             ctx.metric("train_loss", row.loss, epoch)
             if macro is not None:
-                ctx.metric("validation_map", macro, epoch)
+                ctx.metric("validation_average_precision", macro, epoch)
     contrasting = bool(settings.losses.contrast) and first < total
     return ExactFit(
         module.eval(),

@@ -40,6 +40,8 @@ from sits_engine.samples.classes import distinct_colors
 
 #: Name and colour of pixels of none of the ticked crops.
 BACKGROUND, BACKGROUND_COLOR = "background", "#a0a0a0"
+#: What masks are compared with where pixel labels are given.
+PLAIN = CamSettings("plain", None)
 #: Fewer polygons than this are all trained on.
 FEWEST_TO_SPLIT = 20
 #: Windows that the report shows.
@@ -108,7 +110,7 @@ def make_masks(
         progress=ctx.part(start, middle, f"Learning the crops on {device.label}"),
     )
     began = time.monotonic()
-    kinds = [settings.cam] if truth is None else [settings.cam, CamSettings("plain", None)]
+    kinds = [settings.cam] if truth is None else [settings.cam, PLAIN]
     drawn = middle + 0.03 * (end - start) if options.refine else end
     raw = raw_maps(module, everything, len(bags), kinds, device, ctx.part(middle, drawn, "Drawing the masks"))
     masks = masks_of(
@@ -139,9 +141,22 @@ def make_masks(
     card = _card(settings, options, bands, bags, chosen)
     report = _report(bags, masks, fitted, settings, options, chosen, seconds)
     report.n_held = len(np.unique(bags.bag[held_index]))
+    for k, row in enumerate(report.classes[:-1]):
+        row.held = len(np.unique(bags.bag[held_index][bags.present[held_index, k]]))
     if truth is not None:
-        plain = masks_of(raw[1], bags, patch, scaling=settings.cam.scaling, background=settings.background)
-        _judge(report, truth, masks, plain, len(bags.classes))
+        before, plain = (
+            masks_of(
+                one,
+                bags,
+                patch,
+                scaling=settings.cam.scaling,
+                background=settings.background,
+                least_confidence=options.least_confidence,
+            )
+            for one in raw
+        )
+        others = (before if options.refine else None, None if settings.cam == PLAIN else plain)
+        _judge(report, truth, masks, *others)
     report.thumbnails = _thumbnails(bags, masks, truth, options, chosen, patch)
     report.warnings = list(dict.fromkeys([*bags.warnings, *ctx.warnings]))
     card.provenance = report.provenance
@@ -150,7 +165,10 @@ def make_masks(
 
 
 def _split(bags: Bags, options: ExactOptions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Windows to train on, and those of polygons that are held out; every class stays in training."""
+    """Windows to train on, and those of polygons that are held out.
+
+    At least two polygons with each class and two without it stay in training, where there are so many.
+    """
     numbers = np.unique(bags.bag)
     everything = np.arange(len(bags))
     wanted = round(options.held_out * len(numbers))
@@ -158,14 +176,15 @@ def _split(bags: Bags, options: ExactOptions) -> tuple[npt.NDArray[np.int64], np
         return everything, everything[:0]
     first = {int(b): i for i, b in reversed(list(enumerate(bags.bag.tolist())))}
     ticks = np.stack([bags.present[first[int(b)]] for b in numbers])
-    left = ticks.sum(axis=0)
+    # (N, 2 K): a class is learned from polygons with it and from those without it
+    both = np.hstack([ticks, ~ticks])
+    left = both.sum(axis=0)
     held: list[int] = []
     for i in np.random.default_rng(options.seed).permutation(len(numbers)).tolist():
         if len(held) == wanted:
             break
-        # a rare class is needed for learning
-        if (left[ticks[i]] > 2).all():
-            left = left - ticks[i]
+        if (left[both[i]] > 2).all():
+            left = left - both[i]
             held.append(int(numbers[i]))
     out = np.isin(bags.bag, held)
     return np.flatnonzero(~out), np.flatnonzero(out)
@@ -290,26 +309,44 @@ def background_name(classes: tuple[str, ...]) -> str:
 
 
 def _judge(
-    report: PseudoMaskReportData, truth: PixelTruth, masks: Masks, plain: Masks, n_classes: int
+    report: PseudoMaskReportData, truth: PixelTruth, masks: Masks, before: Masks | None, plain: Masks | None
 ) -> None:
-    """Put the comparison with pixel labels into the report."""
-    counts, other = (confusion(truth.labels, one.labels, n_classes) for one in (masks, plain))
-    scores, plainly = (scores_of(one, background=truth.background) for one in (counts, other))
-    report.truth = TruthScores(truth.name, int(counts.sum()), scores, plainly, counts, truth.background)
+    """Put the comparison with pixel labels into the report.
+
+    Args:
+        before: masks before sharpening, None: they were not sharpened.
+        plain: those of plain CAM, None: the maps are plain CAM.
+    """
+    n_classes = len(report.classes) - 1
+    counts = confusion(truth.labels, masks.labels, n_classes)
+    scores = scores_of(counts, background=truth.background)
+    others = [
+        None if one is None else confusion(truth.labels, one.labels, n_classes) for one in (before, plain)
+    ]
+    unsharpened, plainly = (
+        None if one is None else scores_of(one, background=truth.background) for one in others
+    )
+    report.truth = TruthScores(
+        truth.name, int(counts.sum()), scores, unsharpened, plainly, counts, truth.background
+    )
+    first = unsharpened or scores
     report.scores |= {
         "accuracy": scores["accuracy"],
         "miou": scores["miou"],
-        "plain_miou": plainly["miou"],
+        "unsharpened_miou": first["miou"],
+        "plain_miou": (plainly or first)["miou"],
     }
     right, support, claimed = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-    iou, plain_iou = class_iou(counts), class_iou(other)
+    iou = class_iou(counts)
+    iou_before, iou_plain = (None if one is None else class_iou(one) for one in others)
     report.classes = [
         replace(
             row,
             iou=float(iou[i]),
             precision=float(right[i] / max(1, claimed[i])),
             recall=float(right[i] / support[i]),
-            plain_iou=float(plain_iou[i]),
+            unsharpened_iou=None if iou_before is None else float(iou_before[i]),
+            plain_iou=None if iou_plain is None else float(iou_plain[i]),
         )
         if support[i]
         else row

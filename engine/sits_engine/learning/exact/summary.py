@@ -50,7 +50,9 @@ class ExactClassRow:
         average_precision: of the classifier on held-out polygons; None where none of them has the class or
             all have.
         iou, precision, recall: of the masks against pixel labels, where these are given and know the class.
-        plain_iou: IoU of plain CAM of the same network.
+        unsharpened_iou, plain_iou: IoU of the masks before they were sharpened, and of plain CAM of the same
+            network (not sharpened); None where these are what stands before them, see `TruthScores`.
+        held: held-out polygons with a tick; None for the background.
     """
 
     name: str
@@ -64,7 +66,9 @@ class ExactClassRow:
     iou: float | None = None
     precision: float | None = None
     recall: float | None = None
+    unsharpened_iou: float | None = None
     plain_iou: float | None = None
+    held: int | None = None
 
 
 @dataclass
@@ -107,8 +111,10 @@ class TruthScores:
     Attributes:
         reference: name of the labels.
         pixels: that were compared: inside of polygons, with a known label.
-        scores, plain: accuracy, miou, macro_f1 of the masks, and of plain CAM of the same network with the
-            same rule for its threshold.
+        scores: accuracy, miou, macro_f1 of the masks.
+        unsharpened: of the masks before they were sharpened; None where they were not.
+        plain: of plain CAM of the same network with the same threshold, without affinity propagation and not
+            sharpened, so to be compared with `unsharpened`; None where the masks are made of just that.
         confusion: (K + 1, K + 1) counts of the masks, rows = reference, columns = masks, background last.
         background: whether the labels tell background (pixels of other classes than the ticked ones); its
             row of the confusion is empty otherwise.
@@ -117,7 +123,8 @@ class TruthScores:
     reference: str
     pixels: int
     scores: dict[str, float]
-    plain: dict[str, float]
+    unsharpened: dict[str, float] | None
+    plain: dict[str, float] | None
     confusion: npt.NDArray[np.int64]
     background: bool
 
@@ -144,7 +151,8 @@ class PseudoMaskReportData:
         unlabelled: pixels inside of polygons that were left unlabelled for their low confidence.
         thumbnails: up to six windows.
         scores: map_macro, map_micro of the last epoch, mean_confidence; with pixel labels also accuracy,
-            miou, plain_miou; NaN where it can't be measured.
+            miou, unsharpened_miou, plain_miou (equal where the masks are the same); NaN where it can't be
+            measured.
         truth: with pixel labels.
         pixel_size: metres.
         seconds: of training and of making the masks.
@@ -203,7 +211,8 @@ class PseudoMaskReportData:
                 "reference": self.truth.reference,
                 "pixels": self.truth.pixels,
                 "scores": _plain(self.truth.scores),
-                "plain_cam": _plain(self.truth.plain),
+                "not_sharpened": None if self.truth.unsharpened is None else _plain(self.truth.unsharpened),
+                "plain_cam_not_sharpened": None if self.truth.plain is None else _plain(self.truth.plain),
                 "background": self.truth.background,
                 "confusion": {
                     "rows": "reference",

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from sits_engine.report.plots.style import INK, LINE, SOFT, draw, readable, rgba, shorten
 
@@ -22,8 +23,10 @@ from sits_engine.report.plots.style import INK, LINE, SOFT, draw, readable, rgba
 NOTHING = "#eef1f2"
 #: From nothing to sure: dark to light, in one order for all kinds of colour vision and in grey.
 HEAT = ("#0b1026", "#2b1f5c", "#6a1f76", "#b02d6e", "#e65c4f", "#fb9f3a", "#fcf4a3")
-#: Maps of ticked crops in a row; further ones are only counted.
-MOST = 4
+#: Maps of ticked crops in a line; with more than twice as many the pictures are smaller.
+FEW, MANY = 4, 6
+#: Lines of pictures on the page, from which windows are left out; the first one is always there.
+MOST_LINES = 10
 #: Inches: width of the page, heading of a row, strip left of the pictures, gap between pictures.
 WIDTH, HEADING, LEFT, GAP = 10.4, 0.5, 0.42, 0.1
 #: Letters of a heading on an inch.
@@ -51,6 +54,28 @@ class MaskPictures:
     truth: npt.NDArray[np.int16] | None
 
 
+def fitting(windows: Sequence[MaskPictures]) -> list[MaskPictures]:
+    """The first windows that the page has room for with the maps of all their crops."""
+    shown: list[MaskPictures] = []
+    for one in windows:
+        more = [*shown, one]
+        if not shown or sum(_lines(more)) <= MOST_LINES:
+            shown = more
+    return shown
+
+
+def _slots(windows: Sequence[MaskPictures]) -> int:
+    """Maps in a line."""
+    most = max((len(one.crops) for one in windows), default=1)
+    return max(1, most) if most <= FEW else FEW if most <= 2 * FEW else MANY
+
+
+def _lines(windows: Sequence[MaskPictures]) -> list[int]:
+    """Lines of each window."""
+    slots = _slots(windows)
+    return [max(1, -(-len(one.crops) // slots)) for one in windows]
+
+
 def mask_windows(
     name: str,
     windows: Sequence[MaskPictures],
@@ -58,20 +83,20 @@ def mask_windows(
     colors: Sequence[str],
     threshold: float,
 ) -> str:
-    """Row by row: image, a map of each ticked crop with the line of the threshold, mask, truth.
+    """Window by window: image, a map of each ticked crop with the line of the threshold, mask, truth.
 
     Args:
         name: unique on the page.
-        windows: one a row.
+        windows: one below the other; many maps take several lines.
         classes, colors: all that masks may hold, the background too.
         threshold: a crop must exceed it.
     """
-    slots = max(1, min(MOST, max((len(one.crops) for one in windows), default=1)))
+    slots, lines = _slots(windows), _lines(windows)
     told = any(one.truth is not None for one in windows)
     columns = 2 + slots + told
     side = (WIDTH - LEFT) / columns - GAP
     letters = int(LETTERS * side)
-    rows = len(windows)
+    rows = sum(lines)
     handles = _legend(windows, classes, colors)
     # few short names fit into one line
     across = 6 if sum(len(str(one.get_label())) + 7 for one in handles) <= 100 else 4
@@ -81,26 +106,30 @@ def mask_windows(
     def paint(figure: Figure) -> None:
         figure.set_layout_engine("constrained", h_pad=0.07)
         grid = GridSpec(rows, columns, figure)
-        for row, one in enumerate(windows):
+        for number, one in enumerate(windows):
+            row = sum(lines[:number])
             axes = [figure.add_subplot(grid[row, column]) for column in range(columns)]
+            for line in range(1, lines[number]):
+                axes[1 + line * slots : 1 + line * slots] = [
+                    figure.add_subplot(grid[row + line, 1 + column]) for column in range(slots)
+                ]
             axes[0].imshow(one.picture, interpolation="none")
             _frame(axes[0], _two_lines(one.picture_words, letters))
             axes[0].set_ylabel(textwrap.fill(one.title, letters + 6), fontsize=8.6, color=SOFT)
-            for place, cell in enumerate(axes[1 : 1 + slots]):
+            last = 1 + slots * lines[number]
+            for place, cell in enumerate(axes[1:last]):
                 if place < len(one.crops):
                     crop, color, values = one.crops[place]
-                    more = len(one.crops) - MOST if place == MOST - 1 else 0
                     _heat(cell, values, heat, threshold)
-                    extra = f" (+{more} more)" if more > 0 else ""
-                    _frame(cell, _two_lines(crop + extra, letters))
+                    _frame(cell, _two_lines(crop, letters))
                     cell.title.set_color(readable(color))
                     _edge(cell, color)
                 else:
                     cell.axis("off")
                     if not one.crops and place == 0:
                         cell.text(0.5, 0.5, "no crop\nticked", ha="center", va="center", color=SOFT)
-            _classes(axes[1 + slots], one.mask, colors)
-            _frame(axes[1 + slots], "mask")
+            _classes(axes[last], one.mask, colors)
+            _frame(axes[last], "mask")
             if told and one.truth is not None:
                 _classes(axes[-1], one.truth, colors)
                 _frame(axes[-1], "truth")
@@ -225,6 +254,7 @@ def counts(name: str, values: Sequence[int], labels: Sequence[str], title: str, 
         axes.set_xticks(places, labels)
         axes.set_title(title)
         axes.set_xlabel(axis)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u202f"))
         axes.grid(axis="y")
         axes.tick_params(axis="x", length=0)

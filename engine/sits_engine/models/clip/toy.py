@@ -40,7 +40,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class ToyOptions:
-    """Sizes and schedule; the defaults take about two minutes on two cores.
+    """Sizes and schedule; the defaults take about two minutes on one core.
 
     Attributes:
         steps, batch: of training.
@@ -52,11 +52,11 @@ class ToyOptions:
         seed: of weights, batches and augmentation.
     """
 
-    steps: int = 900
+    steps: int = 800
     batch: int = 64
     rate: float = 1.2e-3
-    width: int = 128
-    layers: int = 4
+    width: int = 96
+    layers: int = 3
     dim: int = 64
     same_class: float = 0.5
     seed: int = 0

@@ -19,6 +19,9 @@ SCRAPS = 2**20
 #: Bytes of a name that its temporary neighbour keeps; names may have 255, and some characters take four.
 NAME_BYTES = 80
 
+#: What SQLite writes beside a file, added to its whole name: changes that were not yet moved into it.
+SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
+
 _lock = threading.Lock()
 _unfinished: set[Path] = set()
 
@@ -60,8 +63,14 @@ def partial(final: Path) -> Path:
 
 
 def publish(pairs: Mapping[Path, Path]) -> None:
-    """Rename each temporary file (key) to its final name (value), in order: put the main file last."""
+    """Rename each temporary file (key) to its final name (value), in order: put the main file last.
+
+    What SQLite left beside a GeoPackage that is replaced goes with it: it would be replayed into the new one.
+    """
     for temporary, final in pairs.items():
+        if final.suffix.lower() == ".gpkg":
+            for ending in SQLITE_SIDE_FILES:
+                final.with_name(final.name + ending).unlink(missing_ok=True)
         os.replace(temporary, final)
         with _lock:
             _unfinished.discard(temporary)

@@ -1,6 +1,7 @@
 """Outputs appear complete or not at all."""
 
 import errno
+import sqlite3
 
 import pytest
 
@@ -39,6 +40,29 @@ def test_discard_unfinished_leaves_published_files(tmp_path):
     outputs.partial(open_).write_text("half")
     outputs.discard_unfinished()
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_what_sqlite_left_beside_a_geopackage_goes_with_it(tmp_path):
+    """An editor that was killed leaves changes in -wal; SQLite would replay them into the new file."""
+    final, new = tmp_path / "w.gpkg", tmp_path / "new.gpkg"
+    editor = sqlite3.connect(final)
+    editor.executescript("PRAGMA journal_mode=WAL; CREATE TABLE ticks (n); INSERT INTO ticks VALUES (1);")
+    left = {name: (tmp_path / name).read_bytes() for name in ("w.gpkg-wal", "w.gpkg-shm")}
+    editor.close()
+    for name, content in left.items():
+        (tmp_path / name).write_bytes(content)
+    for name in ("w.gpkg-journal", "another.gpkg-wal", "w.tif-wal"):
+        (tmp_path / name).write_bytes(b"x")
+    with sqlite3.connect(new) as made:
+        made.execute("CREATE TABLE words (n)")
+    made.close()
+    with outputs.atomic(final) as temporary:
+        temporary.write_bytes(new.read_bytes())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"w.gpkg", "new.gpkg", "another.gpkg-wal", "w.tif-wal"}
+    reader = sqlite3.connect(final)
+    assert reader.execute("SELECT name FROM sqlite_master").fetchall() == [("words",)]
+    reader.close()
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "図", "🌾"])

@@ -15,6 +15,8 @@ from sits_engine.series.types import Grid
 
 #: Corners and sides of a square, as (column, row) in sides: clockwise from the upper left.
 _RING = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], dtype=np.float64)
+#: Of the region: a smaller share outside of the images isn't worth a word.
+LITTLE = 0.001
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def lay_grid(
             "Choose a larger region, or a smaller WINDOW.",
         )
     notes = [*notes_down, *notes_across]
+    if region.outside > LITTLE:
+        share = max(1, min(99, round(100 * region.outside)))
+        notes.insert(0, f"{share} % of the region lie outside of the images of {title} and get no windows.")
     if max_windows is not None and max_windows < len(rows):
         notes.append(
             f"{max_windows} of the {len(rows)} windows of the region were drawn at random (seed {seed}). "

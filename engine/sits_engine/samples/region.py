@@ -28,11 +28,13 @@ class Region:
         grid: grid of the series.
         window: smallest window that holds the region; the map has its size.
         polygons: (N,) shapely polygons in the grid's CRS, None if the whole window belongs to it.
+        outside: share of the area that was asked for that lies outside of the images, 0..1.
     """
 
     grid: Grid
     window: Window
     polygons: npt.NDArray[np.object_] | None = None
+    outside: float = 0.0
 
     @property
     def map_grid(self) -> Grid:
@@ -94,7 +96,7 @@ def make_region(grid: Grid, extent: str | None = None, polygons: str | None = No
         if shapes is None:
             shapes = np.array([box], dtype=object)
             if same:  # the window says it all
-                return Region(grid, _window(grid, shapes), None)
+                return Region(grid, _window(grid, shapes), None, _outside(grid, shapes))
         else:
             shapes = shapely.intersection(shapes, box)
             shapes = shapes[shapely.area(shapes) > 0]
@@ -105,7 +107,7 @@ def make_region(grid: Grid, extent: str | None = None, polygons: str | None = No
                 )
     if shapes is None:
         return Region(grid, grid.whole, None)
-    return Region(grid, _window(grid, shapes), shapes)
+    return Region(grid, _window(grid, shapes), shapes, _outside(grid, shapes))
 
 
 def read_polygons(source: str, what: str) -> gpd.GeoDataFrame:
@@ -127,6 +129,13 @@ def _crs(text: str, what: str) -> CRS:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise InputError(f"Unknown CRS '{text}' of {what}.", "Use a code such as EPSG:32631.") from error
+
+
+def _outside(grid: Grid, shapes: npt.NDArray[np.object_]) -> float:
+    """Share of the shapes' area outside of the images."""
+    # polygons that reprojection broke do no harm here, as they would in an intersection
+    within = shapely.area(shapely.clip_by_rect(shapes, *grid.bounds)).sum()
+    return float(np.clip(1 - within / shapely.area(shapes).sum(), 0, 1))
 
 
 def _window(grid: Grid, shapes: npt.NDArray[np.object_]) -> Window:

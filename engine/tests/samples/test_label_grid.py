@@ -6,6 +6,7 @@ import pytest
 import shapely
 from affine import Affine
 from pyproj import CRS
+from shapely.affinity import translate
 
 from sits_engine.errors import InputError
 from sits_engine.samples.label_grid import lay_grid
@@ -77,3 +78,20 @@ def test_no_room_for_a_window() -> None:
         lay_grid(make_region(GRID), "a", 128)
     with pytest.raises(InputError, match="covers only the edge of the images of a"):
         lay_grid(make_region(GRID, pixels(97, 0, 3, 50)), "a", 24)
+
+
+def test_a_region_that_reaches_out_of_the_images_says_how_far(tmp_path) -> None:
+    # of 80 x 200 pixels 80 x 50 lie inside
+    _, notes = lay_grid(make_region(GRID, pixels(0, -150, 80, 200)), "the series", 24)
+    assert notes[0] == "75 % of the region lie outside of the images of the series and get no windows."
+    # half of one polygon, all of another one as large
+    shapes = [shapely.box(499500, 5599500, 500500, 5600000), shapely.box(500600, 5599500, 501100, 5600000)]
+    gpd.GeoDataFrame(geometry=[*shapes, translate(shapes[1], 0, -500)], crs=32631).to_file(
+        tmp_path / "r.gpkg"
+    )
+    _, notes = lay_grid(make_region(GRID, None, str(tmp_path / "r.gpkg")), "a", 24)
+    assert notes[0].startswith("25 % of the region lie outside")
+    # a box of degrees is not one of metres: that its edges bend is no reason to speak
+    box = gpd.GeoSeries([shapely.box(500100, 5599300, 500900, 5599900)], crs=32631).to_crs(4326).total_bounds
+    extent = f"{box[0]},{box[2]},{box[1]},{box[3]} [EPSG:4326]"
+    assert make_region(GRID, extent).outside < 1e-6

@@ -7,23 +7,41 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.maps import CORNER, DAYS, write_model, write_series
+from support.tiny_clip import tiny_clip
+from support.word_maps import DIM, write_photo_model
 
 CHILD = Path(__file__).parents[1] / "support" / "map_memory.py"
 X, Y = CORNER
 
 
-def test_peak_memory_at_four_times_the_area(tmp_path):
+def crop_map(folder):
+    """A map of three classes with their probabilities."""
+    return {"job": "map", "model": str(write_model(folder / "m.safetensors"))}, "probabilities"
+
+
+def word_map(folder):
+    """A map of three classes with their similarities; the encoder sees 3 x 3 pixels."""
+    clip = tiny_clip(folder / "clip", dim=DIM)
+    model = write_photo_model(folder / "m.safetensors", clip, 3)
+    classes = {"classes": "wheat, vineyard, lake", "scoring": "normalised"}
+    return {"job": "map-zero-shot", "model": str(model), **classes}, "similarities"
+
+
+@pytest.mark.timeout(600)  # three maps, if the machine is busy
+@pytest.mark.parametrize("kind", [crop_map, word_map])
+def test_peak_memory_at_four_times_the_area(tmp_path, kind):
     series = write_series(tmp_path, height=2304, width=2304, days=DAYS[:3], block=256)
-    model = write_model(tmp_path / "m.safetensors")
+    own, beside = kind(tmp_path)
 
     def peak(side: int) -> float:
         """MiB of a process that maps the upper left `side` x `side` pixels."""
         params = {
+            **own,
             "series": str(series),
-            "model": str(model),
             "output": str(tmp_path / f"{side}.tif"),
-            "probabilities": str(tmp_path / f"p{side}.tif"),
+            beside: str(tmp_path / f"p{side}.tif"),
             "extent": f"{X},{X + 10 * side},{Y - 10 * side},{Y}",
             "min_mapping_unit": 0.03,
             "tile_size": 128,
@@ -41,7 +59,8 @@ def test_peak_memory_at_four_times_the_area(tmp_path):
         assert done.returncode == 0, done.stderr
         return float(done.stdout.split()[-1])
 
-    # queues and caches are full from about 1000 pixels a side on (384: 490 MiB, 1152: 600, 2304: 615)
+    # queues and caches are full from about 1000 pixels a side on (384: 490 MiB, 1152: 600, 2304: 615;
+    # from words 436 and 440)
     small = peak(1152)
     peaks = [peak(2304)]
     if peaks[0] >= 1.05 * small:

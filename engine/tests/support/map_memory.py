@@ -11,8 +11,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.map_crops import MapCrops
+from sits_engine.jobs import job_class
 from sits_engine.models.inference import Predictor
+from sits_engine.models.photo_inference import EmbeddingPredictor
 
 
 def rule(self, values, valid, scale, offset, positions):
@@ -20,6 +21,17 @@ def rule(self, values, valid, scale, offset, positions):
     out = np.full((values.shape[2], len(self.card.classes)), 0.1, np.float32)
     out[np.arange(len(out)), values[:, 0].sum(axis=0) % out.shape[1]] = 0.8
     return out * valid.any(axis=0)[:, None]
+
+
+def cube_rule(self, values, valid, scale, offset, months, head, *, margin=0, wanted=None):
+    """Cosines of every pixel with the classes: the same kinds of arrays as the network gives."""
+    import torch
+
+    height, width = valid.shape[1] - 2 * margin, valid.shape[2] - 2 * margin
+    n = head(torch.zeros(1, self.dim)).shape[1]
+    own = values[:, 0, margin : margin + height, margin : margin + width].sum(axis=0) // 1000
+    out = np.stack([(own % (k + 2)).astype(np.float32) / (k + 2) for k in range(n)])
+    return out * (valid.any(axis=0)[margin : margin + height, margin : margin + width])
 
 
 def peak_mib():
@@ -32,5 +44,7 @@ def peak_mib():
 
 
 Predictor.predict_pixels = rule
-MapCrops.parse(json.loads(sys.argv[1])).run(JobContext())
+EmbeddingPredictor.predict_cube = cube_rule
+params = json.loads(sys.argv[1])
+job_class(params.pop("job")).parse(params).run(JobContext())
 print(peak_mib())

@@ -242,19 +242,20 @@ def logistic(
     rows = []
     for steps in STEPS:
         scale = StandardScaler()
-        given = scale.fit_transform(_flat(train.composites, steps))
+        first = _flat(train.composites, steps)
+        seen = ~np.isnan(first).all(axis=0)  # months that the series doesn't have
+        given = scale.fit_transform(first[:, seen])
         model = LogisticRegression(C=0.3, max_iter=2000).fit(np.nan_to_num(given), labels)
         for where, (found, truth) in sets.items():
-            said = model.predict(np.nan_to_num(scale.transform(_flat(found, steps))))
+            said = model.predict(np.nan_to_num(scale.transform(_flat(found, steps)[:, seen])))
             rows.append({"where": where, "steps": steps, **_accuracies(said, truth)})
     return rows
 
 
 def _flat(composites: Composites, steps: int) -> npt.NDArray[np.float32]:
     """(N, steps * C), NaN where a step is missing."""
-    values, _, used = aggregated(
-        torch.from_numpy(composites.values), torch.from_numpy(composites.valid), steps
-    )
+    given, valid = torch.from_numpy(composites.values), torch.from_numpy(composites.valid)
+    values, used = aggregated(given, valid, steps)
     flat = values.flatten(2).masked_fill(~used[..., None], float("nan"))
     return flat.flatten(1).numpy()
 

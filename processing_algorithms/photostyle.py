@@ -3,12 +3,13 @@
 from qgis.core import QgsCategorizedSymbolRenderer, QgsMarkerSymbol, QgsRendererCategory, QgsVectorLayer
 
 from . import styling
+from .foundphotos import ADDRESS, WIDTH
 
-#: The photo's path is relative to the layer's file.
+#: The photo's path is relative to the folder of the layer's file.
+HERE = "regexp_replace(layer_property(@layer_id, 'source'), '[^/]*$', '') || \"photo\""
 TIP = (
     '<b>[% "class" %]</b>, [% "date" %], [% "direction" %]<br>'
-    '<img width="320" src="file:///[% regexp_replace(regexp_replace('
-    "layer_property(@layer_id, 'source'), '[^/]*$', ''), '^/', '') || \"photo\" %]\">"
+    f'<img width="{WIDTH}" src="[% {ADDRESS.replace(chr(34) + "photo" + chr(34), HERE)} %]">'
 )
 
 

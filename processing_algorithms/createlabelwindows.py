@@ -57,8 +57,8 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
             described(
                 QgsProcessingParameterString("CLASSES", tr("Crops to tick"), None, False, True),
                 tr(
-                    "Names with commas between them: wheat, maize, grassland. Without it: the crops of the "
-                    "class table (advanced), else those that parcels, points or map name."
+                    "Two or more names with commas between them: wheat, maize, grassland. Without it: the "
+                    "crops of the class table (advanced), else those that parcels, points or map name."
                 ),
             ),
             described(

@@ -76,7 +76,10 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
                     True,
                     True,
                 ),
-                tr("Yes/no fields, one a crop. Without a choice: all yes/no fields of the layer but 'done'."),
+                tr(
+                    "Yes/no fields, one a crop. Without a choice: those of the file's list of crops, else "
+                    "all fields of type boolean and integer fields with 0 and 1 only; 'done' is never a crop."
+                ),
             ),
             effort(
                 tr(
@@ -114,7 +117,10 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
             file_output(
                 "OUTPUT_CLASSES",
                 tr("Class table of the masks"),
-                tr("Values, names and colours as CSV, for other programs. Without it: beside the masks."),
+                tr(
+                    "Values, names and colours as CSV, for other programs. Without it: beside the masks, "
+                    "with '_classes' after their name; both are replaced where they are there already."
+                ),
                 tr("CSV files (*.csv)"),
                 optional=True,
                 by_default=False,
@@ -133,7 +139,8 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
             ("MEAN_CONFIDENCE", tr("Mean confidence of the masks")),
             ("ACCURACY", tr("Accuracy against pixel labels")),
             ("MIOU", tr("Mean IoU against pixel labels")),
-            ("PLAIN_MIOU", tr("Mean IoU of plain CAM against pixel labels")),
+            ("UNSHARPENED_MIOU", tr("Mean IoU against pixel labels before sharpening")),
+            ("PLAIN_MIOU", tr("Mean IoU of plain CAM, not sharpened, against pixel labels")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 

@@ -1,7 +1,7 @@
 """`make bench`: every benchmark, one after the other, on an otherwise quiet machine.
 
     python benchmarks/run.py [network] [mapping] [memory] [parcels] [adaptation] [segmentation]
-                             [-- options for them]
+                             [photo_encoder] [photo_search] [-- options for them]
 
 Each prints a table of its own; baselines run in the same process on the same data, interleaved with what
 they are compared to, so that ratios hold even where the machine is noisy.
@@ -25,6 +25,8 @@ SCRIPTS = {
     "parcels": ["parcels.py"],
     "adaptation": ["adaptation_speed.py"],
     "segmentation": ["segmentation_speed.py"],
+    "photo_encoder": ["photo_encoder.py"],
+    "photo_search": ["photo_search.py"],
 }
 #: A benchmark that takes longer (seconds) has failed.
 LONGEST = 3600

@@ -20,7 +20,7 @@ SIZES = ((24, 420), (100, 300), (400, 200))
 #: More pictures than this are not shown, and queries beyond `MOST_QUERIES` neither; the layer has them all.
 MOST_PICTURES, MOST_QUERIES = SIZES[-1][0], 100
 QUALITY = 78
-MISSING = "The photo is not there any more, or can't be read."
+MISSING = "The photo is not there any more, or not readable."
 
 
 @dataclass

@@ -1,49 +1,114 @@
-"""The 32 photos of the LUCAS survey: read in every way, embedded once (a small CLIP of random weights)."""
+"""32 real LUCAS photos: import, tiny CLIP with random weights, index, layer, contact sheet. No scores."""
 
+import re
+
+import geopandas as gpd
 import numpy as np
 import pytest
+from imagery import write_image
+from pyproj import Transformer
+from support.maps import BANDS
 from support.tiny_clip import tiny_clip
+from support.word_maps import DAYS, DIM, write_photo_model
 
-from sits_engine.device import select
-from sits_engine.models.clip import ClipEncoder, photo_vectors
+from sits_engine.context import JobContext
+from sits_engine.jobs.build_time_series import BuildTimeSeries
+from sits_engine.jobs.retrieve_photos import RetrievePhotos
+from sits_engine.retrieval.folder import open_index
 from sits_engine.samples.photos import PhotoOptions, read_photos
+
+#: The three points in Flanders lie within 8 km: a simulated year of 100 m pixels around them.
+MIDDLE, PIXELS, SIZE = (2.65, 50.85), 200, 100.0
 
 
 @pytest.fixture(scope="module")
-def lucas(real_data):
+def photos(real_data):
     return real_data("lucas_photos")
 
 
-@pytest.mark.parametrize("source", ["photos.csv", "photos.gpkg", "photos"])
-def test_every_way_to_read_them_agrees(lucas, source):
-    found = read_photos(str(lucas / source))
-    assert len(found.paths) == 32
-    assert sorted(np.bincount(found.place).tolist()) == [1, 1, 6, 6, 6, 6, 6]
-    assert found.warnings == ()
-    table = read_photos(str(lucas / "photos.csv"), PhotoOptions(place_field="point_id"))
-    wanted = {path.name: table.xy[place] for path, place in zip(table.paths, table.place, strict=True)}
-    for path, place in zip(found.paths, found.place, strict=True):
-        np.testing.assert_allclose(found.xy[place], wanted[path.name], atol=1e-6)
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Series, photo model and CLIP model."""
+    folder = tmp_path_factory.mktemp("lucas")
+    x, y = Transformer.from_crs(4326, 32631, always_xy=True).transform(*MIDDLE)
+    corner = (round(x, -3) - PIXELS * SIZE / 2, round(y, -3) + PIXELS * SIZE / 2)
+    rng = np.random.default_rng(0)
+    level = rng.integers(500, 4000, (len(BANDS), PIXELS, PIXELS))
+    for number, day in enumerate(DAYS):
+        values = (level * (1 + 0.3 * np.sin(number / 2 + level / 700))).astype(np.uint16)
+        write_image(folder / "images" / f"S2_{day}.tif", values, BANDS, corner=corner, size=SIZE)
+    series = folder / "flanders.json"
+    BuildTimeSeries.parse({"input_folder": str(folder / "images"), "output": str(series)}).run(JobContext())
+    clip = tiny_clip(folder / "clip", dim=DIM)
+    return series, write_photo_model(folder / "m.safetensors", clip), folder
 
 
-def test_labels_and_directions(lucas):
-    found = read_photos(
-        str(lucas / "photos.gpkg"), PhotoOptions(place_field="point_id", label_fields=("lc1", "lc1_label"))
-    )
-    crops = dict(zip(found.ids.tolist(), found.labels["lc1_label"].tolist(), strict=True))
-    assert crops["38023114"] == "Maize"
-    assert crops["31603628"] == "Shrubland with sparse tree cover"
-    assert set(found.directions) == {"N", "E", "S", "W", "P", "C"}
-    assert {day.year for day in found.taken if day} == {2006, 2009, 2015, 2018}
+def test_import_of_layer_folder_and_table_agree(photos):
+    layer = read_photos(str(photos / "photos.gpkg"), PhotoOptions(place_field="point_id"))
+    folder = read_photos(str(photos / "photos"))
+    assert (len(layer), len(layer.paths)) == (7, 32)
+    assert (len(folder), len(folder.paths)) == (7, 32)
+    assert {path.name for path in layer.paths} == {path.name for path in folder.paths}
+    where = {path.name: folder.xy[place] for path, place in zip(folder.paths, folder.place, strict=True)}
+    for path, place in zip(layer.paths, layer.place, strict=True):
+        np.testing.assert_allclose(where[path.name], layer.xy[place], atol=1e-4)
 
 
-def test_they_pass_through_the_encoder_once(lucas, tmp_path):
-    encoder = ClipEncoder.open(tiny_clip(tmp_path / "clip"), select("cpu"))
-    paths = read_photos(str(lucas / "photos.csv")).paths
-    found = photo_vectors(encoder, paths)
-    assert found.vectors.shape == (32, 16)
-    assert found.problems == []
-    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
-    fresh = ClipEncoder.open(tmp_path / "clip", select("cpu"))
-    np.testing.assert_array_equal(photo_vectors(fresh, paths).vectors, found.vectors)
-    assert fresh._parts == {}  # nothing was loaded: all came from the cache
+def test_from_photos_to_layer_and_contact_sheet(photos, world, tmp_path):
+    series, model, _ = world
+    places = gpd.read_file(photos / "photos.gpkg")
+    belgian = places[places["country"] == "BE"].drop_duplicates("point_id")
+    belgian[["point_id", "geometry"]].to_file(tmp_path / "places.gpkg")
+    given = {
+        "series": str(series),
+        "model": str(model),
+        "photos": str(photos / "photos.gpkg"),
+        "place_field": "point_id",
+        "places": str(tmp_path / "places.gpkg"),
+        "id_field": "point_id",
+        "index": str(tmp_path / "index"),
+        "k": 8,
+        "output": str(tmp_path / "found.gpkg"),
+        "report": str(tmp_path / "sheet.html"),
+        "device": "cpu",
+    }
+    result = RetrievePhotos.parse(given).run(JobContext())
+    assert (result.scores["n_places"], result.scores["n_photos"]) == (3, 32)
+    assert len(open_index(tmp_path / "index")) == 32
+    found = gpd.read_file(tmp_path / "found.gpkg")
+    assert found["query"].value_counts().to_dict() == dict.fromkeys(belgian["point_id"].astype(str), 8)
+    own = places.assign(name=places["file"].map(lambda f: f.split("/")[-1])).set_index("name")
+    for _, row in found.iterrows():
+        photo = own.loc[row["photo"].split("/")[-1]]
+        assert row.geometry.distance(photo.geometry) < 1e-4
+        assert str(row["place"]) == str(photo["point_id"])
+        same = str(row["place"]) == row["query"]
+        assert (row["distance_m"] < 20) == same
+    page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 24
+    assert len(page) < 3_000_000
+    assert set(re.findall(r"Query (\d{8})", page)) == set(belgian["point_id"].astype(str))
+    again = RetrievePhotos.parse({k: v for k, v in given.items() if k != "photos"}).run(JobContext())
+    assert again.scores["index_reused"]
+
+
+def test_only_the_photos_of_a_country_and_a_year(photos, world, tmp_path):
+    series, model, _ = world
+    belgian = gpd.read_file(photos / "photos.gpkg").query("country == 'BE'").iloc[:1]
+    belgian.to_file(tmp_path / "places.gpkg")
+    given = {
+        "series": str(series),
+        "model": str(model),
+        "photos": str(photos / "photos.gpkg"),
+        "places": str(tmp_path / "places.gpkg"),
+        "photo_region": "-9,1.9,49,60 [EPSG:4326]",
+        "date_from": "2018-01-01",
+        "date_to": "2018-12-31",
+        "k": 50,
+        "output": str(tmp_path / "found.gpkg"),
+        "device": "cpu",
+    }
+    RetrievePhotos.parse(given).run(JobContext())
+    found = gpd.read_file(tmp_path / "found.gpkg")
+    assert len(found) == 6
+    assert all("2018_UK" in path for path in found["photo"])

@@ -219,6 +219,22 @@ def test_a_class_that_is_nowhere_and_one_that_is_nearly_everywhere(tmp_path) -> 
         found.subset(np.array([0, 2])).usable()
 
 
+def test_windows_on_each_other(tmp_path) -> None:
+    columns = {
+        "window": [11, 12, 13, 14],
+        "done": [True, True, True, False],
+        "a": [True, False, True, False],
+        "b": [False, True, False, False],
+    }
+    # the last one lies on the first, but nobody has looked at it
+    shapes = [SQUARES[0], SQUARES[1], box(150, 0, 250, 100), SQUARES[0]]
+    found = LabelWindows.read(write(tmp_path, columns, shapes))
+    assert [text.split(" of")[0] for text in found.warnings] == ["w.gpkg: 2"]
+    columns["done"][3] = True
+    with pytest.raises(InputError, match="windows twice with different ticks: 11 and 14"):
+        LabelWindows.read(write(tmp_path, columns, shapes, name="v.gpkg"))
+
+
 def test_shapes_that_are_no_windows(tmp_path) -> None:
     bow = Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
     layer = write(tmp_path, {"a": [True, False, True], "b": [False, True, True]}, [bow, SQUARES[1], None])

@@ -118,7 +118,7 @@ class TrainPhotoModel(InPhotos, EngineAlgorithm):
         """Say what comes next."""
         feedback.pushInfo(
             tr(
-                "Read the report first. Then 'Map zero-shot' draws classes that you describe in words, 'Map "
+                "Read the report first. Then 'Map classes from words' draws classes that you describe, 'Map "
                 "similarity' shows where it looks like a text or a photo, and 'Retrieve photos' finds photos "
                 "of places."
             )

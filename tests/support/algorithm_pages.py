@@ -153,7 +153,9 @@ def _command(answer):
     for key in own:
         parameters[key]
     order = list(PLACEHOLDERS)
-    needed = sorted({*own, *required}, key=lambda key: order.index(key) if key in order else len(order))
+    needed = sorted(
+        dict.fromkeys([*own, *required]), key=lambda key: order.index(key) if key in order else len(order)
+    )
     pairs = [f"{key}={own.get(key) or PLACEHOLDERS[key]}" for key in needed]
     lines = [f"qgis_process run {name}" + (" --" if pairs else "")]
     for pair in pairs:

@@ -1,6 +1,7 @@
 import csv
 import datetime
 import hashlib
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -12,7 +13,9 @@ from sits_engine.errors import Cancelled
 from sits_engine.samples.photos import PhotoOptions, read_photos
 from sits_engine.series.simulate import photos_look, simulate_pair
 from sits_engine.series.simulate.crops import CROP_NAMES
-from sits_engine.series.simulate.photos import choose_places, place_class, write_photos
+from sits_engine.series.simulate.landscape import WATER_BODY
+from sits_engine.series.simulate.photos import write_photos
+from sits_engine.series.simulate.photos_places import choose_places, place_class, places_elsewhere
 from sits_engine.series.simulate.photos_words import NAMES, PHOTO_CLASSES, TEST, TRAIN, TRAIN_OTHER
 from sits_engine.series.simulate.region import make_region
 from sits_engine.series.simulate.settings import DIFFICULTIES, REGION_A
@@ -40,7 +43,7 @@ def test_four_photos_a_place_with_position_date_and_direction(region, drawn):
     found = read_photos(str(folder / "photos"), PhotoOptions())
     assert len(found) == len(photos) // 4 == 16
     assert sorted(np.bincount(found.place)) == [4] * 16
-    by_file = {item.file: item for item in photos}
+    by_file = {Path(item.file).name: item for item in photos}
     for path, taken, direction in zip(found.paths, found.taken, found.directions, strict=True):
         item = by_file[path.name]
         assert taken == item.place.date
@@ -98,7 +101,7 @@ def test_the_same_seed_draws_the_same_photos(region, drawn, tmp_path):
 def test_photos_show_a_scene(drawn):
     folder, photos = drawn
     for item in photos:
-        with Image.open(folder / "photos" / item.file) as picture:
+        with Image.open(folder / item.file) as picture:
             assert picture.size == (160, 120)
             assert np.asarray(picture).std() > 12, item.file
 
@@ -155,6 +158,23 @@ def test_a_demo_without_photos_has_none_and_cancelling_leaves_nothing(tmp_path):
     with pytest.raises(Cancelled):
         simulate_pair(tmp_path / "stopped", ctx=Impatient(), photo_places=8, **options)
     assert not any((tmp_path / "stopped").iterdir())
+
+
+def test_captions_know_surfaces_that_the_region_lacks(drawn):
+    folder, photos = drawn
+    with (folder / "captions.csv").open(encoding="utf-8") as file:
+        classes = {row["class"]: row["photo"] for row in csv.DictReader(file)}
+    here = {item.kind for item in photos}
+    lacking = {"forest", "built-up area", "water"} - here
+    # shares of 16 places: one of forest and of built-up land, if the land has any
+    assert lacking - {"water"} <= set(classes)
+    assert all(classes[kind].startswith("photos_elsewhere/") for kind in lacking & set(classes))
+
+
+def test_water_is_found_elsewhere(region):
+    strange, places = places_elsewhere(region, [WATER_BODY], 100)
+    assert strange.seed != region.seed
+    assert [place_class(strange, place.row) for place in places] == ["water"] * 4
 
 
 def test_every_class_has_places(region):

@@ -15,13 +15,12 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw
 from pyproj import Transformer
 
 from sits_engine.series.simulate.crops import CROPS
-from sits_engine.series.simulate.landscape import BUILT, FOREST, OTHER, WATER_BODY
+from sits_engine.series.simulate.landscape import BUILT, FOREST, OTHER
 from sits_engine.series.simulate.photos_exif import exif
 from sits_engine.series.simulate.photos_look import (
     COVER,
@@ -33,172 +32,38 @@ from sits_engine.series.simulate.photos_look import (
     Looks,
     looks,
 )
+from sits_engine.series.simulate.photos_places import (
+    OTHER_SHARES,
+    Place,
+    choose_places,
+    place_class,
+    places_elsewhere,
+)
 from sits_engine.series.simulate.photos_plants import Stand, draw_plants
 from sits_engine.series.simulate.photos_scene import Camera, Land, Weather, draw_weather, paint
 from sits_engine.series.simulate.photos_words import PHOTO_CLASSES, Caption, captions
 from sits_engine.series.simulate.region import Region
-from sits_engine.series.simulate.settings import FINE, YEAR
+from sits_engine.series.simulate.settings import FINE
 from sits_engine.series.simulate.truth import write_layer
 
 WIDTH, HEIGHT = 160, 120
 OVERSAMPLING = 1.5
 QUALITY = 88
 DIRECTIONS = ("N", "E", "S", "W")
-#: Share of the places that show land without fields, each kind.
-OTHER_SHARES = {FOREST: 0.07, BUILT: 0.06, WATER_BODY: 0.04}
-FIRST_DAY, LAST_DAY = 98, 283
-BLOCK = 640.0  # metres a side; whole blocks are for training or for tests
-TEST_SHARE = 0.3
-EDGE = 12.0  # metres a place keeps from the border of its field, so that its pixel shows the field
-
-PLACES, PHOTOS, WORDS = 20, 21, 22  # keys of random numbers (see `settings.generator`)
-
-
-@dataclass(frozen=True)
-class Place:
-    """One visit.
-
-    Attributes:
-        number: from 1.
-        row: of the looks: parcel, or parcels + kind.
-        x, y: CRS coordinates.
-        date: of the visit.
-        split: 'train' or 'test'.
-    """
-
-    number: int
-    row: int
-    x: float
-    y: float
-    date: datetime.date
-    split: str
-
-    @property
-    def name(self) -> str:
-        """Identifier in file names and layers."""
-        return f"P{self.number:04d}"
-
-    @property
-    def day(self) -> int:
-        """Days since 1 January."""
-        return (self.date - datetime.date(YEAR, 1, 1)).days
+PHOTOS, WORDS = 21, 22  # keys of random numbers (see `settings.generator`)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One photo: file name, direction, weather and captions."""
+    """One photo: path relative to the region's folder, class, direction, weather and captions."""
 
     place: Place
+    kind: str
     file: str
     direction: str
     weather: str
     stage: int
     captions: tuple[Caption, ...]
-
-
-def place_class(region: Region, row: int) -> str:
-    """Class name of a row of the looks."""
-    count = len(region.fields)
-    return CROPS[region.fields.crop[row]].name if row < count else OTHER[row - count]
-
-
-def choose_places(region: Region, count: int) -> list[Place]:
-    """`count` places (fewer if the region is small): every crop, forest, built-up land and water.
-
-    Crops that are rare get more than their share: the chance is the square root of it.
-    """
-    rng = region.rng(PLACES)
-    fields = region.fields
-    rows: list[int] = []
-    points: list[tuple[float, float]] = []
-    for kind, share in OTHER_SHARES.items():
-        found = _points_of_surface(region, rng, kind, round(share * count))
-        rows += [len(fields) + kind] * len(found)
-        points += found
-    inner = [parcel.buffer(-EDGE) for parcel in region.landscape.parcels]
-    large = np.array([not polygon.is_empty for polygon in inner])
-    grown = np.bincount(fields.crop, minlength=len(CROPS))
-    weight = np.where(large, 1 / np.sqrt(np.maximum(grown, 1))[fields.crop], 0.0)
-    wanted = min(count - len(rows), int(large.sum()))
-    for parcel in rng.choice(len(fields), wanted, replace=False, p=weight / weight.sum()):
-        rows.append(int(parcel))
-        points.append(_point_inside(rng, inner[parcel]))
-    order = rng.permutation(len(rows))
-    blocks = _blocks(np.array(points)[order])
-    tests = _test_blocks(rng, blocks, np.array([place_class(region, rows[i]) for i in order]))
-    return [
-        Place(
-            number,
-            rows[i],
-            points[i][0],
-            points[i][1],
-            datetime.date(YEAR, 1, 1) + datetime.timedelta(days=_visit(region, rng, rows[i])),
-            "test" if block in tests else "train",
-        )
-        for number, (i, block) in enumerate(zip(order, blocks.tolist(), strict=True), start=1)
-    ]
-
-
-def _points_of_surface(
-    region: Region, rng: np.random.Generator, kind: int, count: int
-) -> list[tuple[float, float]]:
-    """Random places whose surroundings (25 m) are this surface; none where the region has none."""
-    is_kind = region.rows == len(region.fields) + kind
-    for step in (1, 2):
-        is_kind[step:-step, step:-step] &= (
-            is_kind[: -2 * step, step:-step]
-            & is_kind[2 * step :, step:-step]
-            & is_kind[step:-step, : -2 * step]
-            & is_kind[step:-step, 2 * step :]
-        )
-    is_kind[:6], is_kind[-6:], is_kind[:, :6], is_kind[:, -6:] = False, False, False, False
-    found = np.argwhere(is_kind)
-    if not len(found):
-        return []
-    chosen = found[rng.choice(len(found), min(count, len(found)), replace=False)] + 0.5
-    x, y = region.setting.origin
-    return [(x + FINE * float(column), y - FINE * float(row)) for row, column in chosen]
-
-
-def _point_inside(rng: np.random.Generator, polygon: shapely.Polygon) -> tuple[float, float]:
-    west, south, east, north = polygon.bounds
-    for _ in range(50):
-        x, y = float(rng.uniform(west, east)), float(rng.uniform(south, north))
-        if polygon.contains(shapely.Point(x, y)):
-            return x, y
-    middle = polygon.representative_point()
-    return float(middle.x), float(middle.y)
-
-
-def _visit(region: Region, rng: np.random.Generator, row: int) -> int:
-    """Day of the visit: from a week before the crop shows until shortly after harvest."""
-    fields = region.fields
-    if row >= len(fields) or fields.harvest[row] > LAST_DAY:
-        return int(rng.integers(FIRST_DAY, LAST_DAY))
-    first = max(FIRST_DAY, float(fields.start[row]) - 8)
-    last = min(LAST_DAY, float(fields.harvest[row]) + 8)
-    return int(rng.uniform(min(first, last - 30), last))
-
-
-def _blocks(points: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    cells = np.floor(points / BLOCK).astype(np.int64)
-    return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _test_blocks(
-    rng: np.random.Generator, blocks: npt.NDArray[np.int64], kinds: npt.NDArray[np.str_]
-) -> set[int]:
-    """Blocks of the test: of 60 random choices the one whose classes are shared out most evenly."""
-    every = np.unique(blocks)
-    best: tuple[float, set[int]] = (np.inf, set())
-    for _ in range(60):
-        chosen = set(rng.permutation(every)[: max(1, round(TEST_SHARE * len(every)))].tolist())
-        test = np.isin(blocks, list(chosen))
-        shares = np.array([test[kinds == kind].mean() for kind in np.unique(kinds)])
-        uneven = float(np.abs(shares - TEST_SHARE).sum() + 3 * ((shares == 0) | (shares == 1)).sum())
-        if uneven < best[0]:
-            best = (uneven, chosen)
-    return best[1]
 
 
 def write_photos(
@@ -219,15 +84,40 @@ def write_photos(
         progress: gets the finished share.
         check: called before each place; may raise to cancel.
     """
-    (folder / "photos").mkdir(parents=True, exist_ok=True)
     places = choose_places(region, count)
+    drawn = draw_places(region, places, folder, "photos", progress, check)
+    _write_layer(region, folder / "photos.gpkg", drawn)
+    for split in ("train", "test"):
+        part = [item for item in drawn if item.place.split == split]
+        _write_layer(region, folder / f"photos_{split}.gpkg", part)
+    missing = [kind for kind in OTHER_SHARES if OTHER[kind] not in {item.kind for item in drawn}]
+    strange, visits = places_elsewhere(region, missing, count)
+    _write_captions(
+        folder / "captions.csv",
+        [*drawn, *draw_places(strange, visits, folder, "photos_elsewhere", lambda share: None, check)],
+    )
+    return drawn
+
+
+def draw_places(
+    region: Region,
+    places: list[Place],
+    folder: Path,
+    name: str,
+    progress: Callable[[float], None],
+    check: Callable[[], None],
+) -> list[Drawn]:
+    """Draw four photos of each place into `folder`/`name`, which is made if there are any."""
+    if not places:
+        return []
+    (folder / name).mkdir(parents=True, exist_ok=True)
     land = Land.of(region.rng(PHOTOS), region.rows, len(region.fields))
     to_degrees = Transformer.from_crs(region.setting.epsg, 4326, always_xy=True)
     drawn: list[Drawn] = []
 
     def one(place: Place) -> list[Drawn]:
         check()
-        return _visit_photos(region, land, place, folder / "photos", to_degrees)
+        return _visit_photos(region, land, place, folder, name, to_degrees)
 
     with ThreadPoolExecutor(2) as pool:
         try:
@@ -236,16 +126,11 @@ def write_photos(
                 progress(done / len(places))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    _write_layer(region, folder / "photos.gpkg", drawn)
-    for split in ("train", "test"):
-        part = [item for item in drawn if item.place.split == split]
-        _write_layer(region, folder / f"photos_{split}.gpkg", part)
-    _write_captions(region, folder / "captions.csv", drawn)
     return drawn
 
 
 def _visit_photos(
-    region: Region, land: Land, place: Place, folder: Path, to_degrees: Transformer
+    region: Region, land: Land, place: Place, folder: Path, name: str, to_degrees: Transformer
 ) -> list[Drawn]:
     """Four photos of one place."""
     rng = region.rng(PHOTOS, place.number)
@@ -262,11 +147,11 @@ def _visit_photos(
         # People hold a camera a little askew.
         turned = azimuth + float(rng.normal(0, 5))
         picture = draw_photo(rng, region, land, view, place, turned, rows_azimuth, weather)
-        file = f"{place.name}_{direction}.jpg"
+        file = f"{name}/{place.name}_{direction}.jpg"
         moment = datetime.datetime.combine(place.date, datetime.time(9 + place.number % 8, 7 * number))
         picture.save(folder / file, quality=QUALITY, exif=exif(lon, lat, azimuth, moment))
         texts = tuple(captions(words, kind, stage, place.date, weather.name))
-        found.append(Drawn(place, file, direction, weather.name, stage, texts))
+        found.append(Drawn(place, kind, file, direction, weather.name, stage, texts))
     return found
 
 
@@ -340,9 +225,9 @@ def _write_layer(region: Region, path: Path, drawn: list[Drawn]) -> None:
     """A point for each photo; paths are relative to the layer's folder, so that the demo can be moved."""
     frame = geopandas.GeoDataFrame(
         {
-            "photo": [f"photos/{item.file}" for item in drawn],
+            "photo": [item.file for item in drawn],
             "place": [item.place.name for item in drawn],
-            "class": [place_class(region, item.place.row) for item in drawn],
+            "class": [item.kind for item in drawn],
             "date": [item.place.date.isoformat() for item in drawn],
             "direction": [item.direction for item in drawn],
             "stage": [STAGES[item.stage] for item in drawn],
@@ -355,17 +240,16 @@ def _write_layer(region: Region, path: Path, drawn: list[Drawn]) -> None:
     write_layer(frame, path, "photos")
 
 
-def _write_captions(region: Region, path: Path, drawn: list[Drawn]) -> None:
+def _write_captions(path: Path, drawn: list[Drawn]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("photo", "place", "class", "wording", "split", "caption"))
         for item in drawn:
-            kind = place_class(region, item.place.row)
             for caption in item.captions:
                 row = (
-                    f"photos/{item.file}",
+                    item.file,
                     item.place.name,
-                    kind,
+                    item.kind,
                     caption.wording,
                     caption.split,
                     caption.text,
@@ -373,4 +257,4 @@ def _write_captions(region: Region, path: Path, drawn: list[Drawn]) -> None:
                 table.writerow(row)
 
 
-__all__ = ["PHOTO_CLASSES", "Drawn", "Place", "choose_places", "draw_photo", "place_class", "write_photos"]
+__all__ = ["PHOTO_CLASSES", "Drawn", "draw_photo", "draw_places", "write_photos"]

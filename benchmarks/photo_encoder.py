@@ -7,7 +7,7 @@ takes its own fast path of the transformer), published size (512 channels, 6 lay
 gets the batch and number of threads that suit it best (tried first), and input that is normalised beforehand.
 Ours: `EmbeddingPredictor.embed`, what the jobs run, from physical values and validity to unit vectors. All
 forms run in turn in every round; a ratio is the median over rounds. 'gaps' are the same places with 30 % of
-the months missing, 'tile' is every pixel of 96 x 96 x 36 dates as a map has it, medians of months included;
+the months missing, 'tile' is every pixel of 32 x 32 x 36 dates as a map has it, medians of months included;
 the small network follows.
 
 Before anything is timed both forms must give the same vectors. Goal: 1.5 times as many places a second.
@@ -33,10 +33,10 @@ from sits_engine.models.timesenclip.encoder import SatelliteEncoder
 from sits_engine.samples.composites import Composites
 from torch.nn.functional import normalize
 
-BANDS, PLACES, TILE, DATES = 10, 512, 96, 36
+BANDS, PLACES, TILE, DATES = 10, 256, 32, 36
 #: Share of the months that places with gaps lack.
 MISSING = 0.3
-BATCHES = [64, 256, 512]
+BATCHES = [32, 64, 256]
 TOLERANCE = 1e-4
 
 

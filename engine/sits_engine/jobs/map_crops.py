@@ -174,6 +174,11 @@ class MapCrops(Job):
                 f"The model {self.model.name} tells which crops a window holds: it makes no maps.",
                 "Train a segmentation model with its masks as LABELS, and map with that one.",
             )
+        if card.architecture == "timesenclip":
+            raise InputError(
+                f"The model {self.model.name} learned from photos and has no classes of its own.",
+                "Describe classes in words with 'Map classes from words'.",
+            )
         if card.architecture in SEGMENTERS:
             share = self.overlap / 100
             segments = SegmentPredictor(module, card, device, overlap=share, notice=ctx.warn)

@@ -117,6 +117,12 @@ def test_describe_model_knows_it(made) -> None:
     assert result.scores["architecture"] == "timesenclip"
 
 
+def test_map_crops_sends_on_to_words(region, made, tmp_path) -> None:
+    given = {"series": str(region.series), "model": str(made[0] / "modell.safetensors"), "device": "cpu"}
+    with pytest.raises(InputError, match="learned from photos and has no classes of its own"):
+        job_class("map").parse({**given, "output": str(tmp_path / "map.tif")}).run(JobContext())
+
+
 def test_what_cannot_be_is_said(region, tmp_path) -> None:
     away = tmp_path / "away.csv"
     photo = region.photos.parent / "photos" / "Feld 0_0.jpg"

@@ -203,20 +203,37 @@ def direction_of(value: Any) -> str:
 
 
 def find_photo(text: str, base: Path) -> Path | None:
-    """The file that a path means: as it stands, from `base`, or its last parts in `base` (moved folders)."""
+    """The file that a path means: as it stands, from `base`, or its last parts in `base` (moved folders).
+
+    As many of the last parts as possible: cameras give photos of different days the same name.
+    """
+    found = _match(text, base)
+    return None if found is None else found[0]
+
+
+def _match(text: str, base: Path) -> tuple[Path, bool] | None:
+    """The file that a path means, and whether of a path with folders nothing but the name agrees."""
     text = text.strip()
     if text.startswith("file:"):
         text = unquote(urlparse(text).path)
     pure = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
     parts = [part for part in pure.parts if part not in (pure.anchor, "..")]
     plain = Path(text) if isinstance(pure, PurePosixPath) else Path(*pure.parts)
-    for path in (base / plain, *(base.joinpath(*parts[-n:]) for n in (1, 2, 3) if len(parts) >= n)):
-        try:
-            if path.is_file():
-                return path
-        except OSError:  # a name too long for the system
-            continue
+    if _is_file(base / plain):
+        return base / plain, False
+    for n in range(len(parts), 0, -1):
+        path = base.joinpath(*parts[-n:])
+        if _is_file(path):
+            # photos/a.jpg in a folder 'photos' that the user names agrees in two parts
+            return path, n == 1 < len(parts) and path.parent.resolve().name != parts[-2]
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the system
+        return False
 
 
 def _rows(
@@ -234,17 +251,19 @@ def _rows(
             raise InputError(f"{name} has no field '{one}'. Its fields: {fields}.", "Choose one of these.")
     texts = codes_of(table[path_field].to_numpy())
     day_field, direction_field = one_of(table.columns, DAYS), one_of(table.columns, DIRECTIONS)
-    kept, paths, gone, nowhere, empty = [], [], [], 0, 0
+    kept, paths, gone, by_name, nowhere, empty = [], [], [], [], 0, 0
     for row, (text, where) in enumerate(zip(texts, positions, strict=True)):
         if text is None:
             empty += 1
         elif where is None:
             nowhere += 1
-        elif (path := find_photo(text, base)) is None:
+        elif (found := _match(text, base)) is None:
             gone.append(text)
         else:
             kept.append(row)
-            paths.append(path)
+            paths.append(found[0])
+            if found[1]:
+                by_name.append(text)
     if not kept:
         raise _nothing(name, len(table), path_field, gone, nowhere, base)
     rows = Rows(paths)
@@ -272,6 +291,11 @@ def _rows(
         )
     if nowhere:
         rows.warnings.append(f"{name}: {nowhere} of {total} photos have no position and were left out.")
+    if by_name:
+        rows.warnings.append(
+            f"{name}: {len(by_name)} of {total} photos were found in {base} by their name alone, without the "
+            f"folder that was recorded, e.g. {by_name[0]}: check that these are the same photos."
+        )
     if gone:
         rows.warnings.append(
             f"{name}: {len(gone)} of {total} photos were not found and left out, e.g. {gone[0]}."

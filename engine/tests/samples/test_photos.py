@@ -8,6 +8,7 @@ from support.photo_files import write_photo
 
 from sits_engine.errors import InputError
 from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos_table import find_photo
 
 #: Metres of a degree of latitude.
 DEGREE = 111_195.0
@@ -121,6 +122,21 @@ def test_relative_and_moved_paths(tmp_path, photos):
     (tmp_path / "elsewhere").mkdir()
     moved = (tmp_path / "p.gpkg").rename(tmp_path / "elsewhere" / "p.gpkg")
     assert read_photos(str(moved), PhotoOptions(folder=tmp_path)).paths == tuple(photos)
+
+
+def test_of_moved_photos_the_one_whose_folder_agrees(tmp_path):
+    base = tmp_path / "base"
+    for name in ("IMG_1.jpg", "siteB/IMG_1.jpg"):
+        write_photo(base / name)
+    assert find_photo("/old/disk/siteB/IMG_1.jpg", base) == base / "siteB" / "IMG_1.jpg"
+    assert find_photo("D:\\disk\\siteB\\IMG_1.jpg", base) == base / "siteB" / "IMG_1.jpg"
+    recorded = ["/old/disk/siteB/IMG_1.jpg", "/old/disk/siteC/IMG_1.jpg", "IMG_1.jpg", "/old/base/IMG_1.jpg"]
+    found = read_photos(layer(base / "p.gpkg", recorded, [(5, 50 + n) for n in range(4)]))
+    assert [path.parent.name for path in found.paths] == ["siteB", "base", "base", "base"]
+    assert found.warnings == (
+        f"p.gpkg: 1 of 4 photos were found in {base} by their name alone, without the folder that was "
+        "recorded, e.g. /old/disk/siteC/IMG_1.jpg: check that these are the same photos.",
+    )
 
 
 def test_rows_that_cannot_be_used_are_counted(tmp_path, photos):

@@ -23,8 +23,6 @@ KS = (1, 5, 10)
 Scoring = Literal["raw", "normalised"]
 #: Direction -> (query, gallery) for people.
 DIRECTIONS = {"to_photos": "satellite to photos", "to_images": "photos to satellite"}
-#: Standard normal quantile of a 95 % interval.
-_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,9 @@ class ZeroShot:
     confusion: npt.NDArray[np.int64] = field(repr=False)
 
     @property
-    def margin(self) -> float:
-        """Half of the 95 % interval of the accuracy, were places independent (near ones are not)."""
-        return float(_Z * np.sqrt(self.accuracy * (1 - self.accuracy) / self.n))
+    def right(self) -> int:
+        """Places whose class has the highest score."""
+        return int(np.trace(self.confusion))
 
 
 @dataclass(frozen=True)

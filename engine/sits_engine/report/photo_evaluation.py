@@ -18,6 +18,8 @@ from sits_engine.report.plots.photo_scores import accuracy_dots, recall_curves
 
 #: Confusion matrices with more classes than this can't be read; the list of mistakes stays.
 MOST_CLASSES = 30
+#: Fewer places than this say little.
+FEW = 30
 
 
 @dataclass
@@ -145,7 +147,7 @@ def evaluation_page(data: EvaluationData) -> Page:
         title=data.title,
         subtitle=f"{data.model} with the CLIP model {data.clip}",
         sentences=[
-            _verdict(main),
+            *_verdict(main),
             f"Scored were {words.count(data.n_places)} places with {words.count(data.n_photos)} photos. A "
             "place counts for a task where its class is known. The model's answers used no label.",
             "This job doesn't know which places the model was trained on: scores are only worth something on "
@@ -162,21 +164,31 @@ def evaluation_page(data: EvaluationData) -> Page:
     )
 
 
-def _verdict(main: ZeroShot) -> str:
-    low = main.accuracy - main.margin
+def _interval(one: ZeroShot) -> tuple[float, float]:
+    """95 % interval of the accuracy, were places independent (near ones are not)."""
+    return words.wilson(one.right, one.n)
+
+
+def _verdict(main: ZeroShot) -> list[str]:
+    low, high = _interval(main)
     against = (
-        "well above both"
+        "above both"
         if low > max(main.chance, main.majority)
         else "above chance, but naming the most frequent class everywhere would be as good or better"
+        if main.accuracy <= main.majority and low > main.chance
+        else "above chance, and above the most frequent class by no more than its uncertainty"
         if low > main.chance
         else "not above chance by more than its uncertainty"
     )
-    return (
-        f"From class names alone the model is right at {words.of_hundred(main.accuracy)} places "
-        f"(± {100 * main.margin:.0f}, {words.count(main.n)} places); a blind guess would be at "
-        f"{words.of_hundred(main.chance)}, the most frequent class at {words.of_hundred(main.majority)}: "
-        f"{against}."
-    )
+    out = [
+        f"From class names alone the model is right at {words.of_hundred(main.accuracy)} places. With so "
+        f"many places ({words.count(main.n)}), chance alone lets that figure lie anywhere between "
+        f"{100 * low:.0f} and {100 * high:.0f}. A blind guess would be at {words.of_hundred(main.chance)}, "
+        f"the most frequent class at {words.of_hundred(main.majority)}: {against}."
+    ]
+    if main.n < FEW:
+        out.append(f"So few places ({main.n}) say little: take these figures as a rough guide.")
+    return out
 
 
 def _title(task: str) -> str:
@@ -185,9 +197,9 @@ def _title(task: str) -> str:
 
 def _zero_shot_section(data: EvaluationData, task: str, number: int) -> Section:
     raw, other = data.of(task), data.of(task, "normalised")
-    values: dict[str, dict[int, tuple[float, float]]] = {}
+    values: dict[str, dict[int, tuple[float, float, float]]] = {}
     for one in raw:
-        values.setdefault(KINDS[one.prompts], {})[one.steps] = (one.accuracy, one.margin)
+        values.setdefault(KINDS[one.prompts], {})[one.steps] = (one.accuracy, *_interval(one))
     rows = [
         [
             str(one.steps),
@@ -211,8 +223,8 @@ def _zero_shot_section(data: EvaluationData, task: str, number: int) -> Section:
             Figure(
                 accuracy_dots(f"accuracy-{number}", values, one.chance, one.majority),
                 f"Zero-shot accuracy of {_title(task)} for 12, 4 and 1 steps and kinds of prompts.",
-                "Bars: 95 % intervals, were places independent; places near each other are not, so the truth "
-                "is wider.",
+                "Bars: 95 % intervals (Wilson), were places independent; places near each other are not, "
+                "so the truth is wider.",
             ),
             Table(
                 columns,

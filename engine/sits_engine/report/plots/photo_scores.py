@@ -14,13 +14,13 @@ STEPS = (12, 4, 1)
 
 
 def accuracy_dots(
-    name: str, values: Mapping[str, Mapping[int, tuple[float, float]]], chance: float, majority: float
+    name: str, values: Mapping[str, Mapping[int, tuple[float, float, float]]], chance: float, majority: float
 ) -> str:
     """Raw accuracy with its 95 % interval, a row a number of steps, a mark a kind of prompts.
 
     Args:
         name: unique on the page.
-        values: kind of prompts -> steps -> (accuracy, half of the interval).
+        values: kind of prompts -> steps -> (accuracy, lower and upper end of its interval).
         chance, majority: accuracies of a blind guess and of the most frequent class.
     """
 
@@ -30,9 +30,13 @@ def accuracy_dots(
             offset = 0.22 * (number - (len(values) - 1) / 2)
             rows = [STEPS.index(steps) + offset for steps in found]
             axes.errorbar(
-                [value for value, _ in found.values()],
+                [value for value, _, _ in found.values()],
                 rows,
-                xerr=[half for _, half in found.values()],
+                # an end that is the value itself may lie beyond it by rounding, which Matplotlib refuses
+                xerr=[
+                    [max(0.0, value - low) for value, low, _ in found.values()],
+                    [max(0.0, high - value) for value, _, high in found.values()],
+                ],
                 fmt=MARKERS[number % 3],
                 color=COLORS[number % 3],
                 markersize=7,
@@ -44,7 +48,7 @@ def accuracy_dots(
         axes.axvline(majority, color=SOFT, linestyle="--", linewidth=1.2, label="most frequent class")
         axes.set_yticks(range(3), ["12 months", "4 quarters", "1 median"])
         axes.set_ylim(2.6, -0.6)
-        highest = max(value + half for found in values.values() for value, half in found.values())
+        highest = max(high for found in values.values() for _, _, high in found.values())
         axes.set_xlim(0, min(1.02, max(highest, majority) * 1.12 + 0.02))
         axes.set_xlabel("share of places that are right (raw scores)")
         axes.grid(axis="x")

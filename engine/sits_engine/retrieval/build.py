@@ -69,7 +69,8 @@ def prepare_index(
     """An index of `photos`: that of `folder` if it was made of the same files, else a new one.
 
     'The same' is: paths, places, directions and dates agree, and no file changed its size, time and content.
-    A photo of the index whose file is gone stays: its vector is still right.
+    A photo of the index whose file is gone stays: its vector is still right. Paths are kept absolute: a later
+    run, and QGIS, may work in another folder.
 
     Args:
         photos: every photo counts by itself.
@@ -87,7 +88,7 @@ def prepare_index(
         check_folder(folder)
         if is_index(folder):
             known = existing_index(folder, clip).index
-    paths = [Path(path) for path in photos.paths]
+    paths = _absolute(photos.paths)
     marks = np.array([file_mark(path) for path in paths], dtype=np.int64).reshape(-1, 2)
     if known is not None and _same(known, photos, paths, marks, search):
         progress(1.0)
@@ -131,6 +132,15 @@ def file_mark(path: Path) -> tuple[int, int]:
     except OSError:
         return -1, -1
     return found.st_size, found.st_mtime_ns
+
+
+def _absolute(paths: Sequence[Path]) -> list[Path]:
+    """Absolute paths, the same however a folder was called; a photo that is a link keeps its name."""
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+    return [folders[path.parent] / path.name for path in paths]
 
 
 def _same(

@@ -155,6 +155,27 @@ def test_a_later_run_computes_nothing_and_needs_no_photos(world, photos, places,
     assert gpd.read_file(tmp_path / "found.gpkg").equals(before)
 
 
+def test_a_relative_layer_is_good_from_any_folder(world, photos, places, tmp_path, monkeypatch):
+    near, away = tmp_path / "near", tmp_path / "away" / "from it"
+    near.mkdir()
+    away.mkdir(parents=True)
+    frame = gpd.read_file(photos)
+    for path in frame["photo"]:
+        (near / Path(path).name).write_bytes(Path(path).read_bytes())
+    frame.assign(photo=[Path(path).name for path in frame["photo"]]).to_file(near / "p.gpkg")
+    index = str(tmp_path / "index")
+    monkeypatch.chdir(tmp_path)
+    run(world, places, tmp_path, photos="near/p.gpkg", index=index)
+    kept = gpd.read_file(tmp_path / "found.gpkg")["photo"]
+    assert {str(Path(path).parent) for path in kept} == {str(near.resolve())}
+    monkeypatch.chdir(away)
+    for photos_again in ({"photos": "../../near/p.gpkg"}, {}):
+        result, _ = run(world, places, tmp_path, index=index, **photos_again)
+        assert result.scores["index_reused"]
+        assert not any("not where they were" in text for text in result.warnings)
+        assert gpd.read_file(tmp_path / "found.gpkg")["photo_there"].all()
+
+
 def test_changed_photos_make_a_new_index(world, photos, places, tmp_path):
     copies = tmp_path / "copies"
     copies.mkdir()

@@ -118,7 +118,7 @@ class TrainPhotoModel(PhotoFields):
 
         from sits_engine.learning.timesenclip.run import train_photo_model
         from sits_engine.models.model_file import save_model
-        from sits_engine.report.photo_model import write_photo_model_report
+        from sits_engine.report.photo_model import nothing_learned, write_photo_model_report
 
         made = train_photo_model(
             pairs,
@@ -135,6 +135,9 @@ class TrainPhotoModel(PhotoFields):
             end=0.97,
         )
         report = made.report
+        for doubt in nothing_learned(report):
+            ctx.warn(doubt)
+            report.warnings.append(doubt)
         report.notes[:0] = pixels.photos.notes
         if n_bad:
             what = (

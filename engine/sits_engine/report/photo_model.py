@@ -17,6 +17,11 @@ STEP_WORDS = {12: "12 months", 4: "4 quarters", 1: "1 median of the year"}
 USES = ("fits the weights", "chooses when to stop", "gives the figures above")
 #: Fewer test places than this say little.
 FEW = 50
+#: With as few test places, ten answers are all of them.
+ANSWERS = 10
+#: Guessing gets as good as this with at most this probability, before a model counts as better than it:
+#: one side of a 95 % interval, shared by the recall at 1, 5 and 10 (Bonferroni).
+LUCK = 0.025 / 3
 
 
 def write_photo_model_report(path: Path, data: PhotoReportData) -> Path:
@@ -40,13 +45,9 @@ def photo_model_page(data: PhotoReportData) -> Page:
         one, _, ten = data.steps[12].recall
         chance = f"chance {words.percent(1 / test, 1)}"
         tiles.append(Tile(words.percent(one), "partner found at once", f"of {words.count(test)}; {chance}"))
-        tiles.append(
-            Tile(
-                words.percent(ten),
-                "partner among the first ten",
-                f"chance {words.percent(min(1.0, 10 / test), 1)}",
-            )
-        )
+        if test > ANSWERS:
+            chance = f"chance {words.percent(ANSWERS / test, 1)}"
+            tiles.append(Tile(words.percent(ten), "partner among the first ten", chance))
     sections = [_retrieval(data), _curves(data), _places(data), _material(data)]
     limits = Section(
         "What these figures can't tell",
@@ -80,8 +81,32 @@ def photo_model_page(data: PhotoReportData) -> Page:
             ),
             "Left out or repaired": {str(i): note for i, note in enumerate(data.notes, start=1)},
         },
-        warnings=data.warnings,
+        warnings=list(dict.fromkeys([*data.warnings, *nothing_learned(data)])),
     )
+
+
+def nothing_learned(data: PhotoReportData) -> list[str]:
+    """A warning where retrieval on the test places can't be told from guessing; [] where it can, or no test.
+
+    Exact binomial tests. Both directions ask about the same places, so their mean counts as one series of
+    draws, one a place.
+    """
+    from scipy.special import bdtrc
+
+    found, test = data.steps.get(12), data.counts[2]
+    if found is None:
+        return []
+    for k, share in zip((1, 5, ANSWERS), found.recall, strict=True):
+        # chance of as many partners or more
+        if k < test and share > 0 and bdtrc(round(share * test) - 1, test, k / test) < LUCK:
+            return []
+    few = " With so few test places, it may also be better than this shows." if test < FEW else ""
+    return [
+        "The model has not learned anything usable: on the test places it finds partners no better than "
+        f"guessing, within the uncertainty of {words.count(test)} places.{few} Check that photos and images "
+        "are of the same places and the same year, and that the photos show the ground, then try more places "
+        "(some hundreds) and more effort."
+    ]
 
 
 def sentences(data: PhotoReportData) -> list[str]:
@@ -101,17 +126,22 @@ def sentences(data: PhotoReportData) -> list[str]:
         else "that training never saw, often beside places that it did see"
     )
     one, _, ten = found.recall
+    tens = test > ANSWERS
+    of_ten = f" and among the first ten for {words.of_hundred(ten)}" if tens else ""
+    guess_ten = f" and {words.of_hundred(ANSWERS / test)}" if tens else ""
     out.append(
         f"Among {words.count(test)} places {where}, the images of a place find its own photos, and the "
-        f"photos its images, at once for {words.of_hundred(one)} and among the first ten for "
-        f"{words.of_hundred(ten)}; guessing would give {words.of_hundred(1 / test)} and "
-        f"{words.of_hundred(min(1.0, 10 / test))}."
+        f"photos its images, at once for {words.of_hundred(one)}{of_ten}; guessing would give "
+        f"{words.of_hundred(1 / test)}{guess_ten}."
     )
-    if 1 in data.steps:
+    if nothing_learned(data):
+        out.append("That is no better than guessing: the model has not learned anything usable.")
+    elif 1 in data.steps:
         year = data.steps[1].recall
+        year_ten = f" and {words.of_hundred(year[2])}" if tens else ""
         out.append(
             "With one median image of the year instead of twelve months it is "
-            f"{words.of_hundred(year[0])} and {words.of_hundred(year[2])}."
+            f"{words.of_hundred(year[0])}{year_ten}."
         )
     if test < FEW:
         out.append(f"So few test places ({test}) say little: take these figures as a rough guide.")

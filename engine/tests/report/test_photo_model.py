@@ -6,7 +6,12 @@ import pytest
 
 from sits_engine.learning.timesenclip.scores import Retrieval
 from sits_engine.learning.timesenclip.summary import PhotoEpochRow, PhotoReportData
-from sits_engine.report.photo_model import photo_model_page, sentences, write_photo_model_report
+from sits_engine.report.photo_model import (
+    nothing_learned,
+    photo_model_page,
+    sentences,
+    write_photo_model_report,
+)
 
 
 def report(**changes) -> PhotoReportData:
@@ -87,3 +92,35 @@ def test_without_a_test_nothing_is_claimed() -> None:
     assert titles == ["How training went", "What it learned from", "What these figures can't tell"]
     assert np.isnan(data.scores["recall_1"])
     assert data.as_json()["retrieval"] == {}
+
+
+def test_ten_answers_of_eight_places_are_not_counted() -> None:
+    eight = Retrieval(8, (0.625, 1.0, 1.0), (0.625, 1.0, 1.0), 0.8)
+    page = photo_model_page(report(side=np.repeat([0, 1, 2], [284, 8, 8]), steps={12: eight, 1: eight}))
+    assert [tile.name for tile in page.tiles] == ["places", "photos", "partner found at once"]
+    assert "ten" not in " ".join(page.sentences).split()
+    assert page.warnings == ["Photo left out: a.jpg."]
+    eleven = photo_model_page(report(side=np.repeat([0, 1, 2], [281, 8, 11])))
+    assert [tile.note for tile in eleven.tiles][-1] == "chance 90.9 %"
+
+
+@pytest.mark.parametrize(
+    ("test", "recall", "learned"),
+    [
+        (60, (0.02, 0.08, 0.17), False),
+        (60, (0.05, 0.15, 0.25), False),
+        (60, (0.05, 0.15, 0.35), True),
+        (8, (0.25, 0.625, 1.0), False),
+        (8, (0.625, 1.0, 1.0), True),
+        (8, (0.0, 0.0, 1.0), False),
+    ],
+)
+def test_a_model_no_better_than_guessing_is_called_so(test, recall, learned) -> None:
+    found = Retrieval(test, recall, recall, recall[0])
+    data = report(side=np.repeat([0, 1, 2], [290 - test, 10, test]), steps={12: found, 1: found})
+    page = photo_model_page(data)
+    assert (nothing_learned(data) == []) == learned
+    assert any("not learned anything usable" in text for text in page.sentences) != learned
+    assert any("then try more places" in text for text in page.warnings) != learned
+    assert any("better than this shows" in text for text in page.warnings) == (not learned and test < 50)
+    assert nothing_learned(report(steps={})) == []

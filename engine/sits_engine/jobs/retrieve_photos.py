@@ -17,7 +17,9 @@ from sits_engine.outputs import numbers_beside
 if TYPE_CHECKING:
     from sits_engine.device import Device
     from sits_engine.models.card import ModelCard
+    from sits_engine.models.clip import ClipEncoder
     from sits_engine.retrieval.build import Prepared
+    from sits_engine.samples.photos import PhotoSet
 
 
 class RetrievePhotos(PhotoFields):
@@ -26,7 +28,7 @@ class RetrievePhotos(PhotoFields):
     title: ClassVar[str] = "Retrieve photos"
 
     series: Path = Field(description="time series (.json) of the places")
-    model: Path = Field(description="satellite model (.safetensors) made by trainphotomodel")
+    model: Path = Field(description="satellite model (.safetensors) made by 'Train photo model'")
     clip: Path | None = Field(None, description="folder of the CLIP model; default: that of the training")
     places: str = Field(description="points or polygons in the series: the queries")
     id_field: str | None = Field(None, description="field that names a place; default: numbers from 1")
@@ -66,7 +68,9 @@ class RetrievePhotos(PhotoFields):
         from sits_engine.models.photo_inference import EmbeddingPredictor
         from sits_engine.report.retrieval import SheetData, write_contact_sheet
         from sits_engine.retrieval.answers import answer, write_answers
+        from sits_engine.retrieval.build import Prepared
         from sits_engine.retrieval.queries import embed_places
+        from sits_engine.samples.composites import check_season
         from sits_engine.samples.vectors import read_features
 
         device = devices.select(self.device)
@@ -78,18 +82,22 @@ class RetrievePhotos(PhotoFields):
         series = open_series(self.series, predictor.card)
         places = read_features(self.places, id_field=self.id_field)
         polygons = lon_lat_polygons(self.photo_region, series.grid)
-        prepared = self._prepare(predictor.card, device, ctx)
-        for note in prepared.notes:
-            ctx.info(note)
-        for warning in prepared.warnings:
-            ctx.warn(warning)
+        for sentence in check_season(series):
+            ctx.warn(sentence)
+        source = self._source(predictor.card, device, ctx)
+        # before the photos are looked at, which takes far longer: there may be no place to ask for
         queries = embed_places(
             series,
             places,
             predictor,
             seed=self.seed,
-            progress=ctx.part(0.6, 0.8, f"Reading the places on {device.label}"),
+            progress=ctx.part(0.02, 0.2, f"Reading the places on {device.label}"),
         )
+        prepared = source if isinstance(source, Prepared) else self._indexed(*source, ctx)
+        for note in prepared.notes:
+            ctx.info(note)
+        for warning in prepared.warnings:
+            ctx.warn(warning)
         found = answer(
             prepared.index,
             queries,
@@ -166,10 +174,12 @@ class RetrievePhotos(PhotoFields):
 
             check_folder(self.index)
 
-    def _prepare(self, card: ModelCard, device: Device, ctx: JobContext) -> Prepared:
-        """The index: as it is, brought up to date, or new."""
+    def _source(
+        self, card: ModelCard, device: Device, ctx: JobContext
+    ) -> Prepared | tuple[PhotoSet, ClipEncoder]:
+        """The index as it is, or photos and what looks at them."""
         from sits_engine.models.clip.choice import clip_of
-        from sits_engine.retrieval.build import clip_facts, existing_index, prepare_index
+        from sits_engine.retrieval.build import clip_facts, existing_index
 
         if self.index is not None and not self.photos:
             trained = card.provenance.get("clip")
@@ -181,13 +191,18 @@ class RetrievePhotos(PhotoFields):
             ctx.info(note)
         for warning in photos.warnings:
             ctx.warn(warning)
-        encoder = clip_of(card, self.clip, device)
+        return photos, clip_of(card, self.clip, device)
+
+    def _indexed(self, photos: PhotoSet, encoder: ClipEncoder, ctx: JobContext) -> Prepared:
+        """An index of these photos: brought up to date, or new."""
+        from sits_engine.retrieval.build import prepare_index
+
         prepared = prepare_index(
             photos,
             encoder,
             self.index,
             search=self.search,
-            progress=ctx.part(0.05, 0.6, f"Photos on {device.label}"),
+            progress=ctx.part(0.2, 0.8, f"Photos on {ctx.device}"),
         )
         count = f"{len(prepared.index)} photos"
         ctx.info(

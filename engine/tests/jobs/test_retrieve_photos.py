@@ -257,9 +257,20 @@ def test_places_outside_and_never_clear(world, photos, corner, tmp_path):
     result, _ = run(world, outside, tmp_path, photos=str(photos))
     assert any("1 of 2 places lie outside of the series" in text for text in result.warnings)
     assert result.scores["n_places"] == 1
+    assert "The series has no image in December; the encoder goes without." in result.warnings
     gone = places_at(tmp_path / "g.gpkg", corner, [(x - 5000, y)])
     with pytest.raises(InputError, match="lies in the series"):
         run(world, gone, tmp_path, photos=str(photos))
+
+
+def test_places_are_checked_before_photos_are_looked_at(world, photos, corner, tmp_path, monkeypatch):
+    def never(*_args, **_kwargs):
+        raise AssertionError("looked at photos")
+
+    monkeypatch.setattr("sits_engine.retrieval.build.photo_vectors", never)
+    gone = places_at(tmp_path / "g.gpkg", corner, [(corner[0] - 5000, corner[1])])
+    with pytest.raises(InputError, match="lies in the series"):
+        run(world, gone, tmp_path, photos=str(photos), index=str(tmp_path / "index"))
 
 
 def test_another_clip_model_is_refused(world, photos, places, tmp_path):

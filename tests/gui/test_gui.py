@@ -24,7 +24,8 @@ MAKE = (
 USE = ("mapcrops", "assessmap", "createvalidationsample", "cropmapmodel")
 ADAPT = ("estimatetemporalshift", "adapttoregion", "compareadaptation", "adaptandmap")
 TICKS = ("makepseudomasks", "windowstomap")
-ALGORITHMS = MAKE + USE + ADAPT + TICKS
+WORDS = ("fetchclip", "trainphotomodel", "mapzeroshot", "mapsimilarity", "mapscenicness", "retrievephotos")
+ALGORITHMS = MAKE + USE + ADAPT + TICKS + WORDS
 
 pytestmark = [
     pytest.mark.skipif(

@@ -56,7 +56,9 @@ class CreateDemoData(Job):
         )
         ctx.info("The data are simulated: use them to learn and to test, never as evidence about real crops.")
         # An old toy knows photos that are gone.
-        if (paths.clip / "README.txt").exists() and "Toy CLIP" in (paths.clip / "README.txt").read_text():
+        if (paths.clip / "README.txt").exists() and "Toy CLIP" in (paths.clip / "README.txt").read_text(
+            "utf-8"
+        ):
             discard(paths.clip)
         photos = {}
         if self.photo_places:

@@ -76,7 +76,8 @@ def test_words_of_the_captions_are_tokens(tmp_path):
     tokenizer = CLIPTokenizerFast.from_pretrained(tmp_path)
     assert tokenizer.tokenize("Maize in a field") == ["maize</w>", "in</w>", "a</w>", "field</w>"]
     assert "".join(tokenizer.tokenize("zoo")).startswith("zoo")
-    assert tokenizer("maize")["input_ids"][-1] == len(json.loads((tmp_path / "vocab.json").read_text())) - 1
+    tokens = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))
+    assert tokenizer("maize")["input_ids"][-1] == len(tokens) - 1
 
 
 def test_photos_of_a_class_and_equal_captions_are_no_negatives():

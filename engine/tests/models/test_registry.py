@@ -117,8 +117,8 @@ def test_half_precision_is_close(name):
             half = module(*inputs()).float().softmax(1)
     assert (half - full).abs().max() < 0.05
     module.train()
-    # oneDNN (PyTorch 2.13, two threads) now and then leaves parts of the weights' gradient of a bfloat16 Conv3d
-    # on 1 x 1 pixels uninitialised; we compute in half precision on cards only, which don't use it
+    # oneDNN (PyTorch 2.13, two threads) now and then leaves parts of the weights' gradient of a bfloat16
+    # Conv3d on 1 x 1 pixels uninitialised; we compute in half precision on cards only, which don't use it
     with torch.backends.mkldnn.flags(enabled=False):
         with torch.autocast("cpu", torch.bfloat16):
             loss = module(*inputs()).float().square().mean()

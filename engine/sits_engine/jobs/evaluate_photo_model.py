@@ -91,6 +91,7 @@ class EvaluatePhotoModel(PhotoFields):
         from sits_engine.models.clip.choice import clip_of
         from sits_engine.models.photo_inference import EmbeddingPredictor
         from sits_engine.report.photo_evaluation import EvaluationData, write_evaluation, write_scores
+        from sits_engine.samples.known_places import NEAR, overlap
 
         device = devices.select(self.device)
         ctx.device = device.label
@@ -99,6 +100,12 @@ class EvaluatePhotoModel(PhotoFields):
         clip = clip_of(predictor.card, self.clip, device)
         places = self._places(predictor, ctx)
         tasks = self._labels(places)
+        seen_before = overlap(places.composites.xy, predictor.card.provenance)
+        if seen_before:
+            ctx.warn(
+                f"{seen_before} of {len(places.composites)} places lie within {NEAR:g} m of one that the "
+                "model was trained on: scores of such places are too good. Leave them out."
+            )
         vectors = None
         if places.photos is not None and places.place is not None:
             images = _photo_vectors(clip, places, ctx)
@@ -121,6 +128,7 @@ class EvaluatePhotoModel(PhotoFields):
             },
             parameters=self.model_dump(mode="json", exclude={"report", "table"}),
             notes=places.notes,
+            seen_before=seen_before,
         )
         classes = self._classes(clip, tasks, data)
         has_photo = None if vectors is None else (vectors**2).sum(axis=1) > 0.5
@@ -205,6 +213,8 @@ class EvaluatePhotoModel(PhotoFields):
             predictor.context,
             ctx.part(0.02, 0.3, "Reading the places"),
         )
+        for warning in found.warnings:
+            ctx.warn(warning)
         title = ", ".join(dict.fromkeys(one.title for one in series))
         notes = [*photos.notes, *found.notes]
         return Places(found.composites, found.photos.labels, title, found.photos, found.photos.place, notes)

@@ -117,8 +117,10 @@ class TrainPhotoModel(PhotoFields):
         pairs, n_bad = self._pairs(encoder, pixels, ctx)
 
         from sits_engine.learning.timesenclip.run import train_photo_model
+        from sits_engine.learning.timesenclip.summary import SIDES
         from sits_engine.models.model_file import save_model
         from sits_engine.report.photo_model import nothing_learned, write_photo_model_report
+        from sits_engine.samples.known_places import KEY, remembered
 
         made = train_photo_model(
             pairs,
@@ -154,6 +156,8 @@ class TrainPhotoModel(PhotoFields):
         if self.numbers is not None or self.report is None:
             write_numbers(numbers, report.as_json())
             outputs["numbers"] = str(numbers)
+        # validation places count as seen, too: they chose the weights
+        made.card.provenance[KEY] = remembered(report.xy[report.side != SIDES.index("test")])
         # the model last: where it is, everything is
         save_model(self.output, made.module.cpu(), made.card)
         scores: dict[str, Any] = {
@@ -182,6 +186,8 @@ class TrainPhotoModel(PhotoFields):
         )
         for note in (*photos.notes, *pixels.notes):
             ctx.info(note)
+        for warning in pixels.warnings:
+            ctx.warn(warning)
         return pixels, series
 
     def _pairs(self, encoder: ClipEncoder, pixels: PhotoPixels, ctx: JobContext) -> tuple[PairedPlaces, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.errors import InputError
-from sits_engine.samples.composites import Composites, cut_composites
+from sits_engine.samples.composites import Composites, check_season, cut_composites
 
 if TYPE_CHECKING:
     from sits_engine.samples.photos import PhotoSet
@@ -26,12 +26,14 @@ class PhotoPixels:
         composites: row i belongs to place i of `photos`; its `rows` count in the places asked for.
         region: (N,) number of the series that a place was read from.
         notes: sentences for people.
+        warnings: what they must know: months without an image, photos of another year than the images.
     """
 
     photos: PhotoSet
     composites: Composites
     region: npt.NDArray[np.int64]
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.composites)
@@ -76,6 +78,7 @@ def photo_pixels(
     left = np.arange(len(xy))
     parts: list[tuple[int, Composites]] = []
     notes: list[str] = []
+    warnings: list[str] = []
     refusals: list[InputError] = []
     for number, one in enumerate(series):
         try:
@@ -88,7 +91,10 @@ def photo_pixels(
         found.rows = left[found.rows]
         parts.append((number, found))
         # with several series most places lie outside of each
-        notes += [note if len(series) == 1 else f"{one.path.name}: {note}" for note in found.notes]
+        named = "" if len(series) == 1 else f"{one.path.name}: "
+        missing = check_season(one)
+        warnings += [named + sentence for sentence in missing]
+        notes += [named + note for note in found.notes if note not in missing]
         left = np.setdiff1d(left, found.rows)
         if not len(left):
             break
@@ -109,7 +115,37 @@ def photo_pixels(
         notes,
     )
     region = np.concatenate([np.full(len(part), number, np.int64) for number, part in parts])[order]
-    return PhotoPixels(photos.subset(rows[order]), composites, region, notes)
+    kept = photos.subset(rows[order])
+    warnings += _other_years(series, kept, region[kept.place])
+    return PhotoPixels(kept, composites, region, notes, warnings)
+
+
+def _other_years(series: Sequence[TimeSeries], photos: PhotoSet, region: npt.NDArray[np.int64]) -> list[str]:
+    """A warning for each series whose photos were taken in a year of which it has no image.
+
+    Args:
+        series: the images.
+        photos: those without a day count as right.
+        region: (P,) number of the series of each photo.
+    """
+    found = []
+    for number, one in enumerate(series):
+        here = [photos.taken[row] for row in np.flatnonzero(region == number)]
+        shown = {day.year for day in one.dates}
+        others = [day.year for day in here if day is not None and day.year not in shown]
+        if others:
+            found.append(
+                f"{len(others)} of {len(here)} photos at places of {one.path.name} are of another year than "
+                f"its images (photos: {_years(others)}; images: {_years(shown)}): where crops rotate, the "
+                "fields bore another crop then."
+            )
+    return found
+
+
+def _years(years: Iterable[int]) -> str:
+    """'2018, 2020 and 2021'."""
+    names = [str(year) for year in sorted(set(years))]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:

@@ -100,6 +100,23 @@ def test_all_scores_of_a_field_with_chance_beside(world, photos, tmp_path):
     assert result.scores["n_places"] == 12
 
 
+def test_photos_of_another_year_and_missing_months_are_told(world, photos, tmp_path):
+    frame = gpd.read_file(photos)
+    frame.assign(date=["2018-07-01"] * 4 + ["2023-07-01"] * 20).to_file(tmp_path / "p.gpkg")
+    result = run(
+        world,
+        tmp_path,
+        series=str(world.series),
+        photos=str(tmp_path / "p.gpkg"),
+        place_field="place",
+        label_field="crop",
+    )
+    assert any(
+        "4 of 24 photos" in text and "(photos: 2018; images: 2023)" in text for text in result.warnings
+    )
+    assert "The series has no image in December; the encoder goes without." in result.warnings
+
+
 def test_scores_are_those_of_the_vectors(world, photos, tmp_path):
     """Accuracy and recall of the table, computed once more from the parts."""
     from sits_engine.device import select
@@ -214,3 +231,31 @@ def test_model_of_a_larger_context(world, sen4map, tmp_path):
     model = write_photo_model(tmp_path / "m.safetensors", world.clip, 3)
     result = run(world, tmp_path, sen4map=str(sen4map), tasks="land_cover", model=str(model))
     assert result.scores["n_places"] == 12
+
+
+def test_places_that_training_saw_are_counted(world, photos, tmp_path):
+    from sits_engine.models.model_file import load_model, save_model
+    from sits_engine.samples.known_places import KEY, remembered
+
+    where = gpd.read_file(photos).to_crs(4326).geometry
+    seen = np.column_stack([where.x, where.y])[:10]  # two photos a place
+    module, card = load_model(world.model)
+    given = {
+        "series": str(world.series),
+        "photos": str(photos),
+        "place_field": "place",
+        "label_field": "crop",
+        "clip": str(world.clip),
+    }
+    page = tmp_path / "report.html"
+    for places, text in ((seen, "5 of the places are among"), (seen + 0.1, "None of the places are among")):
+        card.provenance[KEY] = remembered(places)
+        save_model(tmp_path / "m.safetensors", module, card)
+        result = run(world, tmp_path, model=str(tmp_path / "m.safetensors"), **given)
+        assert text in page.read_text(encoding="utf-8")
+        warned = [w for w in result.warnings if "5 of 12 places lie within 20 m" in w]
+        assert len(warned) == (places is seen)
+    run(world, tmp_path, **given)
+    assert "file doesn't say which places" in page.read_text(encoding="utf-8").replace("&#39;", "'").replace(
+        "&#x27;", "'"
+    )

@@ -16,6 +16,7 @@ from sits_engine.jobs.describe_model import DescribeModel
 from sits_engine.models.clip import ClipEncoder
 from sits_engine.models.photo_inference import EmbeddingPredictor
 from sits_engine.samples.composites import cut_composites
+from sits_engine.samples.known_places import overlap
 from sits_engine.series.time_series import TimeSeries
 
 CPU = select("cpu")
@@ -72,7 +73,8 @@ def test_model_report_and_numbers(region, made) -> None:
     assert numbers["months_clear"][3] > 0.9
     assert set(numbers["retrieval"]) == {"12", "4", "1"}
     assert numbers["scores"]["recall_10"] == pytest.approx(result.scores["recall_10"], abs=1e-6)
-    assert any("no image in January" in note for note in numbers["notes"])
+    assert any("no image in January" in text for text in result.warnings)
+    assert numbers["warnings"] == result.warnings
 
 
 def test_fields_are_nearer_to_photos_of_their_crop(region, made) -> None:
@@ -111,10 +113,40 @@ def test_context_bands_and_a_photo_that_cannot_be_read(region, tmp_path) -> None
     assert "1 photo could not be read and was left out." in numbers["notes"]
 
 
-def test_describe_model_knows_it(made) -> None:
+def test_photos_of_another_year_are_told(region, tmp_path) -> None:
+    lines = region.photos.read_text("utf-8").splitlines()[:61]
+    days = ("2018-06-01", "2019-06-01", "")
+    dated = [f"{line},{days[i % 3]}" for i, line in enumerate(lines[1:])]
+    table = region.photos.with_name("dated.csv")
+    table.write_text("\n".join([f"{lines[0]},date", *dated]) + "\n", "utf-8")
+    result = train(region, tmp_path, photos=str(table), epochs=1)
+    assert (
+        "20 of 60 photos at places of région.json are of another year than its images (photos: 2018; images: "
+        "2019): where crops rotate, the fields bore another crop then." in result.warnings
+    )
+
+
+def test_describe_model_knows_it(made, tmp_path) -> None:
     folder, _ = made
-    result = DescribeModel.parse({"model": str(folder / "modell.safetensors")}).run(JobContext())
+    page = tmp_path / "modell.html"
+    given = {"model": str(folder / "modell.safetensors"), "output_html": str(page)}
+    result = DescribeModel.parse(given).run(JobContext())
     assert result.scores["architecture"] == "timesenclip"
+    first = EmbeddingPredictor.open(folder / "modell.safetensors", CPU).card.provenance["places_seen"]["lon"][
+        0
+    ]
+    assert "places seen" in page.read_text("utf-8")
+    assert str(first) not in page.read_text("utf-8")
+
+
+def test_the_card_remembers_all_places_but_those_of_the_test(region, made) -> None:
+    import pandas as pd
+
+    folder, result = made
+    table = pd.read_csv(region.photos)[::2]
+    provenance = EmbeddingPredictor.open(folder / "modell.safetensors", CPU).card.provenance
+    assert provenance["places_seen"]["count"] == 80 == 100 - result.scores["n_test"]
+    assert overlap(table[["lon", "lat"]].to_numpy(), provenance) == 80
 
 
 def test_map_crops_sends_on_to_words(region, made, tmp_path) -> None:

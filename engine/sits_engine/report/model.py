@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sits_engine.models.card import ModelCard
 from sits_engine.report import words
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import profiles
+from sits_engine.samples.known_places import KEY
 
 
 def write_model_report(path: Path, card: ModelCard, name: str) -> Path:
@@ -60,7 +62,7 @@ def model_page(card: ModelCard, name: str) -> Page:
         tiles=tiles,
         sections=sections,
         provenance={
-            "Training": words.facts(card.provenance),
+            "Training": words.facts(_short(card.provenance)),
             "Network": words.facts(
                 {
                     "architecture": card.architecture,
@@ -74,6 +76,12 @@ def model_page(card: ModelCard, name: str) -> Page:
             ),
         },
     )
+
+
+def _short(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the positions of thousands of places."""
+    seen = provenance.get(KEY)
+    return {**provenance, KEY: seen.get("count") if isinstance(seen, dict) else None}
 
 
 def sentences(card: ModelCard) -> list[str]:

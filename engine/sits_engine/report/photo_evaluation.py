@@ -15,6 +15,7 @@ from sits_engine.report import words
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots.confusion import confusion_matrix
 from sits_engine.report.plots.photo_scores import accuracy_dots, recall_curves
+from sits_engine.samples.known_places import NEAR
 
 #: Confusion matrices with more classes than this can't be read; the list of mistakes stays.
 MOST_CLASSES = 30
@@ -35,6 +36,7 @@ class EvaluationData:
         zero_shot, recalls: scores.
         provenance, parameters: facts for the end of the page.
         notes, warnings: sentences.
+        seen_before: how many of the places the model was trained on; None if its card doesn't say.
     """
 
     title: str
@@ -50,6 +52,7 @@ class EvaluationData:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    seen_before: int | None = None
 
     def of(self, task: str, scoring: str = "raw") -> list[ZeroShot]:
         """Zero-shot scores of a task."""
@@ -85,6 +88,7 @@ class EvaluationData:
         return {
             "title": self.title,
             "places": self.n_places,
+            "places_seen_in_training": self.seen_before,
             "photos": self.n_photos,
             "classes": {
                 task: dict(zip(names, self.counts[task], strict=True)) for task, names in self.classes.items()
@@ -150,8 +154,7 @@ def evaluation_page(data: EvaluationData) -> Page:
             *_verdict(main),
             f"Scored were {words.count(data.n_places)} places with {words.count(data.n_photos)} photos. A "
             "place counts for a task where its class is known. The model's answers used no label.",
-            "This job doesn't know which places the model was trained on: scores are only worth something on "
-            "places that training didn't see, and not close to those it saw.",
+            _seen_before(data),
         ],
         tiles=tiles,
         sections=sections,
@@ -189,6 +192,19 @@ def _verdict(main: ZeroShot) -> list[str]:
     if main.n < FEW:
         out.append(f"So few places ({main.n}) say little: take these figures as a rough guide.")
     return out
+
+
+def _seen_before(data: EvaluationData) -> str:
+    worth = (
+        "scores are only worth something on places that training didn't see, and not close to those it saw."
+    )
+    if data.seen_before is None:
+        return f"The model's file doesn't say which places it was trained on: {worth}"
+    known = words.count(data.seen_before) if data.seen_before else "None"
+    return (
+        f"{known} of the places {'is' if data.seen_before == 1 else 'are'} among those that the model was "
+        f"trained on (within {NEAR:g} m): {worth}"
+    )
 
 
 def _title(task: str) -> str:

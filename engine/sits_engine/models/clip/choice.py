@@ -9,6 +9,7 @@ from sits_engine.errors import InputError, ModelError
 from sits_engine.models.card import ModelCard
 from sits_engine.models.clip.encoder import ClipEncoder
 from sits_engine.models.clip.fetch import models_folder
+from sits_engine.models.clip.folder import damaged
 
 
 def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder:
@@ -23,7 +24,8 @@ def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder
 
     Raises:
         ModelError: the model knows no CLIP model, or the folder holds another one.
-        InputError: it was not found, or the folder is no CLIP model.
+        InputError: it was not found, what is there is incomplete, damaged or another one (it says which), or
+            the folder is no CLIP model.
     """
     facts = card.provenance.get("clip")
     if not isinstance(facts, dict) or not facts.get("fingerprint"):
@@ -39,10 +41,22 @@ def clip_of(card: ModelCard, folder: Path | None, device: Device) -> ClipEncoder
             raise _other(name, wanted, found)
         return found
     trained_with = Path(str(facts.get("path") or name))
+    unusable = []
     for place in (trained_with, *_kept(name)):
-        same = _opened(place, device)
-        if same is not None and same.fingerprint == wanted:
-            return same
+        opened = _opened(place, device)
+        if isinstance(opened, ClipEncoder) and opened.fingerprint == wanted:
+            return opened
+        if place in (trained_with, models_folder() / name) and place.is_dir():
+            unusable.append(f"{place} is there, but {_why_not(opened, place, wanted)}.")
+    if unusable:
+        if not trained_with.is_dir():
+            unusable.insert(0, f"{trained_with} is not there any more.")
+        raise InputError(
+            f"The CLIP model '{name}' that the satellite model was trained with can't be used: "
+            f"{' '.join(dict.fromkeys(unusable))}",
+            "Copy or fetch it again ('Fetch CLIP model'), or choose the folder of a whole copy (CLIP).",
+            wanted=wanted,
+        )
     raise InputError(
         f"The CLIP model '{name}' that the satellite model was trained with was not found: neither at "
         f"{trained_with} nor in the models folder {models_folder()}.",
@@ -58,12 +72,28 @@ def _kept(name: str) -> list[Path]:
     return sorted(whole, key=lambda path: path.name != name)
 
 
-def _opened(folder: Path, device: Device) -> ClipEncoder | None:
-    """The model in a folder, None where there is none (any more)."""
+def _opened(folder: Path, device: Device) -> ClipEncoder | InputError | OSError:
+    """The model in a folder, or why there is none (any more)."""
     try:
         return ClipEncoder.open(folder, device)
-    except (InputError, OSError):
-        return None
+    except (InputError, OSError) as error:
+        return error
+
+
+def _why_not(found: ClipEncoder | InputError | OSError, place: Path, wanted: str) -> str:
+    """What is the matter with a folder that is there."""
+    if isinstance(found, InputError):
+        said = found.message.removesuffix(".")
+        return said.removeprefix(f"The CLIP model in {place} ").removeprefix(f"The model in {place} ")
+    if isinstance(found, OSError):
+        return f"can't be read ({found.strerror or found})"
+    broken = damaged(found.folder)
+    if broken is not None:
+        return f"its weights are damaged or cut short ({broken.name})"
+    return (
+        f"holds another model, or one of its files was changed (fingerprint {found.fingerprint[:12]} instead "
+        f"of {wanted[:12]})"
+    )
 
 
 def _other(name: str, wanted: str, found: ClipEncoder) -> ModelError:

@@ -87,6 +87,19 @@ def check_folder(path: Path) -> ClipFolder:
     )
 
 
+def damaged(folder: ClipFolder) -> Path | None:
+    """The first file of weights that is no whole safetensors file, by its header; None where all are."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in folder.weights if folder.safe else ():
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError):
+            return file
+    return None
+
+
 def family_of(path: Path) -> tuple[str, dict[str, Any]]:
     """One of `FAMILIES`, and the configuration.
 

@@ -54,6 +54,34 @@ def test_something_else_lies_there_by_now(clip):
     assert clip_of(facts, None, CPU).folder.path == copy
 
 
+def test_what_is_there_but_useless_is_said_so(clip):
+    facts = card(clip)
+
+    def refusal() -> str:
+        with pytest.raises(
+            InputError, match="CLIP model 'clip' that the satellite model was trained"
+        ) as caught:
+            clip_of(facts, None, CPU)
+        assert "not found" not in caught.value.message
+        return caught.value.message
+
+    weights = clip / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    assert f"{clip} is there, but its weights are damaged or cut short (model.safetensors)." in refusal()
+    weights.unlink()
+    assert f"{clip} is there, but is incomplete: model.safetensors (the weights) is missing." in refusal()
+    shutil.rmtree(clip)
+    tiny_clip(clip, dim=16, seed=7)
+    assert f"{clip} is there, but holds another model" in refusal()
+    for name in ("vocab.json", "tokenizer.json"):
+        (clip / name).unlink(missing_ok=True)
+    assert f"{clip} is there, but has no tokenizer" in refusal()
+    models_folder().mkdir(parents=True)
+    clip.rename(models_folder() / "clip")
+    assert f"{clip} is not there any more. {models_folder() / 'clip'} is there, but has no" in refusal()
+
+
 def test_another_model_is_an_error_that_names_both(clip, tmp_path):
     other = tiny_clip(tmp_path / "other", dim=16, seed=1)
     facts = card(clip)

@@ -201,10 +201,9 @@ def _seen_before(data: EvaluationData) -> str:
     if data.seen_before is None:
         return f"The model's file doesn't say which places it was trained on: {worth}"
     known = words.count(data.seen_before) if data.seen_before else "None"
-    return (
-        f"{known} of the places {'is' if data.seen_before == 1 else 'are'} among those that the model was "
-        f"trained on (within {NEAR:g} m): {worth}"
-    )
+    lie = "lies" if data.seen_before == 1 else "lie"
+    near = f"within about {NEAR:g} m of one that the model was trained on"
+    return f"{known} of the places {lie} {near}: {worth}"
 
 
 def _title(task: str) -> str:

@@ -11,16 +11,16 @@ from sits_engine.samples.photos_places import on_globe
 
 #: Key of the places in a card's provenance.
 KEY = "places_seen"
-#: More places than this aren't written down (about 17 bytes each).
+#: More places than this aren't written down (about 14 bytes each).
 MOST = 5000
-#: Units of a degree: 5 decimals, at most 1.1 m.
-UNITS = 100_000
-#: Places within so many metres are the same: two Sentinel-2 pixels.
-NEAR = 20.0
+#: Units of a degree: 3 decimals, 111 m at most. A model that is passed on need not tell whose yard it was.
+UNITS = 1000
+#: Places within so many metres of the rounded position may be the same, or of the same field.
+NEAR = 100.0
 
 
 def remembered(lon_lat: npt.NDArray[np.float64], most: int = MOST) -> dict[str, Any]:
-    """Facts for the card: number of places, and longitudes and latitudes in 1e-5 degrees.
+    """Facts for the card: number of places, and longitudes and latitudes in 1e-3 degrees.
 
     Args:
         lon_lat: (N, 2) degrees; NaN where a place has no position.

@@ -10,8 +10,8 @@ PLACES = np.array([[5.12345678, 51.0], [-179.99999, -20.5], [5.2, 51.3]])
 METRE = 1 / 111_195
 
 
-@pytest.mark.parametrize(("metres", "found"), [(0, 3), (17, 3), (23, 0), (-17, 3)])
-def test_places_within_twenty_metres_are_counted(metres, found) -> None:
+@pytest.mark.parametrize(("metres", "found"), [(0, 3), (40, 3), (300, 0), (-40, 3)])
+def test_places_near_the_rounded_ones_are_counted(metres, found) -> None:
     card = json.loads(json.dumps({KEY: remembered(PLACES)}))
     assert overlap(PLACES + np.array([0, metres * METRE]), card) == found
 
@@ -32,3 +32,9 @@ def test_what_is_written_down_stays_small() -> None:
 @pytest.mark.parametrize("provenance", [{}, {KEY: {"count": 7000}}, {KEY: "many"}])
 def test_a_card_that_does_not_say_is_unknown(provenance) -> None:
     assert overlap(PLACES, provenance) is None
+
+
+def test_positions_are_written_down_roughly() -> None:
+    facts = remembered(PLACES)
+    assert facts["lon"] == [5123, -180000, 5200]
+    assert facts["lat"] == [51000, -20500, 51300]

@@ -103,8 +103,8 @@ class EvaluatePhotoModel(PhotoFields):
         seen_before = overlap(places.composites.xy, predictor.card.provenance)
         if seen_before:
             ctx.warn(
-                f"{seen_before} of {len(places.composites)} places lie within about {NEAR:g} m of one that the "
-                "model was trained on: scores of such places are too good. Leave them out."
+                f"{seen_before} of {len(places.composites)} places lie within about {NEAR:g} m of one that "
+                "the model was trained on: scores of such places are too good. Leave them out."
             )
         vectors = None
         if places.photos is not None and places.place is not None:

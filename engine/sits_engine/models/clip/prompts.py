@@ -20,8 +20,10 @@ import numpy.typing as npt
 from sits_engine.errors import InputError
 from sits_engine.models.clip.cache import Encoder, text_vectors
 
-#: Tables of templates and descriptions, beside the engine in the repository and in the plugin's folder.
-RESOURCES = Path(__file__).resolve().parents[4] / "resources" / "prompts"
+#: Tables of templates and descriptions: beside the engine in the repository and in the plugin, else within an
+#: engine that was installed alone (`engine/setup.py` puts them there).
+_BESIDE = Path(__file__).resolve().parents[4] / "resources" / "prompts"
+RESOURCES = _BESIDE if _BESIDE.is_dir() else Path(__file__).resolve().parents[2] / "prompts"
 #: Prompts of a class that has none of its own: its name alone …
 NAME = "name"
 #: … or its name in a group of templates (`templates.csv`; names of the published groups) …

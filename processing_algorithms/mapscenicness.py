@@ -2,16 +2,14 @@
 
 from qgis.core import QgsProcessingOutputNumber, QgsProcessingParameterRasterDestination
 
-from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from . import styling, wordstyle
 from .definitions import choice, described, file_input, number
-from .documented import InPhotos
 from .facts import series_facts
-from .wordoptions import advanced_options, extent, job_fields, misfit, series_and_model
+from .wordoptions import WordMap, advanced_options, extent, series_and_model
 
 
-class MapScenicness(InPhotos, EngineAlgorithm):
+class MapScenicness(WordMap):
     """Writes a raster of expected ratings."""
 
     JOB = "mapscenicness"
@@ -75,18 +73,6 @@ class MapScenicness(InPhotos, EngineAlgorithm):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))
         self.addOutput(QgsProcessingOutputNumber("VOTERS", tr("Voters")))
-
-    def checkParameterValues(self, parameters, context):
-        """Model and series fit."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
-        why = misfit(self, parameters, context)
-        return not why, why
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return job_fields(self, parameters, context, feedback)
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layer."""

@@ -7,18 +7,16 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from . import styling, wordstyle
 from .definitions import described, file_input, number
-from .documented import InPhotos
 from .facts import series_facts
-from .wordoptions import advanced_options, extent, given, job_fields, lines, misfit, series_and_model
+from .wordoptions import WordMap, advanced_options, extent, given, lines, series_and_model
 
 PHOTO_FILTER = "Photos (*.jpg *.jpeg *.png *.tif *.tiff *.webp);;All files (*)"
 
 
-class MapSimilarity(InPhotos, EngineAlgorithm):
+class MapSimilarity(WordMap):
     """Writes a similarity raster, and the most similar places as points."""
 
     JOB = "mapsimilarity"
@@ -94,19 +92,11 @@ class MapSimilarity(InPhotos, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("PLACES", tr("Number of best places found")))
         self.addOutput(QgsProcessingOutputNumber("BEST", tr("Similarity of the best place")))
 
-    def checkParameterValues(self, parameters, context):
-        """A text or a photo, and model and series fit."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
+    def wrong(self, parameters, context):
+        """A text or a photo."""
         if given(parameters, "TEXT") == given(parameters, "PHOTO"):
-            return False, tr("Give either a text or a photo to look for.")
-        why = misfit(self, parameters, context)
-        return not why, why
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return job_fields(self, parameters, context, feedback)
+            return tr("Give either a text or a photo to look for.")
+        return ""
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""

@@ -6,13 +6,11 @@ from qgis.core import (
     QgsProcessingParameterRasterDestination,
 )
 
-from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from . import styling, wordstyle
 from .definitions import choice, described, file_input, number, text
-from .documented import InPhotos
 from .facts import series_facts
-from .wordoptions import advanced_options, extent, given, job_fields, lines, misfit, series_and_model
+from .wordoptions import WordMap, advanced_options, extent, given, lines, series_and_model
 
 #: Fields of the job; the first makes a prompt of the name, the last four bring classes and sentences.
 PROMPTS = [
@@ -30,7 +28,7 @@ PROMPTS = [
 SETS = PROMPTS[6:]
 
 
-class MapZeroShot(InPhotos, EngineAlgorithm):
+class MapZeroShot(WordMap):
     """Writes a class map with confidence from class names, and on wish the similarities of all classes."""
 
     JOB = "mapzeroshot"
@@ -133,22 +131,14 @@ class MapZeroShot(InPhotos, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))
         self.addOutput(QgsProcessingOutputString("AREAS", tr("Area of each class (ha, JSON)")))
 
-    def checkParameterValues(self, parameters, context):
-        """There are classes, and model and series fit."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
+    def wrong(self, parameters, context):
+        """There are classes."""
         if given(parameters, "CLASSES") and given(parameters, "CLASS_TABLE"):
-            return False, tr("Give the classes as a list or as a table, not both.")
+            return tr("Give the classes as a list or as a table, not both.")
         prompts = self.parameterAsEnumString(parameters, "PROMPTS", context)
         if not given(parameters, "CLASSES") and not given(parameters, "CLASS_TABLE") and prompts not in SETS:
-            return False, tr("Write the classes, one a line, or choose a set of classes as prompts.")
-        why = misfit(self, parameters, context)
-        return not why, why
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return job_fields(self, parameters, context, feedback)
+            return tr("Write the classes, one a line, or choose a set of classes as prompts.")
+        return ""
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""

@@ -7,9 +7,11 @@ from qgis.core import (
     QgsProcessingParameterString,
 )
 
+from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import device_parameter, extent_string, vector_source
 from .definitions import MODEL_FILTER, SERIES_FILTER, choice, described, file_input, folder_input, number
+from .documented import InPhotos
 from .facts import FactsError, missing_bands, model_facts, series_facts
 from .values import engine_values
 
@@ -107,9 +109,23 @@ def misfit(algorithm, parameters, context):
     return missing_bands(model, series)
 
 
-def job_fields(algorithm, parameters, context, feedback):
-    """Fields of the engine's job."""
-    fields = engine_values(algorithm, parameters, context)
-    fields["extent"] = extent_string(algorithm, parameters, "EXTENT", context)
-    fields["region"] = vector_source(algorithm, parameters, "REGION", context, feedback)
-    return {name: value for name, value in fields.items() if value != ""}
+class WordMap(InPhotos, EngineAlgorithm):
+    """A map that a photo model makes of a series."""
+
+    def wrong(self, parameters, context):
+        """A sentence about parameters of this map alone that don't go together, or ''."""
+        return ""
+
+    def checkParameterValues(self, parameters, context):
+        """Parameters go together, and model and series fit."""
+        ok, why = super().checkParameterValues(parameters, context)
+        if ok:
+            why = self.wrong(parameters, context) or misfit(self, parameters, context)
+        return ok and not why, why
+
+    def jobParameters(self, parameters, context, feedback):
+        """Fields of the engine's job."""
+        fields = engine_values(self, parameters, context)
+        fields["extent"] = extent_string(self, parameters, "EXTENT", context)
+        fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
+        return {name: value for name, value in fields.items() if value != ""}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from pydantic import Field, field_validator
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, claim_outputs, existing, keep_inputs
+from sits_engine.jobs.map_run import run_map
 
 if TYPE_CHECKING:
     from sits_engine.mapping.cog import Layers
@@ -198,10 +197,8 @@ class EmbeddingJob(Job):
             min_mapping_unit: hectares, 0 for none.
         """
         from sits_engine.mapping.embedding_map import embedding_tile_size
-        from sits_engine.mapping.journal import Journal, fingerprint, work_folder
-        from sits_engine.mapping.produce import MapRequest, produce
+        from sits_engine.mapping.produce import MapRequest
 
-        began = time.monotonic()
         size = embedding_tile_size(
             at.predictor,
             len(at.series.dates),
@@ -211,14 +208,6 @@ class EmbeddingJob(Job):
             self.tile_size,
         )
         everything = self.facts(at) | facts | {"tile": size, "similarities": similarities is not None}
-        journal = Journal.open(work_folder(output), fingerprint(everything))
-        if journal.discarded:
-            ctx.info(
-                "Unfinished work of an earlier run was found beside the output, but inputs or settings have "
-                "changed since: it was thrown away."
-            )
-        elif journal.done:
-            ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
         request = MapRequest(
             series=at.series,
             bands=at.bands,
@@ -234,27 +223,7 @@ class EmbeddingJob(Job):
             tags=self.tags(at) | tags,
             phase=f"Mapping on {at.predictor.device.label}",
         )
-        try:
-            summary = produce(
-                request, journal, lambda done, phase: ctx.progress(0.05 + (end - 0.05) * done, phase)
-            )
-        except BaseException as error:
-            journal.close()
-            raise journal.explained(error) from error.__cause__
-        journal.remove()
-        resumed = (
-            f" ({summary.resumed} of {summary.tiles} tiles were finished before)" if summary.resumed else ""
-        )
-        ctx.info(f"{summary.pixels} pixels mapped in {time.monotonic() - began:.0f} s{resumed}.")
-        if summary.pixels == 0:
-            ctx.warn("The map is empty: no pixel of the region is clear at any date.")
-        return summary
-
-
-def check_suffix(path: Path | None, suffix: str) -> None:
-    """Raise InputError where an output has another ending (`.tif` may be `.tiff`)."""
-    if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
-        raise InputError(f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}.")
+        return run_map(ctx, request, output, everything, start=0.05, end=end, inputs="inputs", verb="mapped")
 
 
 def content(array: Any) -> str:

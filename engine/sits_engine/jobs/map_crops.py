@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -15,6 +14,7 @@ from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 from sits_engine.jobs.map_outputs import check_outputs
+from sits_engine.jobs.map_run import run_map
 
 if TYPE_CHECKING:
     from sits_engine.device import Device
@@ -212,13 +212,11 @@ class MapCrops(Job):
         end: float,
     ) -> ParcelTotals | None:
         """The map; with parcels, what their pixels within it add to them."""
-        from sits_engine.mapping.journal import Journal, fingerprint, work_folder
         from sits_engine.mapping.parcel_sums import ParcelPixels
-        from sits_engine.mapping.produce import MapRequest, produce
+        from sits_engine.mapping.produce import MapRequest
         from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
         from sits_engine.models.segment_inference import SegmentPredictor
 
-        began = time.monotonic()
         output, series, region, predictor, bands = where
         card = predictor.card
         size = tile_size_of(predictor, series, bands, self.tile_size)
@@ -228,14 +226,6 @@ class MapCrops(Job):
             "parcels": None if parcels is None else _geometries(parcels),
         }
         pixels = None if parcels is None else ParcelPixels.of(parcels.pixels, series.grid.width)
-        journal = Journal.open(work_folder(output), fingerprint(facts))
-        if journal.discarded:
-            ctx.info(
-                "Unfinished work of an earlier run was found beside the output, but series, model, region or "
-                "settings have changed since: it was thrown away."
-            )
-        elif journal.done:
-            ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
         request = MapRequest(
             series=series,
             bands=bands,
@@ -254,26 +244,16 @@ class MapCrops(Job):
             tags=self._tags(series, card),
             phase=f"Classifying on {predictor.device.label}",
         )
-        try:
-            summary = produce(
-                request, journal, lambda done, phase: ctx.progress(0.01 + (end - 0.01) * done, phase)
-            )
-        except BaseException as error:
-            journal.close()
-            raise journal.explained(error) from error.__cause__
-        journal.remove()
-        seconds = time.monotonic() - began
-        ctx.info(
-            f"{summary.pixels} pixels classified in {seconds:.0f} s"
-            + (
-                f" ({summary.resumed} of {summary.tiles} tiles were finished before)"
-                if summary.resumed
-                else ""
-            )
-            + "."
+        summary = run_map(
+            ctx,
+            request,
+            output,
+            facts,
+            start=0.01,
+            end=end,
+            inputs="series, model, region",
+            verb="classified",
         )
-        if summary.pixels == 0:
-            ctx.warn("The map is empty: no pixel of the region is clear at any date.")
         if summary.sieved:
             ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
         result.outputs["output"] = str(output)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sits_engine.errors import InputError
 
 if TYPE_CHECKING:
     from sits_engine.jobs.map_crops import MapCrops
+
+
+def check_suffix(path: Path | None, suffix: str) -> None:
+    """Raise InputError where an output has another ending (`.tif` may be `.tiff`)."""
+    if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
+        raise InputError(f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}.")
 
 
 def check_outputs(job: MapCrops) -> None:
@@ -31,8 +38,7 @@ def check_outputs(job: MapCrops) -> None:
         (job.output_parcels, ".gpkg"),
         (job.output_polygons, ".gpkg"),
     ):
-        if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
-            raise InputError(f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}.")
+        check_suffix(path, suffix)
     if job.output is not None and job.output == job.probabilities:
         raise InputError("OUTPUT and PROBABILITIES are the same file.", "Choose two names.")
     if job.output_polygons is not None and job.output_polygons == job.output_parcels:

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import JobResult, existing
-from sits_engine.jobs.embedding_job import EmbeddingJob, check_suffix, content
+from sits_engine.jobs.embedding_job import EmbeddingJob, content
+from sits_engine.jobs.map_outputs import check_suffix
 
 
 class MapScenicness(EmbeddingJob):

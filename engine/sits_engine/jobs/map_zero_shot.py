@@ -11,7 +11,8 @@ from pydantic import Field
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult
-from sits_engine.jobs.embedding_job import EmbeddingJob, Opened, check_suffix, content
+from sits_engine.jobs.embedding_job import EmbeddingJob, Opened, content
+from sits_engine.jobs.map_outputs import check_suffix
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,60 @@
+"""A map from its request: journal, messages, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sits_engine.context import JobContext
+
+if TYPE_CHECKING:
+    from sits_engine.mapping.produce import MapRequest, MapSummary
+
+
+def run_map(
+    ctx: JobContext,
+    request: MapRequest,
+    output: Path,
+    facts: dict[str, Any],
+    *,
+    start: float,
+    end: float,
+    inputs: str,
+    verb: str,
+) -> MapSummary:
+    """Make a map, or go on with one that was interrupted.
+
+    Args:
+        ctx: of the job.
+        request: what to map.
+        output: file beside which unfinished work is kept.
+        facts: all that the map depends on; unfinished work of other facts is thrown away.
+        start, end: shares of the job in which it is done.
+        inputs, verb: words for the messages: what may have changed, what was done with pixels.
+    """
+    from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+    from sits_engine.mapping.produce import produce
+
+    began = time.monotonic()
+    journal = Journal.open(work_folder(output), fingerprint(facts))
+    if journal.discarded:
+        ctx.info(
+            f"Unfinished work of an earlier run was found beside the output, but {inputs} or settings have "
+            "changed since: it was thrown away."
+        )
+    elif journal.done:
+        ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
+    try:
+        summary = produce(
+            request, journal, lambda done, phase: ctx.progress(start + (end - start) * done, phase)
+        )
+    except BaseException as error:
+        journal.close()
+        raise journal.explained(error) from error.__cause__
+    journal.remove()
+    resumed = f" ({summary.resumed} of {summary.tiles} tiles were finished before)" if summary.resumed else ""
+    ctx.info(f"{summary.pixels} pixels {verb} in {time.monotonic() - began:.0f} s{resumed}.")
+    if summary.pixels == 0:
+        ctx.warn("The map is empty: no pixel of the region is clear at any date.")
+    return summary

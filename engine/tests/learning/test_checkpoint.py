@@ -15,7 +15,8 @@ from safetensors import safe_open
 from torch import nn
 
 from sits_engine.learning import schedule
-from sits_engine.learning.adaptation.checkpoint import KEY, Checkpoint, mark_of
+from sits_engine.learning.adaptation.run import run_mark
+from sits_engine.learning.checkpoint import KEY, Checkpoint
 
 
 def parts():
@@ -117,7 +118,10 @@ def test_a_damaged_file_is_none(damage, tmp_path):
 def test_the_file_of_another_run_or_kind_is_none(tmp_path):
     file = saved(tmp_path)
     assert untouched(file)[0] is not None
+    assert not file.of_another_run
     assert untouched(replace(file, mark="other")) == (None, True)
+    assert replace(file, mark="other").of_another_run
+    assert not replace(file, path=tmp_path / "none").of_another_run
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(2)}, file.path, metadata={"other": "1"})
@@ -160,10 +164,10 @@ def test_the_mark_is_that_of_inputs_and_settings():
     module, description = network(), card()
     source, target = pixel_sets([2, 3, 4]), pixel_sets([1, 5], seed=2)
     plain = {"seed": 1, "method": "mmd"}
-    mark = mark_of(module, description, source, target, plain)
-    assert mark == mark_of(copy.deepcopy(module), description, source, target, dict(reversed(plain.items())))
+    mark = run_mark(module, description, source, target, plain)
+    assert mark == run_mark(copy.deepcopy(module), description, source, target, dict(reversed(plain.items())))
     # labels of the target are no input
-    assert mark == mark_of(
+    assert mark == run_mark(
         module, description, source, replace(target, labels=np.full(2, -1, np.int64)), plain
     )
     changed = network()
@@ -171,13 +175,13 @@ def test_the_mark_is_that_of_inputs_and_settings():
     values = target.values.copy()
     values[0, 0, 0] += 1e-6
     others = [
-        mark_of(changed, description, source, target, plain),
-        mark_of(module, card(temperature=2.0), source, target, plain),
-        mark_of(module, description, target, source, plain),
-        mark_of(module, description, replace(source, labels=1 - source.labels), target, plain),
-        mark_of(module, description, source, replace(target, values=values), plain),
-        mark_of(module, description, source, replace(target, positions=target.positions + 1), plain),
-        mark_of(module, description, source, replace(target, valid=~target.valid), plain),
-        mark_of(module, description, source, target, {**plain, "seed": 2}),
+        run_mark(changed, description, source, target, plain),
+        run_mark(module, card(temperature=2.0), source, target, plain),
+        run_mark(module, description, target, source, plain),
+        run_mark(module, description, replace(source, labels=1 - source.labels), target, plain),
+        run_mark(module, description, source, replace(target, values=values), plain),
+        run_mark(module, description, source, replace(target, positions=target.positions + 1), plain),
+        run_mark(module, description, source, replace(target, valid=~target.valid), plain),
+        run_mark(module, description, source, target, {**plain, "seed": 2}),
     ]
     assert len({mark, *others}) == len(others) + 1

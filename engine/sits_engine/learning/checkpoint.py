@@ -1,0 +1,141 @@
+"""The state of a training after an epoch, so that an interrupted one goes on where it was. No pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn, optim
+
+from sits_engine import outputs
+
+KEY = "sits_training"
+FORMAT = "sits-training/1"
+OPTIMIZER = "optimizer"
+
+
+@dataclass
+class Checkpoint:
+    """Where, and of which run: only a run with the same mark takes it up.
+
+    Attributes:
+        path: file, beside the output.
+        mark: of inputs and settings, see `mark_of`.
+    """
+
+    path: Path
+    mark: str
+
+    def save(
+        self,
+        parts: Mapping[str, nn.Module],
+        optimizer: optim.Optimizer,
+        schedule: optim.lr_scheduler.LRScheduler,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write networks, optimiser and JSON facts, complete or not at all."""
+        tensors = {f"{part}/{name}": v for part, m in parts.items() for name, v in m.state_dict().items()}
+        tensors |= {
+            f"{OPTIMIZER}/{index}/{name}": value
+            for index, entries in optimizer.state_dict()["state"].items()
+            for name, value in entries.items()
+            if isinstance(value, Tensor)
+        }
+        rates = [group["lr"] for group in optimizer.param_groups]
+        own = {"format": FORMAT, "mark": self.mark, "steps": schedule.last_epoch, "rates": rates}
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        with outputs.atomic(self.path) as temporary:
+            temporary.write_bytes(save(plain, metadata={KEY: json.dumps({**facts, **own})}))
+
+    def load(
+        self,
+        parts: Mapping[str, nn.Module],
+        optimizer: optim.Optimizer,
+        schedule: optim.lr_scheduler.LRScheduler,
+    ) -> dict[str, Any] | None:
+        """Put a saved state back; its facts, or None where there is no file of this very run."""
+        content = self.read()
+        return None if content is None else restore(content, parts, optimizer, schedule)
+
+    def read(self) -> bytes | None:
+        """The file, if it is whole and of this very run; for `restore`, perhaps in another process."""
+        try:
+            content = self.path.read_bytes()
+            facts = facts_of(content)
+            if facts.get("format") != FORMAT or facts.get("mark") != self.mark:
+                return None
+            load(content)
+        except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None  # not there, or damaged: the run starts anew
+        return content
+
+    @property
+    def of_another_run(self) -> bool:
+        """Whether a file is there that `read` doesn't take."""
+        return self.path.is_file() and self.read() is None
+
+
+def facts_of(content: bytes) -> dict[str, Any]:
+    """The JSON facts in the head of a safetensors file; empty where it has none of ours."""
+    length = int.from_bytes(content[:8], "little")
+    head = json.loads(content[8 : 8 + length])
+    facts: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(KEY, "{}"))
+    return facts
+
+
+def restore(
+    content: bytes,
+    parts: Mapping[str, nn.Module],
+    optimizer: optim.Optimizer,
+    schedule: optim.lr_scheduler.LRScheduler,
+) -> dict[str, Any]:
+    """Put the state of `Checkpoint.read` into networks, optimiser and schedule; gives the facts."""
+    facts = facts_of(content)
+    state: dict[int, dict[str, Tensor]] = {}
+    networks: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
+    for name, value in load(content).items():
+        part, rest = name.split("/", 1)
+        if part == OPTIMIZER:
+            index, entry = rest.split("/")
+            state.setdefault(int(index), {})[entry] = value
+        else:
+            networks[part][rest] = value
+    for part, module in parts.items():
+        module.load_state_dict(networks[part])
+    groups = optimizer.state_dict()["param_groups"]
+    for group, rate in zip(groups, facts["rates"], strict=True):
+        group["lr"] = rate
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    schedule.last_epoch = facts["steps"]
+    return facts
+
+
+def mark_of(
+    plain: Mapping[str, Any],
+    arrays: Iterable[npt.NDArray[Any]],
+    module: nn.Module | None = None,
+) -> str:
+    """Changes when settings, samples or the weights to start from change; not with processes or device.
+
+    Args:
+        plain: JSON-serialisable settings.
+        arrays: the samples.
+        module: weights that training starts from, where they aren't fresh ones.
+    """
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(module.state_dict().items()) if module is not None else ():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

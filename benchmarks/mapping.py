@@ -4,11 +4,11 @@
     python benchmarks/mapping.py --memory [--small 768] [--large 3072]
 
 Speed: in each round `mapcrops` (the whole job: open, read, classify, journal, cloud-optimised GeoTIFF), the
-same network as published in eager float32, and a random forest of scikit-learn map the same files, one after
-the other, in one process; ratios are medians over the rounds. The eager form gets the batch size and the
-number of threads that suit it best (tried first), and the same reader; the forest too. Both write a plain
-tiled GeoTIFF and need no resuming, so they have less to do. The eager form maps a part of the area if it
-would take too long.
+same network as published in eager float32, a random forest of scikit-learn and XGBoost (`trees.py`) map the
+same files, one after the other, in one process; ratios are medians over the rounds. The others get the same
+reader, and the batch size (the eager form also the number of threads) that suits them best, tried first. They
+write a plain tiled GeoTIFF and need no resuming, so they have less to do. The eager form maps a part of the
+area if it would take too long.
 
 Memory: the peak of a child process that maps the area once, at two areas; the network is the real one. The
 smaller area must hold more tiles of 256 pixels than are alive at a time (six), or it is no steady state. The
@@ -30,68 +30,12 @@ from typing import Any
 
 import numpy as np
 
-BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-CLASSES = 8
-BLOCK = 256
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from images import BANDS, CLASSES, CORNER, make_series
+from trees import Baseline, Forest, XGBoost
+
 #: What `--memory` allows: growth from the smaller to the larger area, and the peak at the larger one.
 MAX_GROWTH, MAX_MIB = 0.05, 1536
-
-
-def make_series(folder: Path, size: int, dates: int) -> Path:
-    """Images of fields with noise and clouds, tiled 256, DEFLATE with predictor 2; kept for the next run."""
-    import datetime
-
-    import rasterio
-    from rasterio.transform import from_origin
-    from sits_engine.context import JobContext
-    from sits_engine.jobs.build_time_series import BuildTimeSeries
-
-    series = folder / f"series-{size}-{dates}.json"
-    if series.exists():
-        return series
-    images = folder / f"images-{size}-{dates}"
-    images.mkdir(parents=True, exist_ok=True)
-    profile = {
-        "driver": "GTiff",
-        "height": size,
-        "width": size,
-        "count": len(BANDS) + 1,
-        "dtype": "uint16",
-        "crs": "EPSG:32631",
-        "transform": from_origin(600_000, 5_600_000, 10, 10),
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "compress": "DEFLATE",
-        "predictor": 2,
-        "nodata": 0,
-    }
-    for number in range(dates):
-        rng = np.random.default_rng(number)
-        day = datetime.date(2023, 2, 1) + datetime.timedelta(days=int(number * 280 / dates))
-        with rasterio.open(images / f"S2_{day:%Y%m%d}.tif", "w", **profile) as image:
-            for row in range(0, size, BLOCK):
-                height = min(BLOCK, size - row)
-                image.write(
-                    _stripe(rng, row, height, size, number),
-                    window=rasterio.windows.Window(0, row, size, height),
-                )
-            image.descriptions = (*BANDS, "SCL")
-    BuildTimeSeries.parse({"input_folder": str(images), "output": str(series)}).run(JobContext())
-    return series
-
-
-def _stripe(rng: np.random.Generator, row: int, height: int, width: int, date: int) -> Any:
-    """(bands + 1, height, width) uint16: fields of 24 pixels, whose classes differ in season and colour."""
-    r, c = np.arange(row, row + height)[:, None] // 24, np.arange(width)[None] // 24
-    kind = (r * 7919 + c * 104_729 + r * c * 31) % CLASSES
-    season = np.sin(date / 4 + kind * 0.7)
-    bands = np.arange(len(BANDS))[:, None, None]
-    values = 1500 + 900 * season[None] * np.cos(bands / 2 + kind[None] / 3) + 60 * bands
-    values = values + rng.normal(0, 40, values.shape)
-    cloud = rng.random((height // 64 + 1, width // 64 + 1)) < 0.15
-    scl = np.where(cloud.repeat(64, 0).repeat(64, 1)[:height, :width], 9, 4)
-    return np.concatenate([np.clip(values, 1, 10_000), scl[None]]).astype(np.uint16)
 
 
 def make_model(folder: Path, width: str) -> Path:
@@ -131,57 +75,6 @@ def ours(series: Path, model: Path, output: Path, extent: str | None = None) -> 
     began = time.perf_counter()
     result = MapCrops.parse(params).run(JobContext())
     return time.perf_counter() - began, int(result.scores["pixels"])
-
-
-class Baseline:
-    """Windows one after the other: read, classify, write. Subclasses classify."""
-
-    def __init__(self, series: Path) -> None:
-        from sits_engine.series.time_series import TimeSeries
-
-        self.series = TimeSeries.open(series)
-
-    def classify(self, physical: Any, valid: Any) -> Any:
-        """(N,) class values of (N, T, C) physical values and (N, T) validity."""
-        raise NotImplementedError
-
-    def run(self, output: Path, rows: int) -> tuple[float, int]:
-        """Seconds and pixels for the first `rows` rows."""
-        import rasterio
-        from sits_engine.mapping.tiles import tiles_of
-        from sits_engine.series.types import Window
-
-        grid = self.series.grid
-        profile = {
-            "driver": "GTiff",
-            "height": rows,
-            "width": grid.width,
-            "count": 1,
-            "dtype": "uint8",
-            "crs": grid.crs,
-            "transform": grid.transform,
-            "tiled": True,
-            "blockxsize": BLOCK,
-            "blockysize": BLOCK,
-            "compress": "DEFLATE",
-        }
-        began = time.perf_counter()
-        with rasterio.open(output, "w", **profile) as image:
-            for tile in tiles_of(Window(0, 0, rows, grid.width), BLOCK):
-                physical, valid = self.read(tile)
-                values = self.classify(physical, valid).reshape(tile.height, tile.width)
-                where = rasterio.windows.Window(tile.col, tile.row, tile.width, tile.height)
-                image.write(values.astype(np.uint8), 1, window=where)
-        return time.perf_counter() - began, rows * grid.width
-
-    def read(self, tile: Any) -> tuple[Any, Any]:
-        """(N, T, C) float32 and (N, T) bool of a window; the reader is that of `mapcrops`."""
-        cube = self.series.read(tile, BANDS)
-        t, c = cube.values.shape[:2]
-        physical = cube.values.astype(np.float32).reshape(t, c, -1)
-        physical *= cube.scale[:, :, None]
-        physical += cube.offset[:, :, None]
-        return physical.transpose(2, 0, 1), cube.valid.reshape(t, -1).T
 
 
 class Eager(Baseline):
@@ -232,25 +125,6 @@ class Eager(Baseline):
         return speed
 
 
-class Forest(Baseline):
-    """A random forest of 100 trees on all values of all dates, clouded ones as they are read (0)."""
-
-    def __init__(self, series: Path) -> None:
-        from sits_engine.series.types import Window
-        from sklearn.ensemble import RandomForestClassifier
-
-        super().__init__(series)
-        physical, _ = self.read(Window(0, 0, 240, 240))
-        r, c = np.arange(240)[:, None] // 24, np.arange(240)[None] // 24
-        labels = ((r * 7919 + c * 104_729 + r * c * 31) % CLASSES + 1).ravel()
-        chosen = np.random.default_rng(0).choice(len(labels), 6000, replace=False)
-        self.forest = RandomForestClassifier(100, n_jobs=-1, random_state=0)
-        self.forest.fit(physical[chosen].reshape(len(chosen), -1), labels[chosen])
-
-    def classify(self, physical: Any, valid: Any) -> Any:
-        return self.forest.predict(physical.reshape(len(physical), -1))
-
-
 def network_alone(series_path: Path, model: Path) -> float:
     """Pixels a second of the predictor on a cube in memory, with the threads of `mapcrops`."""
     import torch
@@ -284,18 +158,19 @@ def speed(
 ) -> dict[str, Any]:
     """Measure and print; returns the figures."""
     series, model = make_series(folder, size, dates), make_model(folder, width)
-    eager, forest = Eager(series, model), Forest(series)
+    eager, forest, boosted = Eager(series, model), Forest(series), XGBoost(series)
     alone = eager.tune()
     cold, pixels = ours(series, model, folder / "ours.tif")
     rows = min(size, eager_rows)
-    found: dict[str, list[float]] = {"mapcrops": [], "eager": [], "forest": []}
+    found: dict[str, list[float]] = {"mapcrops": [], "eager": [], "forest": [], "xgboost": []}
     for _ in range(rounds):
         seconds, pixels = ours(series, model, folder / "ours.tif")
         found["mapcrops"].append(pixels / seconds)
         seconds, pixels = eager.run(folder / "eager.tif", rows)
         found["eager"].append(pixels / seconds)
-        seconds, pixels = forest.run(folder / "forest.tif", size)
-        found["forest"].append(pixels / seconds)
+        for name, trees in (("forest", forest), ("xgboost", boosted)):
+            seconds, pixels = trees.run(folder / "trees.tif", size)
+            found[name].append(pixels / seconds)
     medians = {name: statistics.median(values) for name, values in found.items()}
 
     def ratio(to: str) -> float:
@@ -313,6 +188,7 @@ def speed(
         "eager_threads": eager.threads,
         "ratio_to_eager": ratio("eager"),
         "ratio_to_forest": ratio("forest"),
+        "ratio_to_xgboost": ratio("xgboost"),
     }
     print(f"{size} x {size} pixels, {dates} dates, {len(BANDS)} bands, network '{width}', {rounds} rounds")
     print(f"  mapcrops, files to file          {medians['mapcrops']:>10,.0f} px/s")
@@ -322,17 +198,23 @@ def speed(
         f"  published form, eager float32    {medians['eager']:>10,.0f} px/s   "
         f"(batch {eager.batch}, {eager.threads} threads; alone {alone:,.0f})"
     )
-    print(f"  random forest, 100 trees         {medians['forest']:>10,.0f} px/s")
+    for name, trees in (("random forest, 100 trees", forest), ("XGBoost, 100 rounds", boosted)):
+        print(
+            f"  {name:32s} {medians['forest' if trees is forest else 'xgboost']:>10,.0f} px/s   "
+            f"(predict alone {trees.alone:,.0f}, {trees.chunk} at a time)"
+        )
     print(
         f"  mapcrops / eager  {figures['ratio_to_eager']:.2f}    "
-        f"mapcrops / forest  {figures['ratio_to_forest']:.2f}"
+        f"mapcrops / forest  {figures['ratio_to_forest']:.2f}    "
+        f"mapcrops / XGBoost  {figures['ratio_to_xgboost']:.2f}"
     )
     return figures
 
 
 def peak(series: Path, model: Path, output: Path, side: int) -> float:
     """Peak memory (MiB) of a process that maps the upper left `side` x `side` pixels."""
-    extent = f"600000,{600_000 + 10 * side},{5_600_000 - 10 * side},5600000"
+    x, y = CORNER
+    extent = f"{x},{x + 10 * side},{y - 10 * side},{y}"
     arguments = json.dumps([str(series), str(model), str(output), extent])
     done = subprocess.run(
         [sys.executable, __file__, "--child", arguments], check=True, capture_output=True, text=True

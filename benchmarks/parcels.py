@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mapping import BANDS, make_series
+from images import BANDS, make_series
 
 #: What issue 2 asks for.
 WANTED = 15.0

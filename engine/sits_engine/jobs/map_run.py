@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sits_engine.context import JobContext
 
 if TYPE_CHECKING:
-    from sits_engine.mapping.produce import MapRequest, MapSummary
+    from sits_engine.mapping.produce import MapRequest, MapSummary, Runner
 
 
 def run_map(
@@ -22,6 +22,7 @@ def run_map(
     end: float,
     inputs: str,
     verb: str,
+    runner: Runner | None = None,
 ) -> MapSummary:
     """Make a map, or go on with one that was interrupted.
 
@@ -32,9 +33,10 @@ def run_map(
         facts: all that the map depends on; unfinished work of other facts is thrown away.
         start, end: shares of the job in which it is done.
         inputs, verb: words for the messages: what may have changed, what was done with pixels.
+        runner: classifies the tiles; None: this process.
     """
     from sits_engine.mapping.journal import Journal, fingerprint, work_folder
-    from sits_engine.mapping.produce import produce
+    from sits_engine.mapping.produce import produce, run_here
 
     began = time.monotonic()
     journal = Journal.open(work_folder(output), fingerprint(facts))
@@ -47,7 +49,10 @@ def run_map(
         ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
     try:
         summary = produce(
-            request, journal, lambda done, phase: ctx.progress(start + (end - start) * done, phase)
+            request,
+            journal,
+            lambda done, phase: ctx.progress(start + (end - start) * done, phase),
+            runner or run_here,
         )
     except BaseException as error:
         journal.close()

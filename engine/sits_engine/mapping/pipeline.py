@@ -63,33 +63,86 @@ def plan(cpu: bool, processors: int, wanted: int = 0) -> Plan:
     return Plan(threads, max(4096, CHUNK * threads) if cpu else 2**18)
 
 
+@dataclass(frozen=True)
+class TileWork:
+    """What is done with each tile, wherever it is done: here, or at a worker of a cluster.
+
+    Attributes:
+        series: what to read.
+        bands: the series' names of the model's bands, in the model's order.
+        region: masks pixels outside.
+        predictor: the model, for pixels, or for tiles (whose results may be finer than the tiles).
+        n_classes: classes of a model for pixels.
+        chunk: see `Plan`.
+        want_probabilities: whether results hold them.
+    """
+
+    series: Readable
+    bands: Sequence[str]
+    region: Region
+    predictor: PixelPredictor | TileModel
+    n_classes: int
+    chunk: int
+    want_probabilities: bool = False
+
+    def read(self, tile: Window) -> tuple[Cube | None, Mask]:
+        """(what the model must see of a tile or None where it needs nothing, mask of wanted pixels)."""
+        whole = self.predictor if isinstance(self.predictor, TileModel) else None
+        scale = 1 if whole is None else whole.scale
+        inside = finer_region(self.region, scale).mask(finer_window(tile, scale))
+        if whole is None:
+            area, nothing = tile, inside is not None and not inside.any()
+        else:
+            area, nothing = whole.area(tile), not whole.needed(tile, inside)
+        return None if nothing else self.series.read(area, self.bands), inside
+
+    def classify(
+        self, tile: Window, cube: Cube | None, inside: Mask, step: Callable[[int], None]
+    ) -> TileResult:
+        """What the map holds of a tile that was `read`; `step` gets its pixels as they are done."""
+        predictor = self.predictor
+        if cube is None:
+            step(tile.height * tile.width)
+            if isinstance(predictor, TileModel):
+                return predictor.nothing(tile, self.want_probabilities)
+            return nothing_of(tile, self.n_classes if self.want_probabilities else 0)
+        if isinstance(predictor, TileModel):
+            return predictor.classify(
+                cube,
+                tile,
+                inside,
+                self.series.positions,
+                want_probabilities=self.want_probabilities,
+                step=step,
+            )
+        return classify(
+            cube,
+            inside,
+            predictor,
+            self.series.positions,
+            self.n_classes,
+            want_probabilities=self.want_probabilities,
+            chunk=self.chunk,
+            step=step,
+        )
+
+
 def run_tiles(
-    series: Readable,
-    bands: Sequence[str],
-    region: Region,
+    job: TileWork,
     tiles: Sequence[Window],
-    predictor: PixelPredictor | TileModel,
-    n_classes: int,
-    how: Plan,
+    threads: int,
     keep: Callable[[Window, TileResult], None],
     tick: Callable[[int], None],
-    *,
-    want_probabilities: bool = False,
 ) -> None:
     """Classify `tiles`; `keep` is called once for each, from a thread of its own.
 
     Args:
-        series: what to read.
-        bands: the series' names of the model's bands, in the model's order.
-        region: masks pixels outside.
+        job: what to do with each.
         tiles: windows of the series' grid.
-        predictor: the model, for pixels, or for tiles (whose results may be finer than the tiles).
-        n_classes: classes of a model for pixels.
-        how: see `plan`.
+        threads: of the predictor, see `Plan`.
         keep: stores the result of a window.
         tick: called from the calling thread at least every 0.2 s with the pixels done since the last call;
             raises to stop everything.
-        want_probabilities: pass them on to `keep`.
 
     Raises:
         Whatever reader, predictor, `keep` or `tick` raised first; all threads have ended by then.
@@ -100,9 +153,6 @@ def run_tiles(
     failures: list[BaseException] = []
     lock = threading.Lock()
     done_pixels = 0
-    whole = predictor if isinstance(predictor, TileModel) else None
-    scale = 1 if whole is None else whole.scale
-    masks = finer_region(region, scale)
 
     def count(pixels: int) -> None:
         nonlocal done_pixels
@@ -125,44 +175,14 @@ def run_tiles(
         for tile in tiles:
             if stop.is_set():
                 return
-            inside = masks.mask(finer_window(tile, scale))
-            if whole is None:
-                area, nothing = tile, inside is not None and not inside.any()
-            else:
-                area, nothing = whole.area(tile), not whole.needed(tile, inside)
-            _put(cubes, (tile, None if nothing else series.read(area, bands), inside), stop)
+            _put(cubes, (tile, *job.read(tile)), stop)
         _put(cubes, None, stop)
 
     def work() -> None:
-        torch.set_num_threads(how.threads)  # OpenMP counts threads for each calling thread
+        torch.set_num_threads(threads)  # OpenMP counts threads for each calling thread
         while (item := _get(cubes, stop)) is not None:
             tile, cube, inside = item
-            if cube is None:
-                if isinstance(predictor, TileModel):
-                    result = predictor.nothing(tile, want_probabilities)
-                else:
-                    result = nothing_of(tile, n_classes if want_probabilities else 0)
-                count(tile.height * tile.width)
-            elif isinstance(predictor, TileModel):
-                result = predictor.classify(
-                    cube,
-                    tile,
-                    inside,
-                    series.positions,
-                    want_probabilities=want_probabilities,
-                    step=count,
-                )
-            else:
-                result = classify(
-                    cube,
-                    inside,
-                    predictor,
-                    series.positions,
-                    n_classes,
-                    want_probabilities=want_probabilities,
-                    chunk=how.chunk,
-                    step=count,
-                )
+            result = job.classify(tile, cube, inside, count)
             _put(results, (tile, result), stop)
             del item, cube, result  # not to hold a window while waiting for the next
         _put(results, None, stop)
@@ -172,22 +192,22 @@ def run_tiles(
             keep(*item)
 
     before = torch.get_num_threads()
-    threads = [
-        threading.Thread(target=guarded(job), name=f"map-{job.__name__}", daemon=True)
-        for job in (read, work, write)
+    stages = [
+        threading.Thread(target=guarded(stage), name=f"map-{stage.__name__}", daemon=True)
+        for stage in (read, work, write)
     ]
     try:
-        for thread in threads:
+        for thread in stages:
             thread.start()
         seen = 0
-        while alive := [thread for thread in threads if thread.is_alive()]:
+        while alive := [thread for thread in stages if thread.is_alive()]:
             alive[0].join(0.2)
             with lock:
                 new, seen = done_pixels - seen, done_pixels
             tick(new)
     finally:
         stop.set()
-        for thread in threads:
+        for thread in stages:
             thread.join()
         torch.set_num_threads(before)
     if failures:

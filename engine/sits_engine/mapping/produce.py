@@ -21,7 +21,7 @@ from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, Til
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.parcel_sums import ParcelTotals
-from sits_engine.mapping.pipeline import Plan, Readable, run_tiles
+from sits_engine.mapping.pipeline import Plan, Readable, TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.tiles import tiles_of
@@ -35,6 +35,10 @@ TILES_END, ASSEMBLY_END = 0.9, 0.94
 #: What the journal calls arrays on parcels.
 PARCELS = "parcels-"
 KEPT = "Free some space and run it again: finished tiles are kept. Or choose another disk."
+
+#: Stores the result of a tile; receives pixels done since the last call and raises to stop.
+Keep = Callable[[Window, TileResult], None]
+Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,19 @@ class MapRequest:
     def scale(self) -> int:
         """Pixels of the map along one pixel of the series."""
         return self.predictor.scale if isinstance(self.predictor, TileModel) else 1
+
+    @property
+    def work(self) -> TileWork:
+        """What is done with each tile."""
+        return TileWork(
+            self.series,
+            self.bands,
+            self.region,
+            self.predictor,
+            len(self.card.classes),
+            self.plan.chunk,
+            self.probabilities is not None,
+        )
 
     @property
     def beside(self) -> cog.Layers:
@@ -127,13 +144,28 @@ def tile_name(tile: Window) -> str:
     return f"tile-{tile.row}-{tile.col}"
 
 
-def produce(request: MapRequest, journal: Journal, progress: Callable[[float, str], None]) -> MapSummary:
+#: Classifies tiles: each goes to `Keep` once (from any thread), `Tick` is called at least every 0.2 s.
+Runner = Callable[[MapRequest, Sequence[Window], Keep, Tick], None]
+
+
+def run_here(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> None:
+    """The runner that classifies in this process."""
+    run_tiles(request.work, tiles, request.plan.threads, keep, tick)
+
+
+def produce(
+    request: MapRequest,
+    journal: Journal,
+    progress: Callable[[float, str], None],
+    runner: Runner = run_here,
+) -> MapSummary:
     """Make the map; finished tiles of the journal are not computed again.
 
     Args:
         request: what to do.
         journal: open for these very inputs; the caller removes it when this returns.
         progress: receives the done share 0..1 and the phase; raises to cancel.
+        runner: classifies the tiles.
 
     Raises:
         InputError: the minimum mapping unit is too large.
@@ -161,18 +193,7 @@ def produce(request: MapRequest, journal: Journal, progress: Callable[[float, st
         journal.store(tile_name(tile), arrays)
 
     if left:
-        run_tiles(
-            request.series,
-            request.bands,
-            request.region,
-            left,
-            request.predictor,
-            len(request.card.classes),
-            request.plan,
-            keep,
-            tick,
-            want_probabilities=request.probabilities is not None,
-        )
+        runner(request, left, keep, tick)
     progress(TILES_END, "Writing the map")
     with naming_full_disk(request.folders[0], KEPT), naming_full_disk(request.folders[-1], KEPT):
         parcels = _parcels(request, journal, tiles)

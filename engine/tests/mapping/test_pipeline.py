@@ -8,7 +8,7 @@ import pytest
 from support.maps import grid
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.pipeline import QUEUE, Plan, plan, run_tiles
+from sits_engine.mapping.pipeline import QUEUE, TileWork, plan, run_tiles
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.samples.region import make_region
 from sits_engine.series.types import Cube, Window
@@ -58,18 +58,8 @@ def run(series, predictor, tick=lambda pixels: None, keep=None, probabilities=Fa
         out[window.row : window.row + window.height, window.col : window.col + window.width] = result.classes
 
     tiles = list(tiles_of(GRID.whole, 16))
-    run_tiles(
-        series,
-        ["a", "b"],
-        make_region(GRID),
-        tiles,
-        predictor,
-        3,
-        Plan(1, 100),
-        keep or store,
-        tick,
-        want_probabilities=probabilities,
-    )
+    job = TileWork(series, ["a", "b"], make_region(GRID), predictor, 3, 100, probabilities)
+    run_tiles(job, tiles, 1, keep or store, tick)
     assert sorted(seen, key=lambda w: (w.row, w.col)) == tiles
     return out
 
@@ -124,17 +114,13 @@ def test_tiles_outside_the_region_are_not_read():
     series = Series()
     region = make_region(GRID, "600000,600160,5599840,5600000")
     found = []
-    run_tiles(
-        series,
-        ["a", "b"],
-        region,
-        [Window(0, 0, 16, 16)],
-        Predictor(),
-        3,
-        Plan(1, 100),
-        lambda window, result: found.append(result),
-        lambda pixels: None,
-    )
+    tile = [Window(0, 0, 16, 16)]
+
+    def run_in(where, probabilities=False):
+        job = TileWork(series, ["a", "b"], where, Predictor(), 3, 100, probabilities)
+        run_tiles(job, tile, 1, lambda window, result: found.append(result), lambda pixels: None)
+
+    run_in(region)
     assert series.reads == 1
     from dataclasses import replace
 
@@ -143,18 +129,7 @@ def test_tiles_outside_the_region_are_not_read():
     far = replace(
         region, polygons=np.array([shapely.box(600_500, 5_599_500, 600_600, 5_599_600)], dtype=object)
     )
-    run_tiles(
-        series,
-        ["a", "b"],
-        far,
-        [Window(0, 0, 16, 16)],
-        Predictor(),
-        3,
-        Plan(1, 100),
-        lambda window, result: found.append(result),
-        lambda pixels: None,
-        want_probabilities=True,
-    )
+    run_in(far, True)
     assert series.reads == 1
     assert (found[1].classes == 0).all()
     assert (found[1].probabilities == 255).all()

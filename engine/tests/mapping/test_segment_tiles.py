@@ -8,7 +8,7 @@ from support.maps import grid
 from support.segmenters import Mean, segment_card
 
 from sits_engine.device import select
-from sits_engine.mapping.pipeline import Plan, run_tiles
+from sits_engine.mapping.pipeline import TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles, segment_tile_size
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.segment_inference import SegmentPredictor
@@ -109,16 +109,11 @@ def run_map(shape, tile=32, scale=2):
     region = make_region(grid(*shape))
     tiles = list(tiles_of(region.window, tile))
     run_tiles(
-        series,
-        BANDS,
-        region,
+        TileWork(series, BANDS, region, segments(shape, scale), 3, 1000, want_probabilities=True),
         tiles,
-        segments(shape, scale),
-        3,
-        Plan(2, 1000),
+        2,
         lambda window, result: kept.append((window, result.classes.shape, result.classes.dtype)),
         pixels.append,
-        want_probabilities=True,
     )
     return series, pixels, kept
 

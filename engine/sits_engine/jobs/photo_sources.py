@@ -47,9 +47,9 @@ class PhotoFields(Job):
         Raises:
             InputError: as `samples.photos.read_photos`.
         """
-        from sits_engine.samples.photos import PhotoOptions, read_photos
+        from sits_engine.samples.photos import PhotoReading, read_photos
 
-        options = PhotoOptions(
+        options = PhotoReading(
             path_field=self.path_field,
             place_field=self.place_field,
             place_distance=self.place_distance,

@@ -27,7 +27,7 @@ FAR = 500
 
 
 @dataclass(frozen=True)
-class PhotoOptions:
+class PhotoReading:
     """How a source of photos is read.
 
     Attributes:
@@ -109,7 +109,7 @@ class PhotoSet:
         )
 
 
-def read_photos(source: str, options: PhotoOptions = PhotoOptions()) -> PhotoSet:
+def read_photos(source: str, options: PhotoReading = PhotoReading()) -> PhotoSet:
     """Photos, where they were taken, and which belong together.
 
     Args:
@@ -159,7 +159,7 @@ def _of_directions(rows: Rows, directions: Sequence[str], name: str) -> Rows:
     return rows.take(kept)
 
 
-def _assembled(rows: Rows, options: PhotoOptions, name: str) -> PhotoSet:
+def _assembled(rows: Rows, options: PhotoReading, name: str) -> PhotoSet:
     place = group(rows, options.place_distance)
     lon_lat = np.array(rows.lon_lat, dtype=np.float64)
     xy = centres(lon_lat, place)

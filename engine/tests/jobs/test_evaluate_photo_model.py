@@ -123,13 +123,13 @@ def test_scores_are_those_of_the_vectors(world, photos, tmp_path):
     from sits_engine.models.clip import ClipEncoder
     from sits_engine.models.photo_inference import EmbeddingPredictor
     from sits_engine.samples.composites import cut_composites
-    from sits_engine.samples.photos import PhotoOptions, read_photos
+    from sits_engine.samples.photos import PhotoReading, read_photos
     from sits_engine.series.time_series import TimeSeries
 
     run(
         world, tmp_path, series=str(world.series), photos=str(photos), place_field="place", label_field="crop"
     )
-    places = read_photos(str(photos), PhotoOptions(place_field="place", label_fields=("crop",)))
+    places = read_photos(str(photos), PhotoReading(place_field="place", label_fields=("crop",)))
     device = select("cpu")
     clip = ClipEncoder.open(world.clip, device)
     for steps in (12, 1):

@@ -15,7 +15,7 @@ from sits_engine.context import JobContext
 from sits_engine.jobs.build_time_series import BuildTimeSeries
 from sits_engine.jobs.retrieve_photos import RetrievePhotos
 from sits_engine.retrieval.folder import open_index
-from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos import PhotoReading, read_photos
 
 #: The three points in Flanders lie within 8 km: a simulated year of 100 m pixels around them.
 MIDDLE, PIXELS, SIZE = (2.65, 50.85), 200, 100.0
@@ -44,7 +44,7 @@ def world(tmp_path_factory):
 
 
 def test_import_of_layer_folder_and_table_agree(photos):
-    layer = read_photos(str(photos / "photos.gpkg"), PhotoOptions(place_field="point_id"))
+    layer = read_photos(str(photos / "photos.gpkg"), PhotoReading(place_field="point_id"))
     folder = read_photos(str(photos / "photos"))
     assert (len(layer), len(layer.paths)) == (7, 32)
     assert (len(folder), len(folder.paths)) == (7, 32)

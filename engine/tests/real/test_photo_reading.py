@@ -6,7 +6,7 @@ from support.tiny_clip import tiny_clip
 
 from sits_engine.device import select
 from sits_engine.models.clip import ClipEncoder, photo_vectors
-from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos import PhotoReading, read_photos
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def test_every_way_to_read_them_agrees(lucas, source):
     assert len(found.paths) == 32
     assert sorted(np.bincount(found.place).tolist()) == [1, 1, 6, 6, 6, 6, 6]
     assert found.warnings == ()
-    table = read_photos(str(lucas / "photos.csv"), PhotoOptions(place_field="point_id"))
+    table = read_photos(str(lucas / "photos.csv"), PhotoReading(place_field="point_id"))
     wanted = {path.name: table.xy[place] for path, place in zip(table.paths, table.place, strict=True)}
     for path, place in zip(found.paths, found.place, strict=True):
         np.testing.assert_allclose(found.xy[place], wanted[path.name], atol=1e-6)
@@ -28,7 +28,7 @@ def test_every_way_to_read_them_agrees(lucas, source):
 
 def test_labels_and_directions(lucas):
     found = read_photos(
-        str(lucas / "photos.gpkg"), PhotoOptions(place_field="point_id", label_fields=("lc1", "lc1_label"))
+        str(lucas / "photos.gpkg"), PhotoReading(place_field="point_id", label_fields=("lc1", "lc1_label"))
     )
     crops = dict(zip(found.ids.tolist(), found.labels["lc1_label"].tolist(), strict=True))
     assert crops["38023114"] == "Maize"

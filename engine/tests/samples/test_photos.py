@@ -7,7 +7,7 @@ from shapely.geometry import LineString, Point
 from support.photo_files import write_photo
 
 from sits_engine.errors import InputError
-from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos import PhotoReading, read_photos
 from sits_engine.samples.photos_table import find_photo
 
 #: Metres of a degree of latitude.
@@ -67,18 +67,18 @@ def test_places_by_a_field_and_their_labels(tmp_path, photos):
         view=["north", "E", "south", "crop"],
         weather=["sun", "sun", "rain", "sun"],
     )
-    found = read_photos(source, PhotoOptions(place_field="plot"))
+    found = read_photos(source, PhotoReading(place_field="plot"))
     assert found.place.tolist() == [0, 1, 0, 2]
     assert found.ids.tolist() == ["x", "y", "unnamed 3"]
     assert found.directions == ("N", "E", "S", "C")
     assert {name: values.tolist() for name, values in found.labels.items()} == {"crop": ["rye", "", "oats"]}
-    chosen = read_photos(source, PhotoOptions(place_field="plot", label_fields=("weather",)))
+    chosen = read_photos(source, PhotoReading(place_field="plot", label_fields=("weather",)))
     assert chosen.labels["weather"].tolist() == ["sun", "sun", "sun"]
     assert any("differ in 'weather'" in note for note in chosen.notes)
-    north = read_photos(source, PhotoOptions(place_field="plot", directions=("N", "S")))
+    north = read_photos(source, PhotoReading(place_field="plot", directions=("N", "S")))
     assert north.directions == ("N", "S")
     with pytest.raises(InputError, match=r"No photo of p.gpkg looks W; its directions: C, E, N, S"):
-        read_photos(source, PhotoOptions(directions=("W",)))
+        read_photos(source, PhotoReading(directions=("W",)))
 
 
 def test_distance_and_year_make_places(tmp_path, photos):
@@ -92,8 +92,8 @@ def test_distance_and_year_make_places(tmp_path, photos):
         2,
     ]  # across the date line; another year is another place
     assert abs(read_photos(source).xy[0, 0]) == pytest.approx(180)
-    assert read_photos(source, PhotoOptions(place_distance=31)).place.tolist() == [0, 0, 1, 0]
-    assert read_photos(source, PhotoOptions(place_distance=0)).place.tolist() == [0, 1, 2, 3]
+    assert read_photos(source, PhotoReading(place_distance=31)).place.tolist() == [0, 0, 1, 0]
+    assert read_photos(source, PhotoReading(place_distance=0)).place.tolist() == [0, 1, 2, 3]
 
 
 def test_a_track_of_photos_is_not_one_place(tmp_path, photos):
@@ -103,7 +103,7 @@ def test_a_track_of_photos_is_not_one_place(tmp_path, photos):
 
 def test_a_field_that_is_no_name_of_places_is_told(tmp_path, photos):
     source = layer(tmp_path / "p.gpkg", photos, [(5, 50), (5, 51), (6, 50), (6, 50)], country="BE")
-    found = read_photos(source, PhotoOptions(place_field="country"))
+    found = read_photos(source, PhotoReading(place_field="country"))
     assert found.warnings == (
         "p.gpkg: at 1 of 1 places photos lie more than 500 m from the middle, e.g. at 'BE': check the field "
         "that names the places.",
@@ -121,7 +121,7 @@ def test_relative_and_moved_paths(tmp_path, photos):
     assert read_photos(source).paths == tuple(photos)
     (tmp_path / "elsewhere").mkdir()
     moved = (tmp_path / "p.gpkg").rename(tmp_path / "elsewhere" / "p.gpkg")
-    assert read_photos(str(moved), PhotoOptions(folder=tmp_path)).paths == tuple(photos)
+    assert read_photos(str(moved), PhotoReading(folder=tmp_path)).paths == tuple(photos)
 
 
 def test_of_moved_photos_the_one_whose_folder_agrees(tmp_path):
@@ -161,16 +161,16 @@ def test_errors_of_layers_name_the_thing_and_the_way_out(tmp_path, photos):
         read_photos(source)
     source = layer(tmp_path / "p.gpkg", photos, four, other="x")
     with pytest.raises(InputError, match=r"has no field 'path'. Its fields: photo, other"):
-        read_photos(source, PhotoOptions(path_field="path"))
+        read_photos(source, PhotoReading(path_field="path"))
     with pytest.raises(InputError, match=r"has no field 'plot'. Its fields: photo, other"):
-        read_photos(source, PhotoOptions(place_field="plot"))
+        read_photos(source, PhotoReading(place_field="plot"))
     with pytest.raises(InputError, match=r"has no field 'crop'. Its fields: photo, other"):
-        read_photos(source, PhotoOptions(label_fields=("crop",)))
+        read_photos(source, PhotoReading(label_fields=("crop",)))
     frame = gpd.read_file(source)
     frame.rename(columns={"photo": "bild"}).to_file(tmp_path / "bild.gpkg")
     with pytest.raises(InputError, match=r"no field with the paths .* Its fields: bild, other"):
         read_photos(str(tmp_path / "bild.gpkg"))
-    assert read_photos(str(tmp_path / "bild.gpkg"), PhotoOptions(path_field="bild")).paths == tuple(photos)
+    assert read_photos(str(tmp_path / "bild.gpkg"), PhotoReading(path_field="bild")).paths == tuple(photos)
     frame.set_crs(None, allow_override=True).to_file(tmp_path / "nowhere.gpkg")
     with pytest.raises(InputError, match="no coordinate reference system"):
         read_photos(str(tmp_path / "nowhere.gpkg"))

@@ -4,7 +4,7 @@ import pytest
 from support.photo_files import write_photo
 
 from sits_engine.errors import InputError
-from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos import PhotoReading, read_photos
 
 HEADER = (
     "id,point_id,year,nuts0,th_lat,th_long,gps_lat,gps_long,gps_ew,survey_date,lc1,lc1_label,lu1,lu1_label,"
@@ -42,7 +42,7 @@ def survey(tmp_path):
 
 
 def test_points_of_a_survey(survey, tmp_path):
-    found = read_photos(survey(*ROWS), PhotoOptions(folder=tmp_path / "photos"))
+    found = read_photos(survey(*ROWS), PhotoReading(folder=tmp_path / "photos"))
     assert found.ids.tolist() == ["38023110_2006", "38023110_2018", "31603628_2018", "41442546_2018"]
     names = [path.relative_to(tmp_path / "photos").as_posix() for path in found.paths]
     assert names == [
@@ -64,7 +64,7 @@ def test_points_of_a_survey(survey, tmp_path):
 
 
 def test_directions_and_labels_of_choice(survey, tmp_path):
-    options = PhotoOptions(folder=tmp_path, directions=("N", "E", "S", "W"), label_fields=("lc1_label",))
+    options = PhotoReading(folder=tmp_path, directions=("N", "E", "S", "W"), label_fields=("lc1_label",))
     found = read_photos(survey("barley", "west"), options)
     assert found.directions == ("N", "W")
     assert list(found.labels) == ["lc1_label"]
@@ -93,9 +93,9 @@ def test_errors(survey, tmp_path):
         read_photos(survey("nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="No LUCAS photos in"):
-        read_photos(survey("barley"), PhotoOptions(folder=tmp_path / "empty"))
+        read_photos(survey("barley"), PhotoReading(folder=tmp_path / "empty"))
     with pytest.raises(InputError, match=r"has no field 'crop'. Its fields: id, point_id"):
-        read_photos(survey("barley"), PhotoOptions(label_fields=("crop",)))
+        read_photos(survey("barley"), PhotoReading(label_fields=("crop",)))
     for path in (tmp_path / "photos").rglob("38023110?.jpg"):
         path.unlink()
     write_photo(tmp_path / "photos" / "2009" / "38023110N.jpg")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled
-from sits_engine.samples.photos import PhotoOptions, read_photos
+from sits_engine.samples.photos import PhotoReading, read_photos
 from sits_engine.series.simulate import photos_look, simulate_pair
 from sits_engine.series.simulate.crops import CROP_NAMES
 from sits_engine.series.simulate.landscape import WATER_BODY
@@ -40,7 +40,7 @@ def drawn(region, tmp_path_factory):
 
 def test_four_photos_a_place_with_position_date_and_direction(region, drawn):
     folder, photos = drawn
-    found = read_photos(str(folder / "photos"), PhotoOptions())
+    found = read_photos(str(folder / "photos"), PhotoReading())
     assert len(found) == len(photos) // 4 == 16
     assert sorted(np.bincount(found.place)) == [4] * 16
     by_file = {Path(item.file).name: item for item in photos}
@@ -56,11 +56,11 @@ def test_four_photos_a_place_with_position_date_and_direction(region, drawn):
 
 def test_the_layer_is_read_with_its_relative_paths(drawn):
     folder, _ = drawn
-    found = read_photos(str(folder / "photos.gpkg"), PhotoOptions(place_field="place"))
+    found = read_photos(str(folder / "photos.gpkg"), PhotoReading(place_field="place"))
     assert len(found) == 16
     assert set(found.labels["class"]) <= set(PHOTO_CLASSES)
-    train = read_photos(str(folder / "photos_train.gpkg"), PhotoOptions(place_field="place"))
-    test = read_photos(str(folder / "photos_test.gpkg"), PhotoOptions(place_field="place"))
+    train = read_photos(str(folder / "photos_train.gpkg"), PhotoReading(place_field="place"))
+    test = read_photos(str(folder / "photos_test.gpkg"), PhotoReading(place_field="place"))
     assert set(train.ids) | set(test.ids) == set(found.ids)
     assert not set(train.ids) & set(test.ids)
 

@@ -49,3 +49,14 @@ def run(monkeypatch, fake_engine, home):
         return process.run_job("job", params, feedback, where, hello_within)
 
     return call
+
+
+@pytest.fixture
+def strict():
+    """A feedback to which a warning is a failure."""
+
+    class Strict:
+        def pushWarning(self, text):
+            raise AssertionError(text)
+
+    return Strict()

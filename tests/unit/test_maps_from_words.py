@@ -10,11 +10,6 @@ from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProject, Q
 NAMES = ("mapzeroshot", "mapsimilarity", "mapscenicness")
 
 
-class Silent:
-    def pushWarning(self, text):
-        raise AssertionError(text)
-
-
 @pytest.fixture
 def algorithms(qgis_app, monkeypatch, staged):
     """The three algorithms by name, on a machine with an engine."""
@@ -147,13 +142,13 @@ def styled(path):
     return layer
 
 
-def test_a_ramp_leaves_outliers_and_nodata_out(qgis_app, staged, tmp_path):
+def test_a_ramp_leaves_outliers_and_nodata_out(qgis_app, staged, tmp_path, strict):
     from sits_qgis.processing_algorithms import wordstyle
 
     values = [[0.20 + 0.001 * (i % 100) for i in range(100)] for _ in range(50)]
     values[0][0], values[0][1], values[0][2] = -1.0, 1.0, float("nan")
     path = raster(tmp_path / "a.tif", values)
-    wordstyle.style_values(path, Silent())
+    wordstyle.style_values(path, strict)
     layer = styled(path)  # owns the renderer
     renderer = layer.renderer()
     assert renderer.type() == "singlebandpseudocolor"
@@ -165,17 +160,17 @@ def test_a_ramp_leaves_outliers_and_nodata_out(qgis_app, staged, tmp_path):
 
 
 @pytest.mark.parametrize("value", [0.25, float("nan")])
-def test_rasters_of_one_number_and_empty_ones_have_a_style(qgis_app, staged, tmp_path, value):
+def test_rasters_of_one_number_and_empty_ones_have_a_style(qgis_app, staged, tmp_path, value, strict):
     from sits_qgis.processing_algorithms import wordstyle
 
     path = raster(tmp_path / "a.tif", [[value] * 20] * 20)
-    wordstyle.style_values(path, Silent())
+    wordstyle.style_values(path, strict)
     layer = styled(path)  # owns the renderer
     renderer = layer.renderer()
     assert renderer.classificationMin() < renderer.classificationMax()
 
 
-def test_places_show_their_rank(qgis_app, staged, tmp_path):
+def test_places_show_their_rank(qgis_app, staged, tmp_path, strict):
     from sits_qgis.processing_algorithms import wordstyle
 
     path = str(tmp_path / "p.gpkg")
@@ -184,7 +179,7 @@ def test_places_show_their_rank(qgis_app, staged, tmp_path):
     for name, kind in (("rank", ogr.OFTInteger), ("similarity", ogr.OFTReal), ("query", ogr.OFTString)):
         made.CreateField(ogr.FieldDefn(name, kind))
     del made, data
-    wordstyle.style_places(path, Silent())
+    wordstyle.style_places(path, strict)
     layer = QgsVectorLayer(path, "p", "ogr")
     layer.loadDefaultStyle()
     assert layer.labelsEnabled()

@@ -14,11 +14,6 @@ from qgis.core import (
 )
 
 
-class Silent:
-    def pushWarning(self, text):
-        raise AssertionError(text)
-
-
 @pytest.fixture
 def photos(tmp_path):
     """A layer as the engine writes it, in a folder whose name needs care in an address."""
@@ -36,10 +31,10 @@ def photos(tmp_path):
     return path
 
 
-def test_the_map_tip_finds_the_photo_beside_the_layer(photos):
+def test_the_map_tip_finds_the_photo_beside_the_layer(photos, strict):
     from sits_qgis.processing_algorithms import photostyle, styling
 
-    photostyle.style_photos(photos, {"maize": "#e8731a", "wheat": "#d9a520"}, "class", Silent())
+    photostyle.style_photos(photos, {"maize": "#e8731a", "wheat": "#d9a520"}, "class", strict)
     layer = QgsVectorLayer(photos, "photos", "ogr")
     layer.loadNamedStyle(styling.side_car(photos))
     QgsProject.instance().addMapLayer(layer)

@@ -22,11 +22,6 @@ FIELDS = (
 )
 
 
-class Silent:
-    def pushWarning(self, text):
-        raise AssertionError(text)
-
-
 @pytest.fixture
 def algorithms(qgis_app, monkeypatch, staged):
     """Both, on a machine with an engine."""
@@ -68,11 +63,11 @@ def write_found(path, photos):
     return str(path)
 
 
-def tips(path):
+def tips(path, strict):
     """What the map tip of each feature says, after the style was loaded."""
     from sits_qgis.processing_algorithms import foundphotos, styling
 
-    foundphotos.style_found(path, Silent())
+    foundphotos.style_found(path, strict)
     found = QgsVectorLayer(path, "photos", "ogr")
     found.loadNamedStyle(styling.side_car(path))
     out = []
@@ -83,9 +78,11 @@ def tips(path):
     return found, out
 
 
-def test_map_tips_show_the_photo_whatever_its_name(qgis_app, tmp_path):
+def test_map_tips_show_the_photo_whatever_its_name(qgis_app, tmp_path, strict):
     names = ["/Fotos/Wiese ä 50%#1.jpg", "C:\\Bilder\\a.jpg", "/gone.jpg"]
-    found, said = tips(write_found(tmp_path / "gefunden.gpkg", [(names[0], 1), (names[1], 1), (names[2], 0)]))
+    found, said = tips(
+        write_found(tmp_path / "gefunden.gpkg", [(names[0], 1), (names[1], 1), (names[2], 0)]), strict
+    )
     assert 'src="file:///Fotos/Wiese%20ä%2050%25%231.jpg"' in said[0]
     assert 'src="file:///C:/Bilder/a.jpg"' in said[1]
     assert "<img" not in said[2]
@@ -96,8 +93,8 @@ def test_map_tips_show_the_photo_whatever_its_name(qgis_app, tmp_path):
     assert found.labelsEnabled()
 
 
-def test_ranks_have_looks_of_their_own(qgis_app, tmp_path):
-    found, _ = tips(write_found(tmp_path / "f.gpkg", [("/a.jpg", 1)] * 6))
+def test_ranks_have_looks_of_their_own(qgis_app, tmp_path, strict):
+    found, _ = tips(write_found(tmp_path / "f.gpkg", [("/a.jpg", 1)] * 6), strict)
     renderer = found.renderer()
     assert [str(category.value()) for category in renderer.categories()] == ["1", "2", "3", "4"]
     sizes = [category.symbol().size() for category in renderer.categories()]

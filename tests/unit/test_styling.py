@@ -11,11 +11,6 @@ from qgis.core import (
 )
 
 
-class Silent:
-    def pushWarning(self, text):
-        raise AssertionError(text)
-
-
 @pytest.fixture
 def sample(tmp_path):
     """A layer as the engine writes it."""
@@ -31,10 +26,10 @@ def sample(tmp_path):
     return path
 
 
-def test_the_form_of_a_sample_hides_what_the_map_says(sample):
+def test_the_form_of_a_sample_hides_what_the_map_says(sample, strict):
     from sits_qgis.processing_algorithms import styling
 
-    styling.style_sample(sample, ["wheat", "maïs"], Silent())
+    styling.style_sample(sample, ["wheat", "maïs"], strict)
     layer = QgsVectorLayer(sample, "sample", "ogr")
     layer.loadNamedStyle(styling.side_car(sample))
     kinds = {f.name(): layer.editorWidgetSetup(i).type() for i, f in enumerate(layer.fields())}

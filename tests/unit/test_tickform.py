@@ -14,11 +14,6 @@ from qgis.core import (
 CROPS = {"wheat": "Wheat", "mais": "Maïs d'été", "crop_211": "211"}
 
 
-class Silent:
-    def pushWarning(self, text):
-        raise AssertionError(text)
-
-
 def write(path, name, kind, rows, first):
     layer = QgsVectorLayer(kind, name, "memory")
     for number, row in enumerate(rows):
@@ -49,10 +44,10 @@ def windows(tmp_path, qgis_app, staged):
 
 
 @pytest.fixture
-def layer(windows):
+def layer(windows, strict):
     from sits_qgis.processing_algorithms import styling, tickform
 
-    tickform.style_windows(windows, Silent())
+    tickform.style_windows(windows, strict)
     layer = QgsVectorLayer(f"{windows}|layername=windows", "windows", "ogr")
     layer.loadNamedStyle(styling.side_car(windows))
     return layer
@@ -106,12 +101,12 @@ def test_windows_are_outlined_by_done_and_hide_nothing(layer):
     assert looks[0].color() != looks[1].color()
 
 
-def test_other_files_are_left_alone(tmp_path, qgis_app, staged):
+def test_other_files_are_left_alone(tmp_path, qgis_app, staged, strict):
     from sits_qgis.processing_algorithms import styling, tickform
 
     path = str(tmp_path / "other.gpkg")
     write(path, "windows", "Polygon?crs=EPSG:32631&field=window:integer", [[1]], True)
-    tickform.style_windows(path, Silent())
-    tickform.style_windows(str(tmp_path / "nothing.gpkg"), Silent())
+    tickform.style_windows(path, strict)
+    tickform.style_windows(str(tmp_path / "nothing.gpkg"), strict)
     assert list(tmp_path.glob("*.qml")) == []
     assert styling.side_car(path).endswith("other.qml")

@@ -45,6 +45,10 @@ class DatasetPool:
         self._idle: OrderedDict[str, list[Any]] = OrderedDict()
         self._count = 0
 
+    def __reduce__(self) -> tuple[type[DatasetPool], tuple[int]]:
+        """A series travels to another process without its open files."""
+        return DatasetPool, (self._limit,)
+
     @contextmanager
     def use(self, href: str) -> Iterator[Any]:
         """An open dataset of `href` for this thread alone.

@@ -8,6 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from sits_engine.models.shared_norm import over_all
+from sits_engine.models.shared_norm import update_running as update_running
+
 
 class LinearNorm(nn.Module):
     """Linear (no bias), batch norm over all leading dimensions, ReLU.
@@ -39,32 +42,17 @@ class LinearNorm(nn.Module):
             return torch.relu(flat).view(y.shape)
         w = weight.to(y.dtype).reshape(-1, 1)
         flat = y.reshape(-1, y.shape[-1])
-        count = w.sum().clamp(min=1)
-        mean = (flat * w).sum(0) / count
-        centred = flat - mean
+        number = w.sum()
+        count = number.clamp(min=1)
+        own = (flat * w).sum(0) / count
+        centred = flat - own
         variance = (centred.square() * w).sum(0) / count
-        update_running(self.norm, mean, variance, count)
+        number, mean, variance = over_all(self.norm, number, own, variance)
+        if mean is not own:
+            centred = flat - mean
+        update_running(self.norm, mean, variance, number)
         scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
         return torch.relu(centred * scale + self.norm.bias).view(y.shape)
-
-
-def update_running(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: Tensor | int) -> None:
-    """Move the running statistics of `norm` as PyTorch does: momentum, variance made unbiased.
-
-    Args:
-        norm: the batch norm whose buffers are changed in place.
-        mean, variance: (n,) statistics of the batch, variance divided by `count`.
-        count: number of vectors they were taken over.
-    """
-    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
-        return
-    momentum = 0.1 if norm.momentum is None else norm.momentum
-    with torch.no_grad():
-        number = torch.as_tensor(count, dtype=variance.dtype, device=variance.device)
-        unbiased = variance * (number / (number - 1).clamp(min=1))
-        norm.running_mean.lerp_(mean, momentum)
-        norm.running_var.lerp_(unbiased, momentum)
-        norm.num_batches_tracked.add_(1)
 
 
 def blocks(sizes: Sequence[int]) -> nn.ModuleList:

@@ -60,6 +60,8 @@ def run_map(
     journal.remove()
     resumed = f" ({summary.resumed} of {summary.tiles} tiles were finished before)" if summary.resumed else ""
     ctx.info(f"{summary.pixels} pixels {verb} in {time.monotonic() - began:.0f} s{resumed}.")
+    if summary.bottleneck:
+        ctx.info(summary.bottleneck)
     if summary.pixels == 0:
         ctx.warn("The map is empty: no pixel of the region is clear at any date.")
     return summary

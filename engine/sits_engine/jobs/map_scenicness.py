@@ -83,7 +83,8 @@ class MapScenicness(EmbeddingJob):
         )
         return JobResult(
             {"output": str(self.output)},
-            {
+            summary.scores
+            | {
                 "pixels": summary.pixels,
                 "lowest_rating": float(ratings.ratings.min()),
                 "highest_rating": float(ratings.ratings.max()),

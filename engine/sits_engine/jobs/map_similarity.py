@@ -65,7 +65,7 @@ class MapSimilarity(EmbeddingJob):
             layers=Layers([BandInfo(f"similarity to {query}", float("nan"))], "float32"),
         )
         result = JobResult({"output": str(self.output)})
-        result.scores |= {"pixels": summary.pixels, "query": query}
+        result.scores |= summary.scores | {"pixels": summary.pixels, "query": query}
         if self.output_places is not None:
             share = ctx.part(end, 1.0, "Looking for the best places")
             places = best_places(self.output, self.k, self.distance, share)

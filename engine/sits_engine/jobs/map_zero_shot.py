@@ -111,7 +111,7 @@ class MapZeroShot(EmbeddingJob):
         result = JobResult({"output": str(self.output)})
         if self.similarities is not None:
             result.outputs["similarities"] = str(self.similarities)
-        result.scores |= {
+        result.scores |= summary.scores | {
             "pixels": summary.pixels,
             "areas": {name: round(area, 4) for name, area in summary.hectares.items()},
             "season_start": at.series.dates[0].isoformat(),

@@ -13,14 +13,20 @@ import numpy.typing as npt
 import torch
 
 from sits_engine.errors import Cancelled
+from sits_engine.mapping.ahead import Ahead
 from sits_engine.mapping.classify import PixelPredictor, TileModel, TileResult, classify, nothing_of
 from sits_engine.mapping.finer import finer_region, finer_window
+from sits_engine.mapping.timings import Stopwatch, Timings
 from sits_engine.samples.region import Region
 from sits_engine.series.types import Cube, Window
 
-#: Windows that wait between reader and worker, and results between worker and writer. With those in work
-#: (one read, one classified) this bounds the memory, whatever the number of processors.
+#: Windows that wait between readers and worker beside those that are being read (one less), and results
+#: between worker and writer. With those in work this bounds the memory, whatever the number of processors.
 QUEUE = 2
+#: Threads that read: while one waits for the last dates of its window, the other begins the next.
+READERS = 2
+#: Threads that compute beside a card: while it works for one, the other cuts, pins and fetches.
+CARD_WORKERS = 2
 #: Pixels between two looks at the cancel flag, for each processor: below half a second on slow ones.
 CHUNK = 2048
 
@@ -45,10 +51,16 @@ class Plan:
         threads: threads that the predictor may use; it gives each of them small batches of its own
             (design/performance.md: better than several threads inside one operator).
         chunk: pixels between two looks at the cancel flag.
+        readers: threads that read windows (each spreads its dates over `series.pool`).
+        workers: threads that hand windows to the predictor.
+        card: the predictor runs on a graphics card.
     """
 
     threads: int
     chunk: int
+    readers: int = READERS
+    workers: int = 1
+    card: bool = False
 
 
 def plan(cpu: bool, processors: int, wanted: int = 0) -> Plan:
@@ -60,7 +72,9 @@ def plan(cpu: bool, processors: int, wanted: int = 0) -> Plan:
         wanted: threads that the user asks for, 0 for all processors.
     """
     threads = wanted or processors
-    return Plan(threads, max(4096, CHUNK * threads) if cpu else 2**18)
+    if cpu:
+        return Plan(threads, max(4096, CHUNK * threads))
+    return Plan(threads, 2**18, workers=CARD_WORKERS, card=True)
 
 
 @dataclass(frozen=True)
@@ -130,29 +144,33 @@ class TileWork:
 def run_tiles(
     job: TileWork,
     tiles: Sequence[Window],
-    threads: int,
+    how: Plan,
     keep: Callable[[Window, TileResult], None],
     tick: Callable[[int], None],
-) -> None:
+) -> Timings:
     """Classify `tiles`; `keep` is called once for each, from a thread of its own.
 
     Args:
         job: what to do with each.
         tiles: windows of the series' grid.
-        threads: of the predictor, see `Plan`.
+        how: see `plan`. Results don't depend on the numbers of threads.
         keep: stores the result of a window.
         tick: called from the calling thread at least every 0.2 s with the pixels done since the last call;
             raises to stop everything.
 
+    Returns:
+        How long each stage was busy, and how long one waited for another.
+
     Raises:
         Whatever reader, predictor, `keep` or `tick` raised first; all threads have ended by then.
     """
-    cubes: queue.Queue[tuple[Window, Cube | None, Mask] | None] = queue.Queue(QUEUE)
-    results: queue.Queue[tuple[Window, TileResult] | None] = queue.Queue(QUEUE)
     stop = threading.Event()
+    cubes: Ahead[tuple[Window, Cube | None, Mask]] = Ahead(len(tiles), how.readers + QUEUE - 1, stop)
+    results: queue.Queue[tuple[Window, TileResult] | None] = queue.Queue(QUEUE)
+    watch = Stopwatch(how.card, how.readers, how.workers)
     failures: list[BaseException] = []
     lock = threading.Lock()
-    done_pixels = 0
+    done_pixels, working = 0, how.workers
 
     def count(pixels: int) -> None:
         nonlocal done_pixels
@@ -172,47 +190,60 @@ def run_tiles(
         return run
 
     def read() -> None:
-        for tile in tiles:
-            if stop.is_set():
-                return
-            _put(cubes, (tile, *job.read(tile)), stop)
-        _put(cubes, None, stop)
+        while (number := cubes.claim()) is not None:
+            with watch.measure("reading"):
+                found = job.read(tiles[number])
+            cubes.put(number, (tiles[number], *found))
+            del found  # not to hold a window while waiting for a turn
+
+    def taken() -> tuple[Window, Cube | None, Mask] | None:
+        with watch.measure("starved"):
+            return cubes.take()
 
     def work() -> None:
-        torch.set_num_threads(threads)  # OpenMP counts threads for each calling thread
-        while (item := _get(cubes, stop)) is not None:
+        nonlocal working
+        torch.set_num_threads(how.threads)  # OpenMP counts threads for each calling thread
+        while (item := taken()) is not None:
             tile, cube, inside = item
-            result = job.classify(tile, cube, inside, count)
-            _put(results, (tile, result), stop)
+            with watch.measure("computing"):
+                result = job.classify(tile, cube, inside, count)
+            with watch.measure("blocked"):
+                _put(results, (tile, result), stop)
             del item, cube, result  # not to hold a window while waiting for the next
-        _put(results, None, stop)
+        with lock:
+            working -= 1
+            last = working == 0
+        if last:
+            _put(results, None, stop)
 
     def write() -> None:
         while (item := _get(results, stop)) is not None:
-            keep(*item)
+            with watch.measure("writing"):
+                keep(*item)
 
     before = torch.get_num_threads()
-    stages = [
-        threading.Thread(target=guarded(stage), name=f"map-{stage.__name__}", daemon=True)
-        for stage in (read, work, write)
+    stages = [read] * how.readers + [work] * how.workers + [write]
+    threads = [
+        threading.Thread(target=guarded(stage), name=f"map-{stage.__name__}", daemon=True) for stage in stages
     ]
     try:
-        for thread in stages:
+        for thread in threads:
             thread.start()
         seen = 0
-        while alive := [thread for thread in stages if thread.is_alive()]:
+        while alive := [thread for thread in threads if thread.is_alive()]:
             alive[0].join(0.2)
             with lock:
                 new, seen = done_pixels - seen, done_pixels
             tick(new)
     finally:
         stop.set()
-        for thread in stages:
+        for thread in threads:
             thread.join()
         torch.set_num_threads(before)
     if failures:
         raise failures[0]
     tick(done_pixels - seen)
+    return watch.timings()
 
 
 def _put(waiting: queue.Queue[T], item: T, stop: threading.Event) -> None:

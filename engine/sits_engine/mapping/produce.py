@@ -16,6 +16,7 @@ from rasterio.windows import Window as RioWindow
 from sits_engine.errors import EngineError
 from sits_engine.mapping import cog
 from sits_engine.mapping.areas import pixel_area_ha
+from sits_engine.mapping.bottleneck import network_of, sentence, storage
 from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileModel, TileResult
 from sits_engine.mapping.finer import finer_region, finer_window
@@ -25,6 +26,7 @@ from sits_engine.mapping.pipeline import Plan, Readable, TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.tiles import tiles_of
+from sits_engine.mapping.timings import Timings
 from sits_engine.models.card import ModelCard
 from sits_engine.outputs import naming_full_disk, partial, publish
 from sits_engine.samples.region import Region
@@ -121,6 +123,8 @@ class MapSummary:
         resumed: tiles taken from an earlier run.
         tiles: all tiles.
         parcels: sums over the pixels of parcels in the map's window, where the predictor measured them.
+        timings: of the tiles that were made, None where the runner doesn't tell.
+        bottleneck: the sentence that says what limited them, "" without timings.
     """
 
     pixels: int
@@ -129,6 +133,16 @@ class MapSummary:
     resumed: int
     tiles: int
     parcels: ParcelTotals | None = None
+    timings: Timings | None = None
+    bottleneck: str = ""
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What the result of a job tells of the speed: the sentence, and the stages' shares of the time."""
+        if self.timings is None:
+            return {}
+        busy = {stage: round(share, 3) for stage, share in self.timings.shares().items()}
+        return {"bottleneck": self.bottleneck, "busy": busy | {"waiting": round(self.timings.waiting, 3)}}
 
 
 def map_classes(card: ModelCard) -> list[MapClass]:
@@ -145,12 +159,12 @@ def tile_name(tile: Window) -> str:
 
 
 #: Classifies tiles: each goes to `Keep` once (from any thread), `Tick` is called at least every 0.2 s.
-Runner = Callable[[MapRequest, Sequence[Window], Keep, Tick], None]
+Runner = Callable[[MapRequest, Sequence[Window], Keep, Tick], Timings | None]
 
 
-def run_here(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> None:
+def run_here(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> Timings:
     """The runner that classifies in this process."""
-    run_tiles(request.work, tiles, request.plan.threads, keep, tick)
+    return run_tiles(request.work, tiles, request.plan, keep, tick)
 
 
 def produce(
@@ -192,8 +206,7 @@ def produce(
         arrays |= {PARCELS + name: array for name, array in (result.parcels or {}).items()}
         journal.store(tile_name(tile), arrays)
 
-    if left:
-        runner(request, left, keep, tick)
+    timings = runner(request, left, keep, tick) if left else None
     progress(TILES_END, "Writing the map")
     with naming_full_disk(request.folders[0], KEPT), naming_full_disk(request.folders[-1], KEPT):
         parcels = _parcels(request, journal, tiles)
@@ -201,7 +214,11 @@ def produce(
     area = pixel_area_ha(request.map_region.map_grid)
     hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}
     n, resumed = int(pixels[:, 1:].sum()), len(tiles) - len(left)
-    return MapSummary(n, hectares, sieved, resumed, len(tiles), parcels)
+    said = ""
+    if timings is not None:
+        stored = storage(request.series, request.bands)
+        said = sentence(timings, stored, network_of(request.predictor, request.card))
+    return MapSummary(n, hectares, sieved, resumed, len(tiles), parcels, timings, said)
 
 
 def _parcels(request: MapRequest, journal: Journal, tiles: Sequence[Window]) -> ParcelTotals | None:

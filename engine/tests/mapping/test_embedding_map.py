@@ -22,7 +22,7 @@ from sits_engine.mapping.embedding_map import (
     SimilarityHead,
     embedding_tile_size,
 )
-from sits_engine.mapping.pipeline import TileWork, run_tiles
+from sits_engine.mapping.pipeline import TileWork, plan, run_tiles
 from sits_engine.mapping.region_sample import SIDE, WINDOWS, mean_scores, sample_windows
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.photo_inference import EmbeddingPredictor
@@ -64,7 +64,7 @@ def computed(tiles, series, region, side):
         classes[at], values[:, *at] = result.classes, result.probabilities
 
     job = TileWork(series, BANDS, region, tiles, 5, 1000, want_probabilities=True)
-    run_tiles(job, list(tiles_of(window, side)), 1, keep, pixels.append)
+    run_tiles(job, list(tiles_of(window, side)), plan(True, 1), keep, pixels.append)
     assert sum(pixels) == window.height * window.width
     return values, classes
 

@@ -8,12 +8,13 @@ import pytest
 from support.maps import grid
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.pipeline import QUEUE, TileWork, plan, run_tiles
+from sits_engine.mapping.pipeline import QUEUE, READERS, Plan, TileWork, plan, run_tiles
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.samples.region import make_region
 from sits_engine.series.types import Cube, Window
 
 GRID = grid(64, 96)
+ALONE = plan(True, 1)
 
 
 class Series:
@@ -48,7 +49,7 @@ class Predictor:
         return np.eye(3, dtype=np.float32)[k] * 0.75
 
 
-def run(series, predictor, tick=lambda pixels: None, keep=None, probabilities=False):
+def run(series, predictor, tick=lambda pixels: None, keep=None, probabilities=False, how=ALONE):
     out = np.zeros((64, 96), np.uint8)
     seen = []
 
@@ -59,7 +60,7 @@ def run(series, predictor, tick=lambda pixels: None, keep=None, probabilities=Fa
 
     tiles = list(tiles_of(GRID.whole, 16))
     job = TileWork(series, ["a", "b"], make_region(GRID), predictor, 3, 100, probabilities)
-    run_tiles(job, tiles, 1, keep or store, tick)
+    series.timings = run_tiles(job, tiles, how, keep or store, tick)
     assert sorted(seen, key=lambda w: (w.row, w.col)) == tiles
     return out
 
@@ -75,8 +76,51 @@ def test_every_pixel_once_and_counted():
 def test_few_windows_are_alive_at_a_time():
     series = Series()
     run(series, Predictor(delay=0.001))
-    # those in both queues, and one each in reader, worker and writer
-    assert series.most <= 2 * QUEUE + 3
+    # those that are read or wait, and one in worker, those in the second queue and one in the writer
+    assert series.most <= (READERS + QUEUE - 1) + 1 + QUEUE + 1
+
+
+@pytest.mark.parametrize(
+    "how", [Plan(1, 4096, readers=1), Plan(1, 4096, readers=5), Plan(1, 4096, workers=3)]
+)
+def test_results_do_not_depend_on_the_numbers_of_threads(how):
+    expected = np.arange(64 * 96).reshape(64, 96) % 3 + 1
+    np.testing.assert_array_equal(run(Series(), Predictor(), how=how), expected)
+
+
+def test_several_readers_read_at_the_same_time_but_not_more_than_may_wait():
+    class Together(Series):
+        """A window is there only when another reader has come as well."""
+
+        gate = threading.Barrier(2)
+
+        def read(self, window, bands):
+            self.gate.wait(20)
+            return super().read(window, bands)
+
+    run(Together(), Predictor(), how=Plan(1, 4096, readers=2))
+
+
+@pytest.mark.parametrize(
+    ("slow", "stage"), [("reader", "reading"), ("network", "computing"), ("disk", "writing")]
+)
+def test_timings_name_the_slow_stage(slow, stage):
+    class Late(Series):
+        def read(self, window, bands):
+            time.sleep(0.01 if slow == "reader" else 0)
+            return super().read(window, bands)
+
+    def keep(window, result):
+        series.kept += 1
+        time.sleep(0.01 if slow == "disk" else 0)
+
+    series = Late()
+    tiles = list(tiles_of(GRID.whole, 16))
+    job = TileWork(series, ["a", "b"], make_region(GRID), Predictor(0.01 * (slow == "network")), 3, 100)
+    timings = run_tiles(job, tiles, Plan(1, 100, readers=1), keep, lambda pixels: None)
+    shares = timings.shares()
+    assert max(shares, key=shares.get) == stage
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("what", ["reader", "predictor", "writer", "tick"])
@@ -108,6 +152,7 @@ def test_plan():
     assert plan(True, 8, 3).threads == 3
     assert plan(True, 1).chunk == 4096
     assert plan(False, 8).chunk > plan(True, 8).chunk
+    assert (plan(False, 8).card, plan(True, 8).card) == (True, False)
 
 
 def test_tiles_outside_the_region_are_not_read():
@@ -118,7 +163,7 @@ def test_tiles_outside_the_region_are_not_read():
 
     def run_in(where, probabilities=False):
         job = TileWork(series, ["a", "b"], where, Predictor(), 3, 100, probabilities)
-        run_tiles(job, tile, 1, lambda window, result: found.append(result), lambda pixels: None)
+        run_tiles(job, tile, plan(True, 1), lambda window, result: found.append(result), lambda pixels: None)
 
     run_in(region)
     assert series.reads == 1

@@ -8,7 +8,7 @@ from support.maps import grid
 from support.segmenters import Mean, segment_card
 
 from sits_engine.device import select
-from sits_engine.mapping.pipeline import TileWork, run_tiles
+from sits_engine.mapping.pipeline import TileWork, plan, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles, segment_tile_size
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.models.segment_inference import SegmentPredictor
@@ -111,7 +111,7 @@ def run_map(shape, tile=32, scale=2):
     run_tiles(
         TileWork(series, BANDS, region, segments(shape, scale), 3, 1000, want_probabilities=True),
         tiles,
-        2,
+        plan(True, 2),
         lambda window, result: kept.append((window, result.classes.shape, result.classes.dtype)),
         pixels.append,
     )

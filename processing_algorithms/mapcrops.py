@@ -17,7 +17,7 @@ from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import device_parameter, extent_string, vector_source
 from . import styling
-from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number
+from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number, switch
 from .documented import InMapping
 from .facts import FactsError, missing_bands, model_facts, series_facts
 from .values import engine_values
@@ -146,6 +146,16 @@ class MapCrops(InMapping, EngineAlgorithm):
                     "The other fields of the parcels are kept as well."
                 ),
                 True,
+            ),
+            switch(
+                "FAST",
+                tr("Fast map"),
+                tr(
+                    "Pixels are classified by the small network in the model's file ('Add a fast network' in "
+                    "training): many times as fast, a little less accurate. Parcels are still classified by "
+                    "the model itself."
+                ),
+                default=False,
             ),
             device_parameter(),
             number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),

@@ -52,6 +52,13 @@ def _split():
 def _network():
     return [
         width(),
+        fast(
+            tr(
+                "A small network that learned to answer like the trained one goes into the same file: 'Map "
+                "crops' with 'Fast map' is then many times as fast. Takes some minutes more; the report says "
+                "what it loses."
+            )
+        ),
         number(
             "PIXELS_PER_SET",
             tr("Pixels drawn of a parcel in each step"),
@@ -150,6 +157,11 @@ def width(label=None, help_text=None):
         or tr("Standard is the published network; small is about five times faster. Without it: standard."),
         ["standard", "small"],
     )
+
+
+def fast(help_text):
+    """Whether a fast network goes into the model's file."""
+    return switch("FAST", tr("Add a fast network"), help_text, default=False)
 
 
 def class_table():

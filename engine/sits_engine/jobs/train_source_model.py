@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -80,6 +80,11 @@ class TrainSourceModel(Job):
     width: Literal["standard", "small"] | None = Field(
         None, description="published network (default), or one that is 5 times as fast"
     )
+    fast: bool = Field(
+        False,
+        description="keep a small network beside the trained one that learned to answer like it, for fast "
+        "maps of pixels (some minutes more on a processor)",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     samples_store: Path | None = Field(
@@ -140,9 +145,13 @@ class TrainSourceModel(Job):
             write_numbers(numbers, result.report.as_json())
             outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
-        save_model(self.output, result.module, card_of(result, options))
-        scores = {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
+        fast = None if result.fast is None else (result.fast.module, result.fast.card)
+        save_model(self.output, result.module, card_of(result, options), fast)
+        scores: dict[str, Any] = {}
+        scores |= {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}
+        if result.fast is not None:
+            scores["fast"] = result.fast.card.scores
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
 
@@ -230,6 +239,7 @@ class TrainSourceModel(Job):
             normalisation=self.normalisation,
             width=self.width,
             seed=self.seed,
+            fast=self.fast,
             season_year=year,
             provenance=provenance,
             parameters=parameters,

@@ -27,13 +27,25 @@ def fit_temperature(probabilities: npt.NDArray[np.floating], labels: npt.NDArray
 
     Source: Guo et al. 2017, "On calibration of modern neural networks".
     """
-    if len(labels) == 0:
+    return match_temperature(probabilities, np.eye(probabilities.shape[1])[labels])
+
+
+def match_temperature(probabilities: npt.NDArray[np.floating], wanted: npt.NDArray[np.floating]) -> float:
+    """The temperature with the smallest cross-entropy to other answers.
+
+    Args:
+        probabilities: (N, K) at temperature 1.
+        wanted: (N, K) shares that sum to 1: certain for labels, soft for a teacher's answers.
+
+    Returns:
+        Temperature within `LIMITS`; 1 without samples.
+    """
+    if len(wanted) == 0:
         return 1.0
     logits = log_probabilities(probabilities)
-    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
+        return float(-(wanted * log_softmax(logits / np.exp(log_temperature), axis=1)).sum(1).mean())
 
     best = minimize_scalar(loss, bounds=tuple(np.log(LIMITS)), method="bounded")
     return float(np.exp(best.x))

@@ -17,13 +17,16 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.distill import DistillOptions
 from sits_engine.learning.effort import Effort, Settings, settle
+from sits_engine.learning.fast_model import FastModel, make_fast
 from sits_engine.learning.held_out import assess, class_profiles, class_rows, too_few
 from sits_engine.learning.summary import SPLITS, TrainingReportData, unit_of
 from sits_engine.learning.supervised import FitOptions, FitResult, fit, normalisation
 from sits_engine.learning.transforms import Sampling
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.models.inference import Predictor
+from sits_engine.models.pseltae import PSELTAE
 from sits_engine.models.registry import build, pseltae_hyperparameters
 from sits_engine.samples.classes import ClassInfo, ClassTable, assign_classes
 from sits_engine.samples.pixel_sets import PixelSets
@@ -56,6 +59,7 @@ class RunOptions:
     normalisation: Literal["standard", "published"] = "standard"
     width: Literal["standard", "small"] | None = None
     seed: int = 0
+    fast: bool = False
     season_year: int = 1970
     provenance: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +76,7 @@ class TrainingResult:
     positions: list[float]
     season_year: int
     report: TrainingReportData
+    fast: FastModel | None = None
 
 
 def train(
@@ -115,7 +120,8 @@ def train(
             f"No training {unit[:-1]} of {', '.join(missing)}: all lie in blocks for validation or test.",
             "Choose a smaller BLOCK_SIZE, SPLIT = parcels, or a larger MIN_PARCELS.",
         )
-    progress = ctx.part(start, start + 0.9 * (end - start), f"Training on {device.label}")
+    trained = 0.6 if options.fast else 0.9
+    progress = ctx.part(start, start + trained * (end - start), f"Training on {device.label}")
     network = train_network(parts[0], parts[1], options, device, ctx, progress)
     fitted = network.fitted
     ctx.info(
@@ -131,10 +137,20 @@ def train(
         season_year=options.season_year,
         report=_report(sets, parts[0], classes, split, fitted, options, network.settings),
     )
-    progress = ctx.part(end - 0.1 * (end - start), end, "Testing the model")
+    tested = trained + 0.1
+    progress = ctx.part(start + trained * (end - start), start + tested * (end - start), "Testing the model")
     if not _score(result, sets, split, options, device, progress):
-        tested = sets.labels[split.side == 2]
-        ctx.warn(too_few(tested, blocks=split.kind == "blocks", unit=unit_of(options.provenance)))
+        test_labels = sets.labels[split.side == 2]
+        ctx.warn(too_few(test_labels, blocks=split.kind == "blocks", unit=unit_of(options.provenance)))
+    if options.fast and isinstance(result.module, PSELTAE):
+        progress = ctx.part(start + tested * (end - start), end, "Training the fast network")
+        settings = network.settings
+        how = DistillOptions(dates=settings.dates_per_sample, shift=settings.shift, seed=options.seed)
+        sides = parts[0], parts[1], parts[2]
+        fast = make_fast(result.module, card_of(result, options), sides, how, device, ctx, progress)
+        result.fast = fast
+        if fast.warning:
+            ctx.warn(fast.warning)
     result.report.notes[:0] = notes
     result.report.warnings[:0] = [*ctx.warnings]
     return result

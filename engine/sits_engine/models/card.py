@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = "sits-model/1"
+#: Written where the file holds one network, and where it holds a fast one beside it (`FastCard`): an older
+#: engine says that it must be updated instead of complaining about a field.
+FORMAT, FORMAT_WITH_FAST = "sits-model/1", "sits-model/2"
 DATE_CONVENTION = "days since 1 January of the season year, 0-based, may be negative"
 
 
@@ -26,6 +28,15 @@ class ClassCard(BaseModel):
     name: str
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
     codes: list[str] = Field(default_factory=list, description="values of the label field that mean it")
+
+
+class FastCard(BaseModel):
+    """The fast network in the same file: of the same architecture, for the same bands, classes and dates."""
+
+    model_config = ConfigDict(extra="forbid")
+    hyperparameters: dict[str, Any]
+    temperature: float = Field(default=1.0, gt=0)
+    scores: dict[str, Any] = Field(default_factory=dict, description="on single pixels, beside its teacher's")
 
 
 class ModelCard(BaseModel):
@@ -48,6 +59,7 @@ class ModelCard(BaseModel):
     profiles: dict[str, Any] = Field(default_factory=dict, description="mean profile of each class")
     provenance: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
+    fast: FastCard | None = Field(default=None, description="of the fast network, where the file holds one")
     tensors_sha256: str = ""
 
     @property

@@ -14,12 +14,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sits_engine import outputs
-from sits_engine.errors import ModelError
-from sits_engine.models.card import FORMAT, ModelCard
+from sits_engine.errors import InputError, ModelError
+from sits_engine.models.card import FORMAT, FORMAT_WITH_FAST, FastCard, ModelCard
 from sits_engine.models.registry import build
 
 CARD_KEY = "sits_model_card"
 CARD_SHA_KEY = "sits_model_card_sha256"
+#: Before the names of the fast network's tensors.
+FAST = "fast."
 GET_AGAIN = "Get the file again from where it came from, or train the model again."
 
 
@@ -33,20 +35,34 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(path: Path, module: nn.Module, card: ModelCard) -> ModelCard:
+def save_model(
+    path: Path, module: nn.Module, card: ModelCard, fast: tuple[nn.Module, FastCard] | None = None
+) -> ModelCard:
     """Write weights and card to `path`, complete or not at all.
 
     Args:
         path: ends with .safetensors.
         module: the network that `card.architecture` and `card.hyperparameters` describe.
-        card: its `tensors_sha256` is filled in the file.
+        card: its `format`, `fast` and `tensors_sha256` are filled in the file.
+        fast: a fast network for the same inputs and classes, and what the card says of it; None: the file
+            holds none, whatever the card said.
 
     Returns:
         The card as written.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    written = card.model_copy(update={"tensors_sha256": tensors_sha256(tensors)})
-    text = written.model_dump_json()
+    tensors = dict(module.state_dict())
+    if fast is not None:
+        tensors |= {FAST + name: value for name, value in fast[0].state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    written = card.model_copy(
+        update={
+            "format": FORMAT if fast is None else FORMAT_WITH_FAST,
+            "fast": None if fast is None else fast[1],
+            "tensors_sha256": tensors_sha256(tensors),
+        }
+    )
+    # Without a fast network the card has no word about it, so that older engines read the file.
+    text = written.model_dump_json(exclude={"fast"} if fast is None else None)
     metadata = {"format": "pt", CARD_KEY: text, CARD_SHA_KEY: hashlib.sha256(text.encode()).hexdigest()}
     with outputs.atomic(Path(path)) as temporary:
         # Not save_file, which makes a file that only its owner can read.
@@ -72,7 +88,34 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     Raises:
         ModelError: as `read_card`; also tensors that don't match the checksum or the card.
     """
+    card, own, _ = _read(Path(path))
+    return _network(Path(path), card, own), card
+
+
+def load_fast(path: Path) -> tuple[nn.Module, ModelCard]:
+    """Read the fast network of a model.
+
+    Returns:
+        The network in eval mode, on the CPU, and a card of its own: as the model's, with the fast network's
+        hyperparameters, temperature and scores.
+
+    Raises:
+        InputError: the file holds none.
+        ModelError: as `load_model`.
+    """
     path = Path(path)
+    card, _, fast = _read(path)
+    if card.fast is None:
+        raise InputError(
+            f"The model {path.name} holds no fast network.",
+            "Train or adapt it again with FAST switched on, or map without FAST.",
+        )
+    card = card.model_copy(update={**dict(card.fast), "fast": None})
+    return _network(path, card, fast), card
+
+
+def _read(path: Path) -> tuple[ModelCard, dict[str, Tensor], dict[str, Tensor]]:
+    """Card, tensors of the network, and those of the fast one without its prefix; checked against the sum."""
     metadata, tensors = _open(path, with_tensors=True)
     card = _parse_card(path, metadata)
     if tensors_sha256(tensors) != card.tensors_sha256:
@@ -81,6 +124,14 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
             GET_AGAIN,
             path=str(path),
         )
+    if card.fast is None:
+        return card, tensors, {}
+    fast = {name.removeprefix(FAST): value for name, value in tensors.items() if name.startswith(FAST)}
+    return card, {name: value for name, value in tensors.items() if not name.startswith(FAST)}, fast
+
+
+def _network(path: Path, card: ModelCard, tensors: dict[str, Tensor]) -> nn.Module:
+    """The network of a card with these tensors; ModelError where they don't fit."""
     # Built without memory first: a card can't make the engine allocate more than the file holds.
     with torch.device("meta"):
         module = build(card.architecture, card.hyperparameters)
@@ -99,7 +150,7 @@ def load_model(path: Path) -> tuple[nn.Module, ModelCard]:
     module.load_state_dict(tensors, assign=True)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
-    return module.eval(), card
+    return module.eval()
 
 
 def _open(path: Path, *, with_tensors: bool = False) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -143,9 +194,10 @@ def _parse_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
         raw = json.loads(text)
         format_name = raw.get("format") if isinstance(raw, dict) else None
-        if isinstance(format_name, str) and format_name != FORMAT:
+        if isinstance(format_name, str) and format_name not in (FORMAT, FORMAT_WITH_FAST):
             raise ModelError(
-                f"{path.name} has the model format '{format_name}'; this engine reads '{FORMAT}'.",
+                f"{path.name} has the model format '{format_name}'; this engine reads '{FORMAT}' and "
+                f"'{FORMAT_WITH_FAST}'.",
                 "Update SITS for QGIS, or choose another model.",
                 path=str(path),
             )
@@ -160,14 +212,15 @@ def _parse_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
             GET_AGAIN,
             path=str(path),
         )
+    networks = [card.hyperparameters, *([card.fast.hyperparameters] if card.fast else [])]
     for key, count, what in (
         ("n_bands", len(card.bands), "bands"),
         ("n_classes", len(card.classes), "classes"),
     ):
-        if card.hyperparameters.get(key, count) != count:
+        wrong = next((own[key] for own in networks if own.get(key, count) != count), None)
+        if wrong is not None:
             raise ModelError(
-                f"The model card in {path.name} names {count} {what}, its network has "
-                f"{card.hyperparameters[key]}.",
+                f"The model card in {path.name} names {count} {what}, its network has {wrong}.",
                 GET_AGAIN,
                 path=str(path),
             )

@@ -7,8 +7,9 @@ from networks import card, network
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sits_engine.errors import EngineError, ModelError
-from sits_engine.models.model_file import CARD_KEY, load_model, read_card, save_model
+from sits_engine.errors import EngineError, InputError, ModelError
+from sits_engine.models.card import FastCard
+from sits_engine.models.model_file import CARD_KEY, load_fast, load_model, read_card, save_model
 
 
 @pytest.fixture
@@ -143,3 +144,65 @@ def test_a_folder_that_can_t_be_written(tmp_path):
     with pytest.raises(EngineError) as raised:
         save_model(tmp_path / "file" / "m.safetensors", network(), card())
     assert raised.value.code == "OUTPUT_NOT_WRITABLE"
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A file with a fast network beside the model."""
+    own = FastCard(
+        hyperparameters=card(width="fast").hyperparameters, temperature=1.5, scores={"agreement": 0.9}
+    )
+    save_model(tmp_path / "both.safetensors", network(), card(), (network(width="fast", seed=1), own))
+    return tmp_path / "both.safetensors"
+
+
+def test_a_fast_network_is_kept_beside_the_model(both):
+    module, description = load_model(both)
+    assert torch.equal(module.decoder[-1].weight, network().decoder[-1].weight)
+    assert description.hyperparameters == card().hyperparameters
+    fast, own = load_fast(both)
+    for name, value in network(width="fast", seed=1).state_dict().items():
+        assert torch.equal(fast.state_dict()[name], value)
+    assert not fast.training
+    assert (own.temperature, own.scores) == (1.5, {"agreement": 0.9})
+    assert own.hyperparameters == card(width="fast").hyperparameters
+    assert (own.bands, own.classes, own.fast) == (description.bands, description.classes, None)
+    assert own.tensors_sha256 == description.tensors_sha256
+
+
+def test_a_file_without_a_fast_network_says_nothing_of_one_and_older_engines_read_it(path, both, tmp_path):
+    with safe_open(path, "pt") as file:
+        written = json.loads(file.metadata()[CARD_KEY])
+    assert "fast" not in written
+    assert written["format"] == "sits-model/1"
+    with pytest.raises(InputError, match="holds no fast network") as refused:
+        load_fast(path)
+    assert "FAST" in refused.value.advice
+    # saved again with other weights, the old fast network would be wrong: it goes
+    module, description = load_model(both)
+    again = save_model(tmp_path / "again.safetensors", module, description)
+    assert (again.fast, again.format) == (None, "sits-model/1")
+    assert read_card(both).format == "sits-model/2"
+
+
+def test_the_checksum_holds_the_fast_network_as_well(both):
+    tensors = load_file(both)
+    tensors["fast.decoder.1.weight"][0, 0] += 1
+    rewrite(both, tensors=tensors)
+    for read in (load_model, load_fast):
+        with pytest.raises(ModelError, match="don't match their checksum"):
+            read(both)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["fast"]["hyperparameters"].update(n_classes=9), "names 4 classes, its network has 9"),
+        (lambda c: c["fast"]["hyperparameters"].update(d_model=64), "don't fit the network on its card"),
+        (lambda c: c["fast"].update(more=1), r"fast\.more"),
+    ],
+)
+def test_a_fast_part_that_does_not_fit(both, change, message):
+    rewrite(both, change=change, fresh_sums=True)
+    with pytest.raises(ModelError, match=message):
+        load_fast(both)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import sits_engine  # first: it sets how the threads of torch wait
 import torch
+from roofline import settle
 from sits_engine.device import Device, threads
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.schedule import adam
@@ -127,17 +128,21 @@ def samples(n: int, dates: int, clear: float) -> PixelSets:
     )
 
 
-def plain_inference(module: torch.nn.Module, batch: int, pixels: int, repeats: int, number: int) -> Work:
-    """The published form in eval mode on normalised input, `repeats` batches."""
-    x = torch.randn(batch, DATES, BANDS, pixels)
-    mask = torch.ones(batch, DATES, pixels)
-    positions = torch.arange(DATES).mul(10).expand(batch, -1)
+def plain_inference(
+    module: torch.nn.Module, batch: int, pixels: int, repeats: int, number: int, device: Device = CPU
+) -> Work:
+    """The published form in eval mode on normalised input that is on the device, `repeats` batches."""
+    module.to(device.torch)
+    x = torch.randn(batch, DATES, BANDS, pixels, device=device.torch)
+    mask = torch.ones(batch, DATES, pixels, device=device.torch)
+    positions = torch.arange(DATES, device=device.torch).mul(10).expand(batch, -1)
 
     def work() -> int:
         torch.set_num_threads(number)
         with torch.inference_mode():
             for _ in range(repeats):
                 torch.softmax(module(x, mask, positions), -1)
+        settle(device)
         return batch * repeats
 
     return work
@@ -153,16 +158,19 @@ def on_threads(number: int, work: Work) -> Work:
     return limited
 
 
-def pixels(width: str, rounds: int, available: int, n: int = 8192) -> tuple[dict[str, Any], str]:
+def pixels(
+    width: str, rounds: int, available: int, n: int = 8192, device: Device = CPU
+) -> tuple[dict[str, Any], str]:
     """Pixels a second: from numbers as they are read to probabilities (ours), network only (published)."""
     plain, ours, card = networks(width)
     plain.eval()
+    sizes = [128, 256, 512, 2048] if device.is_cpu else [2048, 16_384, 65_536]
     baseline, how = best_of(
-        lambda batch, number: plain_inference(plain, batch, 1, max(1, 2048 // batch), number),
-        [128, 256, 512, 2048],
+        lambda batch, number: plain_inference(plain, batch, 1, max(1, sizes[-1] // batch), number, device),
+        sizes,
         available,
     )
-    predictor = Predictor(ours, card, CPU)
+    predictor = Predictor(ours, card, device)
     rng = np.random.default_rng(0)
     values = rng.integers(1, 6000, (DATES, BANDS, n)).astype(np.uint16)
     scale, offset = np.full((DATES, BANDS), 1e-4, np.float32), np.zeros((DATES, BANDS), np.float32)
@@ -180,16 +188,19 @@ def pixels(width: str, rounds: int, available: int, n: int = 8192) -> tuple[dict
     return measure(forms, rounds), how
 
 
-def parcels(width: str, rounds: int, available: int, n: int = 256) -> tuple[dict[str, Any], str]:
+def parcels(
+    width: str, rounds: int, available: int, n: int = 256, device: Device = CPU
+) -> tuple[dict[str, Any], str]:
     """Parcels of 64 pixels a second."""
     plain, ours, card = networks(width)
     plain.eval()
+    sizes = [8, 16, 32, 128] if device.is_cpu else [32, 256, 1024]
     baseline, how = best_of(
-        lambda batch, number: plain_inference(plain, batch, SET, max(1, 64 // batch), number),
-        [8, 16, 32, 128],
+        lambda batch, number: plain_inference(plain, batch, SET, max(1, 64 // batch), number, device),
+        sizes,
         available,
     )
-    predictor = Predictor(ours, card, CPU)
+    predictor = Predictor(ours, card, device)
 
     def ours_with(sets: PixelSets, compile_after: int) -> Work:
         def run() -> int:
@@ -201,20 +212,22 @@ def parcels(width: str, rounds: int, available: int, n: int = 256) -> tuple[dict
     clear, clouds = samples(n, DATES, 2.0), samples(n, DATES, CLEAR_OF_CLOUDS)
     never = sys.maxsize
     forms = {BASELINE: baseline, "ours": ours_with(clear, never), "ours, clouds": ours_with(clouds, never)}
-    if compiled.load() is not None:
+    if device.is_cpu and compiled.load() is not None:
         forms |= {"ours, compiled": ours_with(clear, 0), "ours, compiled, clouds": ours_with(clouds, 0)}
     return measure(forms, rounds), how
 
 
-def training(width: str, rounds: int, available: int) -> tuple[dict[str, Any], str]:
+def training(width: str, rounds: int, available: int, device: Device = CPU) -> tuple[dict[str, Any], str]:
     """Training samples a second: steps of 128 parcels, 30 dates, 64 pixels, batches drawn beforehand."""
     plain, ours, card = networks(width)
+    plain, ours = plain.to(device.torch), ours.to(device.torch)
 
     def batch_of(clear: float) -> tuple[tuple[Tensor, ...], Tensor]:
         rule = Sampling(pixels=SET, dates=TRAINING_DATES, small_share=0)
         sets = samples(BATCH, TRAINING_DATES, clear)
         batch = Collator(sets, card.bands, rule)(np.arange(BATCH), np.random.default_rng(0))
-        return batch.inputs, batch.labels
+        inputs = tuple(part.to(device.torch) for part in batch.inputs)
+        return inputs, batch.labels.to(device.torch)
 
     def steps(
         module: torch.nn.Module, run: Callable[..., Tensor], given: Any, optimizer: Any, number: int
@@ -227,6 +240,7 @@ def training(width: str, rounds: int, available: int) -> tuple[dict[str, Any], s
             optimizer.zero_grad(set_to_none=True)
             focal_loss(run(*inputs), labels).backward()
             optimizer.step()
+            settle(device)
             return BATCH
 
         return work

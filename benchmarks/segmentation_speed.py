@@ -35,9 +35,10 @@ import torch
 import torch.nn.functional as F
 from adaptation_speed import interleaved, ratio
 from network import BANDS, CPU, Work, on_threads
+from roofline import settle
 from segmentation_plain import DAYS, PlainTSViT, PlainUNet3D, published_input
 from segmentation_plain_recurrent import PlainBiConvGRU, PlainUNet2DCLSTM, PlainUNet3Df
-from sits_engine.device import threads
+from sits_engine.device import Device, threads
 from sits_engine.learning.segmentation.batches import Batch
 from sits_engine.learning.segmentation.fit import known_cross_entropy
 from sits_engine.learning.segmentation.parts import parts_for
@@ -180,18 +181,20 @@ def check(side: Side) -> dict[str, float]:
     return figures
 
 
-def map_forms(side: Side, available: int) -> tuple[dict[str, Work], dict[str, Work]]:
+def map_forms(side: Side, available: int, device: Device = CPU) -> tuple[dict[str, Work], dict[str, Work]]:
     """Forms of the published network, and of ours: each labels the windows of an image."""
     number = ROWS * COLS
+    side.plain.to(device.torch)
 
     def published(batch: int) -> Work:
-        stack = published_input(*side.windows(batch)[0][:2])
+        stack = published_input(*side.windows(batch)[0][:2]).to(device.torch)
 
         def work() -> int:
             side.plain.eval()
             with torch.inference_mode():
                 for _ in range(number // batch):
                     torch.softmax(side.plain(stack), 1)
+            settle(device)
             return number
 
         return work
@@ -201,7 +204,7 @@ def map_forms(side: Side, available: int) -> tuple[dict[str, Work], dict[str, Wo
         for used in sorted({1, available})
         for batch in MAP_BATCHES
     }
-    predictor = SegmentPredictor(side.ours, side.card, CPU, overlap=0)
+    predictor = SegmentPredictor(side.ours, side.card, device, overlap=0)
     cube = image(side, ROWS, COLS)
 
     def ours() -> int:

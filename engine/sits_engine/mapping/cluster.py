@@ -1,0 +1,272 @@
+"""A map on a Dask cluster: its workers are asked first, then they compute tiles (`cluster_run`).
+
+The journal keeps what is finished whatever happens, so the same run goes on, on a cluster or without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pkgutil
+import platform
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from distributed import Client
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError, InputError
+from sits_engine.mapping import cluster_worker
+from sits_engine.mapping.cluster_run import SAME_ENGINE, TileRun, aside, no_workers, wait_seconds
+from sits_engine.mapping.cluster_worker import TileJob
+from sits_engine.mapping.journal import fingerprint
+from sits_engine.mapping.produce import Keep, MapRequest, Runner, Tick
+from sits_engine.mapping.recipes import Recipe
+from sits_engine.series.time_series import TimeSeries
+from sits_engine.series.types import Window
+
+T = TypeVar("T")
+#: Seconds for the scheduler to answer.
+CONNECT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the workers must know beside the request of a map.
+
+    Attributes:
+        recipe: how the model is opened.
+        model: its file.
+        device: what the user asked for; each worker chooses.
+        threads: of the predictor; 0 for those that a worker offers.
+        facts: all that the map depends on.
+    """
+
+    recipe: Recipe
+    model: Path
+    device: str
+    threads: int
+    facts: Mapping[str, Any]
+
+
+class Cluster:
+    """Workers that were asked whether they can make maps.
+
+    Attributes:
+        client, address, ctx: connection, scheduler, and who is told.
+        kinds, kind: kinds of devices that compute, for the journal: 'cpu', 'cuda', 'cpu+cuda'.
+        label: for people.
+    """
+
+    def __init__(
+        self, client: Any, address: str, ctx: JobContext, workers: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self.client, self.address, self.ctx = client, address, ctx
+        self.kinds = {facts["device"] for facts in workers.values()}
+        self.kind = "+".join(sorted(self.kinds))
+        self.label = f"Dask cluster, {_counted(len(workers), 'worker')}"
+
+    def runner(self, order: Order) -> Runner:
+        """The runner that classifies on this cluster."""
+
+        def run(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> None:
+            if not isinstance(request.series, TimeSeries):
+                raise TypeError("only a TimeSeries travels")
+            work = request.work
+            job = TileJob(
+                key=fingerprint({**order.facts, "device": order.device, "threads": order.threads}),
+                engine=__version__,
+                series=request.series,
+                sizes=cluster_worker.local_sizes(request.series),
+                bands=tuple(request.bands),
+                region=request.region,
+                recipe=order.recipe,
+                model_name=order.model.name,
+                model=order.model.read_bytes(),
+                device=order.device,
+                threads=order.threads,
+                chunk=work.chunk,
+                n_classes=work.n_classes,
+                want_probabilities=work.want_probabilities,
+            )
+            TileRun(self.client, self.address, self.kinds, self.ctx, job, request, keep, tick).all(tiles)
+
+        return run
+
+
+@contextlib.contextmanager
+def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
+    """The cluster of a scheduler, once it has workers and all of them can serve.
+
+    Raises:
+        InputError: no scheduler there, no workers in time, or one that can't serve (named, with the reason).
+    """
+    ctx.progress(0.0, f"Connecting to the Dask scheduler {address}")
+    client = _client(address, ctx)
+    try:
+        _wait_for_workers(client, address, ctx)
+        workers = _asked(client, address, device, ctx)
+        for sentence in _differences(workers):
+            ctx.warn(sentence)
+        hosts = len({facts["host"] for facts in workers.values()})
+        labels = Counter(facts["label"] for facts in workers.values())
+        ctx.info(
+            f"Dask cluster {address}: {_counted(len(workers), 'worker')} on {_counted(hosts, 'machine')}; "
+            + "; ".join(f"{n} x {label}" for label, n in labels.most_common())
+            + "."
+        )
+        yield Cluster(client, address, ctx, workers)
+    finally:
+        # closing waits for a scheduler that may be gone
+        aside(client.close)
+
+
+def _client(address: str, ctx: JobContext) -> Any:
+    make: Any = Client  # its methods have no types
+    try:
+        return _patiently(
+            lambda: make(address, timeout=CONNECT_SECONDS, set_as_default=False, name="sits"),
+            ctx,
+            lambda client: client.close(),
+        )
+    except EngineError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"No Dask scheduler answers at {address}: {_reason(error)}.",
+            "Check SCHEDULER (such as tcp://host:8786, as `dask scheduler` prints it), that the scheduler "
+            "runs, and that no firewall is between; for tls:// also the certificates in Dask's settings.",
+        ) from error
+
+
+def _wait_for_workers(client: Any, address: str, ctx: JobContext) -> None:
+    began, said = time.monotonic(), False
+    while not _patiently(client.nthreads, ctx):
+        if time.monotonic() - began > wait_seconds():
+            raise no_workers(address, "No worker came")
+        if not said:
+            ctx.info(f"The Dask scheduler {address} has no workers yet.")
+            said = True
+        ctx.progress(0.0, "Waiting for workers")
+        time.sleep(0.2)
+
+
+def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str, dict[str, Any]]:
+    """Facts of each worker (`cluster_worker.describe`).
+
+    Raises:
+        InputError: one of them can't serve.
+    """
+    ctx.progress(0.0, "Asking the workers")
+    # by a function of the standard library: ours would be missing where the engine is
+    versions = _patiently(
+        lambda: client.run(pkgutil.resolve_name, "sits_engine:__version__", on_error="return"), ctx
+    )
+    problems = {
+        worker: "it has no sits_engine" if isinstance(found, Exception) else f"its engine is {found}"
+        for worker, found in versions.items()
+        if found != __version__
+    }
+    _refuse(address, problems, f"This engine is {__version__}. {SAME_ENGINE}")
+    facts = _patiently(lambda: client.run(cluster_worker.describe, device, on_error="return"), ctx)
+    failed = {worker: _reason(found) for worker, found in facts.items() if isinstance(found, Exception)}
+    _refuse(address, failed, SAME_ENGINE)
+    python = platform.python_version_tuple()[:2]
+    other = {
+        worker: f"its Python is {own['python']}"
+        for worker, own in facts.items()
+        if tuple(own["python"].split(".")[:2]) != python
+    }
+    _refuse(address, other, f"This Python is {platform.python_version()}. {SAME_ENGINE}")
+    without = {worker: own["problem"] for worker, own in facts.items() if "problem" in own}
+    _refuse(address, without, "Choose another DEVICE ('auto' takes what each worker has).")
+    return dict(facts)
+
+
+def _refuse(address: str, problems: Mapping[str, str], advice: str) -> None:
+    """Raise where a worker has a problem."""
+    if problems:
+        worker, reason = next(iter(problems.items()))
+        more = f" (and {len(problems) - 1} others)" if len(problems) > 1 else ""
+        raise InputError(
+            f"The worker {worker}{more} of {address} can't make maps: {reason.rstrip('.')}.",
+            advice,
+            workers=dict(problems),
+        )
+
+
+def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What makes equal tiles unequal: other devices, processors or versions of PyTorch."""
+    said = []
+    kinds = Counter(facts["device"] for facts in workers.values())
+    if len(kinds) > 1:
+        found = ", ".join(f"{n} x {kind}" for kind, n in kinds.most_common())
+        said.append(
+            f"The workers have different kinds of devices ({found}): pixels may differ by rounding with the "
+            "worker that computed them. DEVICE 'cpu' or 'cuda' makes them equal."
+        )
+    here = {
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+    }
+    for key, what in (("instructions", "processors (instructions)"), ("torch", "versions of PyTorch")):
+        others = {facts[key] for facts in workers.values() if key == "torch" or facts["device"] == "cpu"}
+        if others - {here[key]}:
+            said.append(
+                f"The workers have other {what} than this computer, {here[key]}: "
+                f"{', '.join(sorted(others))}. The map may differ by rounding from one made here."
+            )
+    return said
+
+
+def _patiently(call: Callable[[], T], ctx: JobContext, undo: Callable[[T], None] | None = None) -> T:
+    """Result of a call that may take long; cancelled at once if the user says so.
+
+    Args:
+        call: runs in a thread of its own.
+        ctx: of the job.
+        undo: takes away what the call makes after it was given up.
+    """
+    done: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue()
+    given_up = threading.Event()
+
+    def run() -> None:
+        try:
+            found = call()
+        except BaseException as error:  # handed to the calling thread
+            done.put((None, error))
+            return
+        done.put((found, None))
+        if undo is not None and given_up.is_set():
+            undo(found)
+
+    threading.Thread(target=run, name="map-cluster", daemon=True).start()
+    while True:
+        try:
+            found, error = done.get(timeout=0.2)
+        except queue.Empty:
+            try:
+                ctx.check_cancelled()
+            except BaseException:
+                given_up.set()
+                raise
+            continue
+        if error is not None:
+            raise error
+        return found  # type: ignore[return-value]
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

@@ -1,0 +1,265 @@
+"""The tiles of one map as tasks of a Dask cluster: few at a time, and each result is kept as it comes.
+
+Dask computes the tiles of a lost worker elsewhere, and gives up on a tile that takes several workers with
+it. What a worker refuses is tried again, perhaps elsewhere, before the map fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
+
+import dask
+from distributed import KilledWorker
+
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError
+from sits_engine.mapping import cluster_worker
+from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
+from sits_engine.mapping.produce import Keep, MapRequest, Tick
+from sits_engine.mapping.segment_tiles import SegmentTiles
+from sits_engine.series.types import Window
+
+#: Seconds to wait for workers, at the start and when all are gone; Dask's configuration may say another
+#: number under this name (`DASK_SITS__WAIT_FOR_WORKERS=3600` in the environment).
+WAIT_KEY, WAIT_SECONDS = "sits.wait-for-workers", 120
+#: Times that a tile is given to a worker before its refusal counts.
+TRIES = 3
+#: Seconds between two looks at who works.
+WATCH_SECONDS = 1.0
+SAME_ENGINE = (
+    "Start all workers with this engine's Python, or with one of the same version (docs/cluster.md)."
+)
+
+
+class TileRun:
+    """The tiles of one map on their way.
+
+    Args:
+        client, address: connection and scheduler.
+        kinds: kinds of devices that the workers had when they were asked.
+        ctx: is told what happens.
+        job, request: what to do.
+        keep, tick: see `produce.Runner`.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        address: str,
+        kinds: Collection[str],
+        ctx: JobContext,
+        job: TileJob,
+        request: MapRequest,
+        keep: Keep,
+        tick: Tick,
+    ) -> None:
+        self.client, self.address, self.kinds, self.ctx = client, address, kinds, ctx
+        self.job, self.request, self.keep, self.tick = job, request, keep, tick
+        self.name = f"sits-{job.key[:8]}-{uuid.uuid4().hex[:8]}"
+        self.flying: dict[Window, Any] = {}
+        #: Tiles that came back: None where the result is kept, else what hinders it.
+        self.landed: queue.Queue[tuple[Window, Answer | None, BaseException | None]] = queue.Queue()
+        self.tries: Counter[Window] = Counter()
+        self.said: set[str] = set()
+        self.over = threading.Event()
+        self.fetchers = ThreadPoolExecutor(2, "map-fetch")
+        self.threads: dict[str, int] = {}
+        self.seen = time.monotonic()
+
+    def all(self, tiles: Sequence[Window]) -> None:
+        """Compute them; returns when all are kept."""
+        threading.Thread(target=self._watch, name="map-watch", daemon=True).start()
+        todo = deque(tiles)
+        try:
+            payload = self._payload()
+            while todo or self.flying:
+                while todo and len(self.flying) < self._most():
+                    self._launch(payload, todo.popleft())
+                try:
+                    tile, answer, error = self.landed.get(timeout=0.2)
+                except queue.Empty:
+                    self.tick(0)
+                    self._check()
+                    continue
+                del self.flying[tile]
+                if error is not None:
+                    raise error
+                if self._accepted(tile, answer):
+                    self.tick(tile.height * tile.width)
+                else:
+                    todo.appendleft(tile)
+        finally:
+            self._end()
+
+    def _payload(self) -> Any:
+        """The job as a task of its own: the scheduler keeps it, so that it outlives all workers."""
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}):
+            return self.client.submit(cluster_worker.held, self.job, key=f"{self.name}-job")
+
+    def _most(self) -> int:
+        """Tiles on their way: at each worker one that is computed, one that is read, one that waits."""
+        return max(2, sum(min(n, 2) + 1 for n in self.threads.values()))
+
+    def _launch(self, payload: Any, tile: Window) -> None:
+        self.tries[tile] += 1
+        predictor = self.request.predictor
+        parcels = None
+        if isinstance(predictor, SegmentTiles) and predictor.parcels is not None:
+            parcels = predictor.parcels.within(tile)  # those of a country would not fit
+        key = f"{self.name}-{tile.row}-{tile.col}-{self.tries[tile]}"
+        future = self.client.submit(
+            cluster_worker.classify_tile, payload, tile, parcels, key=key, retries=TRIES - 1
+        )
+        self.flying[tile] = future
+        future.add_done_callback(lambda done: self._landing(tile, done))
+
+    def _landing(self, tile: Window, future: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the run is over
+            self.fetchers.submit(self._fetch, tile, future)
+
+    def _fetch(self, tile: Window, future: Any) -> None:
+        """Bring an answer here and keep its result; the worker then forgets it."""
+        if self.over.is_set():
+            return
+        answer: Answer | None = None
+        error: BaseException | None = None
+        try:
+            answer = future.result()
+        except BaseException as problem:
+            error = self._explained(tile, problem)
+        else:
+            if answer is not None and answer.result is not None:
+                try:
+                    self.keep(tile, answer.result)
+                except BaseException as problem:  # handed to the calling thread
+                    error = problem
+        future.release()
+        self.landed.put((tile, answer, error))
+
+    def _accepted(self, tile: Window, answer: Answer | None) -> bool:
+        """Say what is to be said of an answer; False where the tile must be tried again."""
+        if answer is None:
+            return True
+        for sentence in answer.notices:
+            self._say(f"Worker {answer.worker}: {sentence}")
+        if answer.refusal is not None:
+            return self._tried(tile, answer.worker, answer.refusal)
+        if answer.device not in self.kinds:
+            self._say(
+                f"Worker {answer.worker} came later and computes on another kind of device ({answer.device}) "
+                f"than the others ({', '.join(sorted(self.kinds))}): pixels may differ by rounding."
+            )
+        return True
+
+    def _tried(self, tile: Window, worker: str, refusal: Refusal) -> bool:
+        """Raise for a refusal that counts; False for one that doesn't yet."""
+        if not refusal.final and self.tries[tile] < TRIES:
+            return False
+        if refusal.final:
+            text = f"The worker {worker} can't serve this map: {refusal.message}"
+        else:
+            text = (
+                f"The {_named(tile)} failed {TRIES} times, at last at the worker {worker}: {refusal.message}"
+            )
+        raise EngineError(refusal.code, text, refusal.advice, worker=worker)
+
+    def _explained(self, tile: Window, problem: BaseException) -> BaseException:
+        """The error for a task without answer."""
+        address = self.address
+        if isinstance(problem, KilledWorker):
+            return EngineError(
+                "HOST_OOM",
+                f"The {_named(tile)} ended {problem.allowed_failures + 1} workers of {address} one after the "
+                "other.",
+                "Mostly they had too little memory (logs of the workers say): give them more, or lower "
+                "TILE_SIZE. Finished tiles are kept; the same run goes on.",
+                tile=[tile.row, tile.col],
+            )
+        if isinstance(problem, CancelledError):
+            return lost(address)
+        return EngineError(
+            "INTERNAL",
+            f"A worker of {address} could not take up the {_named(tile)}: "
+            f"{type(problem).__name__}: {problem}.",
+            SAME_ENGINE,
+        )
+
+    def _check(self) -> None:
+        """Raise where nothing can come any more."""
+        if self.client.status not in ("running", "connecting"):
+            raise lost(self.address)
+        if time.monotonic() - self.seen > wait_seconds():
+            raise no_workers(self.address, "All workers are gone")
+
+    def _watch(self) -> None:
+        """Who works, now and then; in a thread of its own, since a scheduler may be slow to answer."""
+        while not self.over.is_set():
+            with contextlib.suppress(Exception):  # the answers to tasks say what is wrong
+                found = dict(self.client.nthreads())
+                for gone in self.threads.keys() - found.keys():
+                    self.ctx.info(f"Worker {gone} is gone: its unfinished tiles go to others.")
+                self.threads = found
+                if found:
+                    self.seen = time.monotonic()
+            self.over.wait(WATCH_SECONDS)
+
+    def _say(self, sentence: str) -> None:
+        if sentence not in self.said:
+            self.said.add(sentence)
+            self.ctx.warn(sentence)
+
+    def _end(self) -> None:
+        """Nothing of this run stays at the cluster."""
+        self.over.set()
+        flying = list(self.flying.values())
+        if flying and self.client.status == "running":
+            aside(lambda: self.client.cancel(flying, force=True))
+        self.fetchers.shutdown(wait=False, cancel_futures=True)
+
+
+def aside(call: Callable[[], Any], seconds: float = 5.0) -> None:
+    """Do something that may hang or fail, and that nothing depends on."""
+
+    def run() -> None:
+        with contextlib.suppress(Exception):
+            call()
+
+    thread = threading.Thread(target=run, name="map-cluster-end", daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def wait_seconds() -> float:
+    """How long to wait for workers."""
+    return float(dask.config.get(WAIT_KEY, WAIT_SECONDS))
+
+
+def lost(address: str) -> EngineError:
+    """The error where the scheduler is gone."""
+    return EngineError(
+        "NETWORK",
+        f"The Dask scheduler {address} was lost, or it threw the tasks of this map away.",
+        "Finished tiles are kept: run it again when the cluster is back, or without SCHEDULER.",
+    )
+
+
+def no_workers(address: str, what: str) -> EngineError:
+    """The error where nobody works; `what` begins its sentence."""
+    return EngineError(
+        "NETWORK",
+        f"{what} for {wait_seconds():g} seconds (scheduler {address}).",
+        "Start workers and run it again; finished tiles are kept. To wait longer, set "
+        "DASK_SITS__WAIT_FOR_WORKERS (seconds) in the environment.",
+    )
+
+
+def _named(tile: Window) -> str:
+    return f"tile at row {tile.row}, column {tile.col} ({tile.width} x {tile.height} pixels)"

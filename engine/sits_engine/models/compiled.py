@@ -1,8 +1,8 @@
-"""`set_pooling.cpp`, compiled where a C++ compiler is at hand and there is enough to do.
+"""The C++ files of this folder, compiled where a compiler is at hand; `set_pooling.cpp` and its trial.
 
-GCC or Clang take a third of a second, once a process. The library is made for the processor at hand and
-kept nowhere, so it can't be run on another. It is tried on a few numbers first; where anything fails the
-plain operators do the work.
+GCC or Clang take a third of a second for it, once a process. A library is made for the processor at hand
+and kept nowhere, so it can't be run on another. It is tried on a few numbers first; where anything fails
+the plain operators do the work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Pool = Callable[..., tuple[Floats, Floats]]
 
-SOURCE = Path(__file__).with_name("set_pooling.cpp")
+HERE = Path(__file__).parent
 #: Pixels times dates after which compiling pays.
 ROWS = 2**22
 OPTIONS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
@@ -103,35 +103,43 @@ def kernel(rows: int, widths: Sequence[int]) -> Kernel | None:
     return found if found and not any(width % found.block for width in widths) else None
 
 
-@cache
-def load() -> Kernel | None:
-    """Compile, load and try the function."""
+def build(source: str) -> ctypes.CDLL | None:
+    """A C++ file of this folder, compiled and loaded; None where that can't be done."""
     command = compiler()
     if command is None:
         return None
     try:
         # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
         with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
-            library = Path(folder) / "set_pooling.so"
+            library = Path(folder) / "library.so"
             subprocess.run(  # nosec B603 - a list, no shell; the user's own compiler
-                [command, *OPTIONS, str(SOURCE), "-o", str(library)],
+                [command, *OPTIONS, str(HERE / source), "-o", str(library)],
                 check=True,
                 capture_output=True,
                 timeout=60,
                 stdin=subprocess.DEVNULL,
             )
-            loaded = ctypes.CDLL(str(library))
-        loaded.sits_pool.restype = None
-        loaded.sits_pool.argtypes = [
-            *[ctypes.c_void_p] * 4,
-            *[ctypes.c_int64] * 2,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            *[ctypes.c_void_p] * 3,
-        ]
-        made = Kernel(int(loaded.sits_block()), loaded.sits_pool)
-    except (OSError, subprocess.SubprocessError, AttributeError):
+            return ctypes.CDLL(str(library))
+    except (OSError, subprocess.SubprocessError):
         return None
+
+
+@cache
+def load() -> Kernel | None:
+    """Compile, load and try the pooling of whole sets."""
+    library = build("set_pooling.cpp")
+    if library is None:
+        return None
+    function = library.sits_pool
+    function.restype = None
+    function.argtypes = [
+        *[ctypes.c_void_p] * 4,
+        *[ctypes.c_int64] * 2,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        *[ctypes.c_void_p] * 3,
+    ]
+    made = Kernel(int(library.sits_block()), function)
     return made if _right(made) else None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sits_engine.models import pixel_stage
+from sits_engine.models import pixel_training
+from sits_engine.models.layers import LinearNorm
 from sits_engine.models.ltae import attention_weights, encode_positions
 from sits_engine.models.pseltae import PSELTAE
 
@@ -19,7 +20,7 @@ class TrainingForm:
         form = TrainingForm(module)
         logits = form(*batch.inputs)
 
-    In train mode PSE+LTAE runs in chunks that stay in the cache (`pixel_stage`), skips dates that
+    In train mode PSE+LTAE runs in pieces that stay in the cache (`pixel_training`), skips dates that
     don't count, multiplies the learned query into the key projection, and encodes each position
     once. In eval mode, and for other networks, the module is called as it is.
 
@@ -64,9 +65,12 @@ class TrainingForm:
             date_mask = None
         elif date_mask is None:
             date_mask = pixel_mask.any(-1)
-        groups = pixel_stage.plan(pixels, pixel_mask, date_mask, padded_statistics=module.reference)
-        pooled = pixel_stage.pooled_features(list(module.spatial_encoder.mlp1), groups)  # type: ignore[arg-type]
-        return _after_pooling(module, pooled, groups.order, positions, date_mask)
+        blocks: list[LinearNorm] = list(module.spatial_encoder.mlp1)  # type: ignore[arg-type]
+        chosen = pixel_training.plan(
+            blocks, pixels, pixel_mask, date_mask, padded_statistics=module.reference
+        )
+        pooled = pixel_training.pooled_features(blocks, chosen)
+        return _after_pooling(module, pooled, chosen.order, positions, date_mask)
 
 
 def _after_pooling(

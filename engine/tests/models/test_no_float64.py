@@ -6,7 +6,7 @@ from networks import network
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sits_engine.models import folded, pixel_stage
+from sits_engine.models import folded, pixel_stage, pixel_training
 
 META = torch.device("meta")
 
@@ -44,5 +44,6 @@ def test_training() -> None:
         pixels, None, torch.arange(4, device=META), ((0, 2, 5), (2, 4, 5)), False, True
     )
     with NoFloat64():
-        mean, covariance = pixel_stage._moments(groups, [pair], 20)
-    assert mean.shape == (len(covariance),) == (block.linear.out_features,)
+        sums, products = groups.moments([pair])
+        pixel_training.pooled_features([network().to(META).train().spatial_encoder.mlp1[0]], groups)
+    assert sums.shape == (len(products),) == (block.linear.out_features,)

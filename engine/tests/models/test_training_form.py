@@ -6,8 +6,19 @@ import pytest
 import torch
 from networks import network
 
-from sits_engine.models import pixel_stage
+from sits_engine.models import compiled, packed, pixel_stage, pixel_training
 from sits_engine.models.training_form import TrainingForm
+
+needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="no C++ compiler")
+
+
+@pytest.fixture(params=["plain", pytest.param("compiled", marks=needs_compiler)])
+def kernel(request, monkeypatch):
+    """With PyTorch's operators, and with the C++ file (which takes float32)."""
+    if request.param == "plain":
+        monkeypatch.setattr(packed, "load", lambda: None)
+    else:
+        assert packed.load() is not None
 
 
 def batch(kind, n=6, dates=5, bands=3, pixels=9):
@@ -58,7 +69,7 @@ def test_equal_to_the_plain_form(monkeypatch, rows, kind, options):
 
 @pytest.mark.parametrize("kind", ["full", "padded", "clouds"])
 @pytest.mark.parametrize("reference", [False, True])
-def test_equal_to_the_plain_form_in_single_precision(kind, reference):
+def test_equal_to_the_plain_form_in_single_precision(kernel, kind, reference):
     plain = network(attention_dropout=0.0, dropout=0.0, reference=reference, width="standard").train()
     with torch.no_grad():
         plain.decoder[-1].weight.div_(5)
@@ -75,8 +86,9 @@ def test_equal_to_the_plain_form_in_single_precision(kind, reference):
         torch.testing.assert_close(found[2][name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_the_same_on_several_threads_and_twice(monkeypatch):
+def test_the_same_on_several_threads_and_twice(kernel, monkeypatch):
     monkeypatch.setattr(pixel_stage, "ROWS_CPU", 16)
+    monkeypatch.setattr(packed, "ROWS", 16)
     before = torch.get_num_threads()
     results = []
     try:
@@ -90,7 +102,9 @@ def test_the_same_on_several_threads_and_twice(monkeypatch):
     assert torch.equal(results[1][0], results[2][0])
     for name, gradient in results[1][1].items():
         assert torch.equal(gradient, results[2][1][name])
-        torch.testing.assert_close(gradient, results[0][1][name], atol=1e-5, rtol=1e-4)
+        # PyTorch's own layers behind the pooling round in another way on more threads.
+        error = (gradient - results[0][1][name]).norm() / gradient.norm().clamp(min=1e-2)
+        assert error < 1e-4, name
 
 
 def test_without_onednn_the_plain_operators_work(monkeypatch):
@@ -125,12 +139,12 @@ def test_eval_mode_and_other_networks_run_as_they_are():
 def test_a_gradient_check_of_the_pixel_stage_in_double():
     module = network().double().train()
     given = batch("clouds")
-    groups = pixel_stage.plan(given[0].double(), given[1], given[1].any(-1))
     blocks = list(module.spatial_encoder.mlp1)
+    groups = pixel_training.plan(blocks, given[0].double(), given[1], given[1].any(-1))
     parameters = [blocks[0].linear.weight, blocks[0].norm.weight, blocks[1].linear.weight]
 
     def run(*_):
-        return pixel_stage.pooled_features(blocks, groups)
+        return pixel_training.pooled_features(blocks, groups)
 
     assert torch.autograd.gradcheck(run, parameters, atol=1e-5, rtol=1e-3, fast_mode=True)
 

@@ -232,7 +232,7 @@ class Predictor:
     def _set_logits(self, pixels: Tensor, mask: Tensor, dates: Tensor, calendar: Tensor | None) -> Tensor:
         """(B, T, C, S) physical, (B, T, S), (B, T) -> (B, K)."""
         if not self.mask_dates:
-            mask = _present(mask, dates)
+            mask = present(mask, dates)
         if self._folded is None or calendar is None:
             return self._plain(pixels, mask, dates)
         date_mask = mask.any(2)
@@ -304,7 +304,7 @@ class Predictor:
         return torch.no_grad()
 
 
-def _present(mask: Tensor, positions: Tensor) -> Tensor:
+def present(mask: Tensor, positions: Tensor) -> Tensor:
     """Published behaviour: clouded pixels count, padding doesn't.
 
     A pixel of a set that is never valid can't be told from padding: both are left out.
@@ -312,6 +312,5 @@ def _present(mask: Tensor, positions: Tensor) -> Tensor:
     Args:
         mask: (B, T, S); positions: (B, T), padding dates repeat the last one.
     """
-    real = torch.ones_like(positions, dtype=torch.bool)
-    real[:, 1:] = positions.diff(dim=1) != 0
+    real = nn.functional.pad(positions[:, 1:] != positions[:, :-1], (1, 0), value=True)
     return mask.any(1, keepdim=True) & real.unsqueeze(2)

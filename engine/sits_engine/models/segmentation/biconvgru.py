@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sits_engine.models.segmentation.segmenter import SegmentationNetwork, used_dates, with_day
+from sits_engine.models.segmentation.segmenter import SegmentationNetwork, lengthened, used_dates, with_day
 from sits_engine.models.segmentation.upsampling import enlarging
 
 
@@ -63,6 +63,21 @@ class ConvGRU(nn.Module):
                 after = self._step_together(inputs[date], before, *together)
             state = after if rows is None else state.index_copy(0, rows, after)
             started = True
+        return state
+
+    def last_of_all(self, x: Tensor, used: Tensor, *, backwards: bool = False) -> Tensor:
+        """As `forward`, for export: dates that a window lacks are computed and not taken.
+
+        Args:
+            x: (B, T, n_in, H, W), anything finite where not used.
+            used: (B, T) bool.
+            backwards: from the last date to the first.
+        """
+        state = x.new_zeros(x.shape[0], self.hidden, *x.shape[3:])
+        dates = range(x.shape[1])
+        for date in reversed(dates) if backwards else dates:
+            after = self._step(self.input_conv(x[:, date]), state)
+            state = torch.where(used[:, date, None, None, None], after, state)
         return state
 
     def _kernels(self) -> tuple[Tensor, Tensor]:
@@ -145,10 +160,19 @@ class BiConvGRU(SegmentationNetwork):
 
     def encode(self, stack: Tensor, date_mask: Tensor) -> Tensor:
         """Bands and day (B, T, C + 1, H, W) and date mask (B, T) -> embedding."""
+        if torch.compiler.is_exporting():
+            return self._exported(lengthened(stack, self.n_dates), lengthened(date_mask, self.n_dates))
         x, used = used_dates(stack, date_mask)
         x = self.inconv(x)
         both = torch.cat([self.ahead(x, used), self.back(x, used, backwards=True)], 1)
         result: Tensor = self.enlarge(both)
+        return result
+
+    def _exported(self, stack: Tensor, date_mask: Tensor) -> Tensor:
+        """As `encode`, of `n_dates` dates, without anything that depends on which are used."""
+        every, used = self.inconv(stack.flatten(0, 1)).unflatten(0, stack.shape[:2]), date_mask.to(torch.bool)
+        both = [self.ahead.last_of_all(every, used), self.back.last_of_all(every, used, backwards=True)]
+        result: Tensor = self.enlarge(torch.cat(both, 1))
         return result
 
     def classify(self, embedding: Tensor) -> Tensor:

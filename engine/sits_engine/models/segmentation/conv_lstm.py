@@ -44,6 +44,21 @@ class ConvLSTM(nn.Module):
             total = total + state if rows is None else total.index_add(0, rows, state)
         return total / used.sum(0).clamp(min=1).to(total.dtype)[:, None, None, None]
 
+    def mean_of_all(self, x: Tensor, used: Tensor) -> Tensor:
+        """As `mean` in evaluation mode, for export: dates that a window lacks are computed and not taken.
+
+        Args:
+            x: (B, T, n_in, H, W), anything finite where not used.
+            used: (B, T) bool.
+        """
+        state = cell = total = x.new_zeros(x.shape[0], self.hidden, *x.shape[3:])
+        for date in range(x.shape[1]):
+            taken = used[:, date, None, None, None]
+            after = self._step(self.input_conv(x[:, date]), state, cell, date, started=True)
+            state, cell = torch.where(taken, after[0], state), torch.where(taken, after[1], cell)
+            total = total + state * taken.to(state.dtype)
+        return total / used.sum(1).clamp(min=1).to(total.dtype)[:, None, None, None]
+
     def steps(self, x: Tensor, used: Tensor) -> Iterator[tuple[int, Tensor | None, Tensor]]:
         """Run through the dates.
 

@@ -46,12 +46,13 @@ def mlp(x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) 
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
-    """True where oneDNN does the work."""
+    """True where oneDNN does the work; an exported network has public operators only."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_exporting()
         and available()
     )
 

@@ -125,6 +125,15 @@ def with_day(images: Tensor, positions: Tensor, date_mask: Tensor) -> Tensor:
     return stack * date_mask[:, :, None, None, None].to(stack.dtype)
 
 
+def lengthened(x: Tensor, n_dates: int) -> Tensor:
+    """(B, T, ...) with T at most `n_dates` -> (B, n_dates, ...), zeros (False) at the end."""
+    missing = n_dates - x.shape[1]
+    if torch.compiler.is_exporting():
+        # The exported network takes any T: nothing may depend on how many are missing.
+        return torch.cat([x, x.new_zeros(x.shape[0], n_dates, *x.shape[2:])], 1)[:, :n_dates]
+    return torch.cat([x, x.new_zeros(x.shape[0], missing, *x.shape[2:])], 1) if missing else x
+
+
 def used_dates(stack: Tensor, date_mask: Tensor) -> tuple[Tensor, Tensor]:
     """All images that are used, in one batch, date by date.
 

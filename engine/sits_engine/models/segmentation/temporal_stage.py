@@ -105,8 +105,10 @@ class TemporalStage(nn.Module):
 
     def _seen(self, images: Tensor, positions: Tensor, date_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Without the dates that no window uses: nothing attends to them (published: it does)."""
+        if self.reference or torch.compiler.is_exporting():
+            return images, positions, date_mask
         used = date_mask.to(torch.bool).any(0)
-        if self.reference or bool(used.all()):
+        if bool(used.all()):
             return images, positions, date_mask
         return images[:, used], positions[:, used], date_mask[:, used]
 
@@ -123,7 +125,7 @@ class TemporalStage(nn.Module):
 
     def _mask(self, date_mask: Tensor, n_patches: int) -> Tensor | None:
         """What the tokens of each patch may attend to, (B * n_patches, 1, 1, K + T); None: everything."""
-        if self.reference or bool(date_mask.all()):
+        if self.reference or (not torch.compiler.is_exporting() and bool(date_mask.all())):
             return None
         seen = F.pad(date_mask.to(torch.bool), (len(self.class_tokens), 0), value=True)
         return seen.repeat_interleave(n_patches, 0)[:, None, None]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sits_engine.models.segmentation.blocks import conv2d, grouped_conv2d
 from sits_engine.models.segmentation.conv_lstm import ConvLSTM
-from sits_engine.models.segmentation.segmenter import SegmentationNetwork, used_dates, with_day
+from sits_engine.models.segmentation.segmenter import SegmentationNetwork, lengthened, used_dates, with_day
 from sits_engine.models.segmentation.upsampling import enlarging
 
 #: Momentum of the running statistics, and what it amounts to where they are moved twice by the same batch.
@@ -101,8 +101,16 @@ class UNet2DCLSTM(SegmentationNetwork):
         """Bands and day (B, T, C + 1, H, W) and date mask (B, T) -> embedding."""
         if self.reference:
             date_mask = torch.ones_like(date_mask)
+        if torch.compiler.is_exporting():
+            return self._exported(lengthened(stack, self.n_dates), lengthened(date_mask, self.n_dates))
         x, used = used_dates(stack, date_mask)
         result: Tensor = self.enlarge(self.lstm.mean(self.unet(x), used))
+        return result
+
+    def _exported(self, stack: Tensor, date_mask: Tensor) -> Tensor:
+        """As `encode`, of `n_dates` dates, without anything that depends on which are used."""
+        every = self.unet(stack.flatten(0, 1)).unflatten(0, stack.shape[:2])
+        result: Tensor = self.enlarge(self.lstm.mean_of_all(every, date_mask.to(torch.bool)))
         return result
 
     def classify(self, embedding: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sits_engine.models.segmentation.blocks import conv3d, double_conv3d, double_size3d
-from sits_engine.models.segmentation.segmenter import SegmentationNetwork, with_day
+from sits_engine.models.segmentation.segmenter import SegmentationNetwork, lengthened, with_day
 from sits_engine.models.segmentation.upsampling import enlarging
 
 #: The U is two levels deep, so dates are padded to a multiple of this.
@@ -106,11 +106,7 @@ class _UNet3DBase(SegmentationNetwork):
 
     def encode(self, stack: Tensor) -> Tensor:
         """Bands and day (B, T, C + 1, H, W) -> embedding (B, E, H * scale, W * scale)."""
-        x = stack.transpose(1, 2)
-        missing = self.n_steps - x.shape[2]
-        if missing:
-            x = F.pad(x, (0, 0, 0, 0, 0, missing))
-        return self.from_trunk(self.trunk(x))
+        return self.from_trunk(self.trunk(lengthened(stack, self.n_steps).transpose(1, 2)))
 
     @abstractmethod
     def from_trunk(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from golden import EVAL, load
 
-from sits_engine.models.segmentation.biconvgru import BiConvGRU
+from sits_engine.models.segmentation.biconvgru import BiConvGRU, ConvGRU
 from sits_engine.models.segmentation.published import from_published
 from sits_engine.models.segmentation.segmenter import Segmenter, used_dates
 
@@ -99,3 +99,14 @@ def test_backwards_is_forwards_on_the_reversed_series():
         torch.testing.assert_close(
             module.back(module.inconv(x), used, backwards=True), module.back(module.inconv(y), reversed_used)
         )
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_form_for_export_takes_what_a_window_has(backwards):
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 5, 6, 7)
+    used = torch.tensor([[True, True, False, True], [False, True, True, True], [False] * 4])
+    unit = ConvGRU(5, 6).eval()
+    with torch.no_grad():
+        wanted = unit(x.transpose(0, 1)[used.T], used.T, backwards=backwards)
+        torch.testing.assert_close(unit.last_of_all(x, used, backwards=backwards), wanted)

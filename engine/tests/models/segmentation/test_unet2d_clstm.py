@@ -166,3 +166,16 @@ def test_gradients_reach_every_parameter():
     mask[0, 3] = False
     module(images, positions, mask).square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters())
+
+
+def test_the_form_for_export_takes_what_a_window_has():
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 24, 5, 6)
+    used = torch.tensor([[True, True, False, True], [False, True, True, True], [False] * 4])
+    lstm = ConvLSTM(24, 5, 4).eval()
+    for norm in (lstm.input_norm, lstm.h_norm, lstm.cell_norm):
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 1.5)
+    with torch.no_grad():
+        by_date = x.transpose(0, 1)[used.T]
+        torch.testing.assert_close(lstm.mean_of_all(x, used), lstm.mean(by_date, used.T))

@@ -11,16 +11,15 @@ from pydantic import Field
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 from sits_engine.jobs.map_outputs import check_outputs
 from sits_engine.jobs.map_run import run_map
 
 if TYPE_CHECKING:
-    from sits_engine.device import Device
     from sits_engine.mapping.parcel_sums import ParcelTotals
     from sits_engine.mapping.parcels import Parcels
     from sits_engine.mapping.pipeline import Plan
+    from sits_engine.mapping.recipes import CropRecipe
     from sits_engine.models.card import ModelCard
     from sits_engine.models.inference import Predictor
     from sits_engine.models.segment_inference import SegmentPredictor
@@ -67,6 +66,11 @@ class MapCrops(Job):
     )
     season_year: int | None = Field(
         None, ge=1970, le=2200, description="year whose 1 January is day 0; default: as the series says"
+    )
+    fast: bool = Field(
+        False,
+        description="map pixels with the fast network in the model's file (see FAST of Train source model); "
+        "parcels are still classified by the model itself",
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     batch_size: int = Field(0, ge=0, description="pixels computed at once; 0: what suits the device")
@@ -115,8 +119,11 @@ class MapCrops(Job):
         keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)
-        predictor = self._open(device, ctx)
+        predictor = self._recipe().predictor(self.model, device, ctx.warn)
+        mapper = self._recipe(self.fast).predictor(self.model, device, ctx.warn) if self.fast else predictor
         card = predictor.card
+        if self.overlap != OVERLAP and not isinstance(predictor, SegmentPredictor):
+            ctx.warn("OVERLAP is for segmentation models: this model sees single pixels and needs none.")
         if not predictor.mask_dates:
             series = series.with_clouds()  # as the model was trained
         bands = match_bands(series, card)
@@ -138,7 +145,7 @@ class MapCrops(Job):
         end = 1.0 if not self.parcels else 0.97 if once else 0.85
         if self.output is not None:
             mapped = end - 0.05 if self.output_polygons else end
-            where = (self.output, series, region, predictor, bands)
+            where = (self.output, series, region, mapper, bands)
             totals = self._pixels(ctx, result, where, how, parcels, mapped)
             if self.output_polygons is not None:
                 self._polygons(ctx, result, self.output, self.output_polygons, mapped, end)
@@ -161,36 +168,11 @@ class MapCrops(Job):
             ctx.warn(note)
         return parcels
 
-    def _open(self, device: Device, ctx: JobContext) -> Predictor | SegmentPredictor:
-        """The model, as its card says: one that sees pixels, or one that sees windows."""
-        from sits_engine.models.inference import Predictor
-        from sits_engine.models.model_file import load_model
-        from sits_engine.models.registry import SEGMENTERS
-        from sits_engine.models.segment_inference import SegmentPredictor
+    def _recipe(self, fast: bool = False) -> CropRecipe:
+        """How the model (or the fast network in its file) is opened, here and at the workers of a cluster."""
+        from sits_engine.mapping.recipes import CropRecipe
 
-        module, card = load_model(self.model)
-        if card.architecture == "exact":
-            raise InputError(
-                f"The model {self.model.name} tells which crops a window holds: it makes no maps.",
-                "Train a segmentation model with its masks as LABELS, and map with that one.",
-            )
-        if card.architecture == "timesenclip":
-            raise InputError(
-                f"The model {self.model.name} learned from photos and has no classes of its own.",
-                "Describe classes in words with 'Map classes from words'.",
-            )
-        if card.architecture in SEGMENTERS:
-            share = self.overlap / 100
-            segments = SegmentPredictor(module, card, device, overlap=share, notice=ctx.warn)
-            if self.batch_size:
-                segments.batch_windows = max(1, self.batch_size // segments.window**2)
-            return segments
-        if self.overlap != OVERLAP:
-            ctx.warn("OVERLAP is for segmentation models: this model sees single pixels and needs none.")
-        predictor = Predictor(module, card, device, notice=ctx.warn)
-        if self.batch_size:
-            predictor.batch_pixels = self.batch_size
-        return predictor
+        return CropRecipe(self.overlap, self.batch_size, fast)
 
     def _polygons(
         self, ctx: JobContext, result: JobResult, crop_map: Path, target: Path, start: float, end: float
@@ -259,7 +241,7 @@ class MapCrops(Job):
         result.outputs["output"] = str(output)
         if self.probabilities is not None:
             result.outputs["probabilities"] = str(self.probabilities)
-        result.scores |= {
+        result.scores |= summary.scores | {
             "pixels": summary.pixels,
             "areas": {name: round(area, 4) for name, area in summary.hectares.items()},
             "season_start": series.dates[0].isoformat(),
@@ -338,6 +320,7 @@ class MapCrops(Job):
             "series": series.fingerprint(),
             "model": hashlib.sha256(self.model.read_bytes()).hexdigest(),
             "region": region.fingerprint(),
+            "network": predictor.card.hyperparameters,  # the file may hold two
             "bands": bands,
             "positions": series.positions.tolist(),
             "device": predictor.device.torch.type,
@@ -351,6 +334,7 @@ class MapCrops(Job):
             "SITS_ENGINE": __version__,
             "SITS_MODEL": self.model.name,
             "SITS_MODEL_SHA256": card.tensors_sha256,
+            **({"SITS_NETWORK": "fast"} if self.fast else {}),
             "SITS_SERIES": series.title,
             "SITS_DATES": str(len(series.dates)),
             "SITS_SEASON_START": series.dates[0].isoformat(),

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn, optim
 
 from sits_engine import outputs
+from sits_engine.context import JobContext
 
 KEY = "sits_training"
 FORMAT = "sits-training/1"
@@ -56,16 +57,6 @@ class Checkpoint:
         with outputs.atomic(self.path) as temporary:
             temporary.write_bytes(save(plain, metadata={KEY: json.dumps({**facts, **own})}))
 
-    def load(
-        self,
-        parts: Mapping[str, nn.Module],
-        optimizer: optim.Optimizer,
-        schedule: optim.lr_scheduler.LRScheduler,
-    ) -> dict[str, Any] | None:
-        """Put a saved state back; its facts, or None where there is no file of this very run."""
-        content = self.read()
-        return None if content is None else restore(content, parts, optimizer, schedule)
-
     def read(self) -> bytes | None:
         """The file, if it is whole and of this very run; for `restore`, perhaps in another process."""
         try:
@@ -78,10 +69,15 @@ class Checkpoint:
             return None  # not there, or damaged: the run starts anew
         return content
 
-    @property
-    def of_another_run(self) -> bool:
-        """Whether a file is there that `read` doesn't take."""
-        return self.path.is_file() and self.read() is None
+    def take_up(self, ctx: JobContext) -> bytes | None:
+        """`read`, and say what was found."""
+        content = self.read()
+        if content is not None:
+            done = len(facts_of(content)["rows"])
+            ctx.info(f"Going on after epoch {done}, where an earlier run was interrupted.")
+        elif self.path.is_file():
+            ctx.info(f"{self.path.name} is of a run with other inputs or settings: training starts anew.")
+        return content
 
 
 def facts_of(content: bytes) -> dict[str, Any]:

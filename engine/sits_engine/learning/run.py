@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,13 +22,15 @@ from sits_engine.learning.distill import DistillOptions
 from sits_engine.learning.effort import Effort, Settings, settle
 from sits_engine.learning.fast_model import FastModel, make_fast
 from sits_engine.learning.held_out import assess, class_profiles, class_rows, too_few
+from sits_engine.learning.processes import ALONE, Processes
+from sits_engine.learning.shared_fit import Task
 from sits_engine.learning.summary import SPLITS, TrainingReportData, unit_of
-from sits_engine.learning.supervised import FitOptions, FitResult, fit, normalisation
+from sits_engine.learning.supervised import FitOptions, FitResult, normalisation
 from sits_engine.learning.transforms import Sampling
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.models.inference import Predictor
 from sits_engine.models.pseltae import PSELTAE
-from sits_engine.models.registry import build, pseltae_hyperparameters
+from sits_engine.models.registry import pseltae_hyperparameters
 from sits_engine.samples.classes import ClassInfo, ClassTable, assign_classes
 from sits_engine.samples.pixel_sets import PixelSets
 from sits_engine.samples.splits import Split, split_sets
@@ -80,7 +83,15 @@ class TrainingResult:
 
 
 def train(
-    coded: PixelSets, options: RunOptions, device: Device, ctx: JobContext, *, start: float, end: float
+    coded: PixelSets,
+    options: RunOptions,
+    device: Device,
+    ctx: JobContext,
+    *,
+    start: float,
+    end: float,
+    processes: Processes = ALONE,
+    checkpoint: Path | None = None,
 ) -> TrainingResult:
     """Train on samples that are labelled by code.
 
@@ -88,6 +99,8 @@ def train(
         coded: all samples, `classes` being the codes.
         options: see `RunOptions`.
         start, end: share of the whole job that this is, for the progress.
+        processes: that train with this one; they wait in `shared_fit.help_fit`.
+        checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:
         InputError: too few classes or blocks, or training diverges.
@@ -122,7 +135,9 @@ def train(
         )
     trained = 0.6 if options.fast else 0.9
     progress = ctx.part(start, start + trained * (end - start), f"Training on {device.label}")
-    network = train_network(parts[0], parts[1], options, device, ctx, progress)
+    network = train_network(
+        parts[0], parts[1], options, device, ctx, progress, processes=processes, checkpoint=checkpoint
+    )
     fitted = network.fitted
     ctx.info(
         f"Kept the weights of epoch {fitted.best_epoch} of {len(fitted.epochs)}; "
@@ -173,6 +188,9 @@ def train_network(
     device: Device,
     ctx: JobContext,
     progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    processes: Processes = ALONE,
+    checkpoint: Path | None = None,
 ) -> Network:
     """Train on `train`, stop and choose the weights on `validation`; everything else by `options`."""
     bands = normalisation(train, options.normalisation)
@@ -180,16 +198,9 @@ def train_network(
     hyperparameters = pseltae_hyperparameters(
         len(bands), len(train.classes), width=settings.width, **settings.network
     )
-    fitted = fit(
-        lambda: build("pseltae", hyperparameters),
-        train,
-        validation,
-        bands,
-        _fit_options(options, settings),
-        device,
-        ctx,
-        progress,
-    )
+    how = _fit_options(options, settings)
+    task = Task("pseltae", hyperparameters, train, validation, bands, how)
+    fitted = task.run(device, ctx, progress, processes=processes, checkpoint=checkpoint)
     return Network(fitted, bands, hyperparameters, settings)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -17,11 +17,14 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning import schedule, scores
+from sits_engine.learning.checkpoint import Checkpoint, restore
 from sits_engine.learning.focal import focal_loss
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import BalancedSampler
 from sits_engine.learning.summary import EpochRow
 from sits_engine.learning.transforms import Batch, Collator, Sampling
 from sits_engine.models.card import BandCard
+from sits_engine.models.shared_norm import shared_statistics
 from sits_engine.models.training_form import TrainingForm
 from sits_engine.samples.pixel_sets import PixelSets
 
@@ -81,6 +84,9 @@ def fit(
     device: Device,
     ctx: JobContext,
     progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    processes: Processes = ALONE,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train a network and keep the weights with the best validation macro-F1.
 
@@ -92,10 +98,12 @@ def fit(
         device: where to compute.
         ctx: log, metrics and cancellation (looked at in every step).
         progress: gets the done share, in every step.
+        processes: that share each batch; all of them call this with the same arguments.
+        checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
         InputError: no training samples, or the loss stops being a number.
-        Cancelled: somebody asked to stop.
+        Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
     if len(train) == 0:
         raise InputError("No parcel is left for training.", "Add parcels, or choose SPLIT = parcels.")
@@ -103,22 +111,37 @@ def fit(
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")  # TF32: the sums of batch norm stay in float32
     module = make().to(device.torch)
-    run = _Run(module, train, bands, options, device, ctx)
-    watcher = Validation(validation, bands, options, device)
-    best_state, best_key, best_epoch = copy.deepcopy(module.state_dict()), (-1.0, 0.0), 0
+    processes.begin_alike(module)
+    best, best_key, best_epoch = copy.deepcopy(module), (-1.0, 0.0), 0
+    run = _Run(module, train, bands, options, device, ctx, processes)
+    watcher = Validation(validation, bands, options, device, processes)
     rows: list[EpochRow] = []
+    # all processes go on from the file that process 0 found
+    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
+    if found is not None:
+        facts = restore(found, {"network": module, "best": best}, run.optimizer, run.schedule)
+        rows = [EpochRow(**row) for row in facts["rows"]]
+        first, second = facts["best_key"]
+        best_key, best_epoch, run.batch_size = (first, second), facts["best_epoch"], facts["batch_size"]
     total = options.epochs * options.steps_per_epoch
     started = time.monotonic()
-    with closing(run):
-        for epoch in range(1, options.epochs + 1):
+    run.fit_batch()
+    with closing(run), shared_statistics(module, processes.total):
+        for epoch in range(len(rows) + 1, options.epochs + 1):
+            if epoch - 1 - best_epoch >= options.patience:
+                since = f"no better validation macro-F1 since epoch {best_epoch}"
+                ctx.info(f"Stopped after epoch {epoch - 1}: {since}.")
+                break
+            run.begin(epoch)
             losses, rate = [], run.learning_rate
             for step in range(options.steps_per_epoch):
                 done = (epoch - 1) * options.steps_per_epoch + step
                 progress(done / total)
                 ctx.check_cancelled()
                 losses.append(run.step())
-            loss, macro_f1, accuracy = watcher(module, ctx)
-            train_loss = float(torch.stack(losses).mean())
+            scored = watcher(module, ctx)
+            own = float(processes.add(torch.stack(losses).mean()))
+            train_loss, loss, macro_f1, accuracy = processes.numbers([own, *scored])
             if not np.isfinite(train_loss):
                 raise InputError(
                     f"Training diverged in epoch {epoch}: the loss is no number any more.",
@@ -134,19 +157,26 @@ def fit(
             key = (round(smooth, 6), -loss) if len(validation) else (float(epoch), 0.0)
             if key > best_key:
                 best_key, best_epoch = key, epoch
-                best_state = copy.deepcopy(module.state_dict())
-            elif epoch - best_epoch >= options.patience:
-                ctx.info(
-                    f"Stopped after epoch {epoch}: no better validation macro-F1 since epoch {best_epoch}."
-                )
-                break
+                best.load_state_dict(module.state_dict())
+            if checkpoint is not None:
+                state = {
+                    "rows": [asdict(row) for row in rows],
+                    "best_key": best_key,
+                    "best_epoch": best_epoch,
+                    "batch_size": run.batch_size,
+                }
+                checkpoint.save({"network": module, "best": best}, run.optimizer, run.schedule, state)
     seconds = max(time.monotonic() - started, 1e-9)
-    module.load_state_dict(best_state)
+    module.load_state_dict(best.state_dict())
     return FitResult(module.eval(), rows, best_epoch, run.batch_size, run.samples / seconds)
 
 
 class _Run:
-    """One network in training: draws batches, steps, and halves the batch when memory runs out."""
+    """One network in training: draws batches, steps, and halves the batch when memory runs out.
+
+    Chance comes from the seed, the epoch and, for dropout, the process: a resumed run draws what the whole
+    one would have drawn, on any number of processes.
+    """
 
     def __init__(
         self,
@@ -156,29 +186,56 @@ class _Run:
         options: FitOptions,
         device: Device,
         ctx: JobContext,
+        processes: Processes,
     ) -> None:
         self.batch_size = options.batch_size
         self.samples = 0
+        self.optimizer = schedule.adam(module, options.learning_rate, options.weight_decay)
+        self.schedule = schedule.cosine(self.optimizer, options.epochs * options.steps_per_epoch)
         self._module, self._options, self._device, self._ctx = module, options, device, ctx
-        self._form = TrainingForm(module)
-        self._optimizer = schedule.adam(module, options.learning_rate, options.weight_decay)
-        self._schedule = schedule.cosine(self._optimizer, options.epochs * options.steps_per_epoch)
+        self._form, self._processes = TrainingForm(module), processes
         self._collate = Collator(train, bands, options.sampling)
         self._labels = train.labels
-        self._rng = np.random.default_rng(options.seed)
         self._drawing = None if device.is_cpu else ThreadPoolExecutor(1, "draw")
-        self._batches = self._draw_batches()
+        self.begin(0)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def close(self) -> None:
         """Stop drawing."""
         self._batches.close()
         if self._drawing:
             self._drawing.shutdown(cancel_futures=True)
+
+    def begin(self, epoch: int) -> None:
+        """Draw the batches of an epoch; 0 are those of a trial."""
+        self._epoch = epoch
+        dropout = np.random.SeedSequence([self._options.seed, epoch, self._processes.rank])
+        torch.manual_seed(int(dropout.generate_state(1)[0]))
+        self._batches = self._draw_batches()
+
+    def fit_batch(self) -> None:
+        """Several processes agree on a batch that fits into the memory of all: by a step without effect.
+
+        Later none could halve it alone: the others would wait for its part of a sum.
+        """
+        if self._processes.size == 1:
+            return
+        before = copy.deepcopy(self._module.state_dict())
+        while True:
+            try:
+                self._forward_backward(next(self._batches))
+                short = 0.0
+            except torch.OutOfMemoryError:
+                short = 1.0
+            self.optimizer.zero_grad(set_to_none=True)
+            if not float(self._processes.add(torch.tensor(short, device=self._device.torch))):
+                break
+            self._halve()
+        self._module.load_state_dict(before)
 
     def step(self) -> Tensor:
         """One optimiser step; returns the loss (a tensor, so that a GPU isn't waited for)."""
@@ -187,24 +244,30 @@ class _Run:
                 loss = self._forward_backward(next(self._batches))
                 break
             except torch.OutOfMemoryError:
-                if self.batch_size // 2 < SMALLEST_BATCH:
+                if self._processes.size > 1:
                     raise
                 self._halve()
-        self._optimizer.step()
-        self._schedule.step()
+        self._processes.add_gradients(self._module)
+        self.optimizer.step()
+        self.schedule.step()
         self.samples += self.batch_size
         return loss
 
     def _forward_backward(self, batch: Batch) -> Tensor:
         self._module.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         logits = self._form(*batch.inputs)
-        loss = focal_loss(logits, batch.labels, self._options.gamma)
+        # of the whole batch: the parts of all processes add up to its mean
+        part = len(batch.labels) / self.batch_size
+        loss = focal_loss(logits, batch.labels, self._options.gamma) * part
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _halve(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
+        """Half as large batches; raises the error at hand where they would be too small."""
+        if self.batch_size // 2 < max(SMALLEST_BATCH, 2 * self._processes.size):
+            raise torch.OutOfMemoryError(f"{self._device.label}: not even {self.batch_size} parcels fit")
+        self.optimizer.zero_grad(set_to_none=True)
         self._batches.close()
         self.batch_size //= 2
         self._ctx.warn(
@@ -216,10 +279,11 @@ class _Run:
 
     def _draw_batches(self) -> Generator[Batch, None, None]:
         """Endless batches; beside a GPU the next one is drawn while it computes."""
-        sampler = iter(BalancedSampler(self._labels, self.batch_size, self._rng))
+        rng = np.random.default_rng([self._options.seed, self._epoch, self.batch_size])
+        sampler = BalancedSampler(self._labels, self.batch_size, rng)
 
         def draw() -> Batch:
-            return self._collate(next(sampler), self._rng)
+            return self._collate(sampler.draw(), rng, self._processes.share)
 
         if self._drawing is None:
             while True:
@@ -234,11 +298,18 @@ class _Run:
 class Validation:
     """Loss, macro-F1 and accuracy of a network on held-out sets, always on the same pixels."""
 
-    def __init__(self, sets: PixelSets, bands: list[BandCard], options: FitOptions, device: Device) -> None:
+    def __init__(
+        self,
+        sets: PixelSets,
+        bands: list[BandCard],
+        options: FitOptions,
+        device: Device,
+        processes: Processes = ALONE,
+    ) -> None:
         pixels = int(min(VALIDATION_PIXELS, sets.n_pixels.max(initial=1)))
         sampling = replace(options.sampling, pixels=pixels, dates=None, shift=0, small_share=0.0)
         self._collate = Collator(sets, bands, sampling)
-        self._sets, self._options, self._device = sets, options, device
+        self._sets, self._options, self._device, self._processes = sets, options, device, processes
         self._batch = 64 if device.is_cpu else 512
 
     def __call__(self, module: nn.Module, ctx: JobContext) -> tuple[float, float, float]:
@@ -255,13 +326,16 @@ class Validation:
     def logits(self, module: nn.Module, ctx: JobContext) -> Tensor:
         """(N, K) logits of all sets in evaluation mode, on the CPU."""
         module.eval()
-        rng = np.random.default_rng(self._options.seed)
         parts = []
-        for start in range(0, len(self._sets), self._batch):
+        for number, start in enumerate(range(0, len(self._sets), self._batch)):
             ctx.check_cancelled()
             index = np.arange(start, min(start + self._batch, len(self._sets)))
+            if number % self._processes.size != self._processes.rank:
+                parts.append(torch.zeros(len(index), len(self._sets.classes)))
+                continue
+            rng = np.random.default_rng([self._options.seed, start])
             parts.append(module(*self._collate(index, rng).to(self._device.torch).inputs).float().cpu())
-        return torch.cat(parts)
+        return self._processes.add(torch.cat(parts))
 
 
 def normalisation(train: PixelSets, kind: str) -> list[BandCard]:

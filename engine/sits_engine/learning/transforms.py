@@ -20,6 +20,8 @@ from sits_engine.samples.pixel_sets import PixelSets
 PUBLISHED_STD = 6.5535
 #: Published divisors of perimeter (m), area (m2), perimeter / area, cover ratio.
 GEOMETRY_DIVISORS = (40000.0, 1e8, 40000.0, 1.0)
+#: All samples of a batch.
+EVERYTHING = slice(None)
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,23 @@ class Collator:
         self._mean = torch.tensor([band.mean for band in bands])
         self._factor = 1.0 / torch.tensor([band.std for band in bands])
 
-    def __call__(self, index: npt.NDArray[np.int64], rng: np.random.Generator) -> Batch:
-        """Draw one sample from each of the sets `index`; the same generator state, the same batch."""
+    def __call__(
+        self, index: npt.NDArray[np.int64], rng: np.random.Generator, share: slice = EVERYTHING
+    ) -> Batch:
+        """Draw one sample from each of the sets `index`; the same generator state, the same batch.
+
+        Args:
+            index: (B,) numbers of sets.
+            rng: source of chance.
+            share: which samples of the batch to return; chance is drawn for all.
+        """
         rule = self.sampling
         limit = draw_limits(len(index), rule, rng)
         pixel, counts = draw_pixels(self._sizes[index], limit, rule.pixels, rng)
-        pixel += self.sets.offsets[index][:, None]
         date = draw_dates(self._real[index], rule.dates, rng)
+        moved = rng.integers(-rule.shift, rule.shift, (len(index), 1), endpoint=True) if rule.shift else None
+        index, pixel, counts, date = index[share], pixel[share], counts[share], date[share]
+        pixel += self.sets.offsets[index][:, None]
         n_dates = self.sets.positions.shape[1]
         # One row number for each (set, date, pixel): the gather writes channels last.
         rows = torch.from_numpy(pixel[:, None, :] * n_dates + date[:, :, None])
@@ -126,8 +138,8 @@ class Collator:
         if rule.mask_dates:
             pixel_mask = pixel_mask & self._valid.index_select(0, rows).view(shape)
         positions = np.take_along_axis(self.sets.positions[index], date, 1).astype(np.float32)
-        if rule.shift:
-            positions += rng.integers(-rule.shift, rule.shift, (len(index), 1), endpoint=True)
+        if moved is not None:
+            positions += moved[share]
         return Batch(
             pixels=values.view(*shape, -1).transpose(2, 3),
             pixel_mask=pixel_mask,

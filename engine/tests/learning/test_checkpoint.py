@@ -14,9 +14,10 @@ from networks import card, network, pixel_sets
 from safetensors import safe_open
 from torch import nn
 
+from sits_engine.context import JobContext
 from sits_engine.learning import schedule
 from sits_engine.learning.adaptation.run import run_mark
-from sits_engine.learning.checkpoint import KEY, Checkpoint
+from sits_engine.learning.checkpoint import KEY, Checkpoint, restore
 
 
 def parts():
@@ -61,8 +62,7 @@ def test_goes_on_as_if_nothing_had_happened(kind, tmp_path):
 
     again = parts()
     others = optimizer_of(kind, again)
-    found = file.load(again, *others)
-    assert found is not None
+    found = restore(file.read(), again, *others)
     assert {name: found[name] for name in facts} == facts
     for number in range(3, 6):
         step(again, *others, number)
@@ -73,8 +73,7 @@ def test_goes_on_as_if_nothing_had_happened(kind, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux says which files are mapped")
 def test_the_file_is_let_go_so_that_the_next_epoch_can_replace_it(tmp_path):
     file, modules = saved(tmp_path), parts()
-    tools = optimizer_of("adam", modules)
-    assert file.load(modules, *tools) is not None
+    restore(file.read(), modules, *optimizer_of("adam", modules))
     assert str(file.path) not in Path("/proc/self/maps").read_text("utf-8")
 
 
@@ -85,16 +84,6 @@ def saved(tmp_path):
     step(modules, *tools, 0)
     file.save(modules, *tools, {"rows": []})
     return file
-
-
-def untouched(file):
-    """Load into fresh parts: what was given back, and whether they stayed as they were."""
-    modules = parts()
-    tools = optimizer_of("adam", modules)
-    before = states(modules)
-    found = file.load(modules, *tools)
-    assert tools[0].state_dict()["state"] == {} or found is not None
-    return found, all(torch.equal(a, b) for a, b in zip(before, states(modules), strict=True))
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "short", "text", "head", "folder"])
@@ -112,20 +101,24 @@ def test_a_damaged_file_is_none(damage, tmp_path):
             "head": b"\xff" * 16 + content[16:],
         }
         file.path.write_bytes(new[damage])
-    assert untouched(file) == (None, True)
+    assert file.read() is None
 
 
 def test_the_file_of_another_run_or_kind_is_none(tmp_path):
     file = saved(tmp_path)
-    assert untouched(file)[0] is not None
-    assert not file.of_another_run
-    assert untouched(replace(file, mark="other")) == (None, True)
-    assert replace(file, mark="other").of_another_run
-    assert not replace(file, path=tmp_path / "none").of_another_run
+    said = []
+    ctx = JobContext(lambda kind, fields: said.append(fields["text"]))
+    assert file.take_up(ctx) == file.path.read_bytes()
+    assert replace(file, mark="other").take_up(ctx) is None
+    assert replace(file, path=tmp_path / "none").take_up(ctx) is None
+    assert said == [
+        "Going on after epoch 0, where an earlier run was interrupted.",
+        "a.safetensors is of a run with other inputs or settings: training starts anew.",
+    ]
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(2)}, file.path, metadata={"other": "1"})
-    assert untouched(file) == (None, True)
+    assert file.read() is None
 
 
 def test_numbers_and_json_only(tmp_path):

@@ -34,7 +34,7 @@ from sits_engine.learning.adaptation.summary import (
 )
 from sits_engine.learning.adaptation.verdict import judge
 from sits_engine.learning.adaptation.views import Tally
-from sits_engine.learning.checkpoint import Checkpoint, mark_of
+from sits_engine.learning.checkpoint import Checkpoint, mark_of, restore
 from sits_engine.learning.held_out import class_profiles
 from sits_engine.learning.run import predict
 from sits_engine.learning.transforms import Collator, Sampling
@@ -265,13 +265,13 @@ def _train(
         first: (N,) classes of the target by the source model with its shift.
     """
     search = trainer.search if isinstance(trainer, SelfTraining) else None
-    facts = checkpoint.load(trainer.parts, trainer.optimizer, trainer.schedule) if checkpoint else None
+    found = checkpoint.take_up(ctx) if checkpoint else None
     rows: list[AdaptEpoch] = []
-    if facts is not None:
+    if found is not None:
+        facts = restore(found, trainer.parts, trainer.optimizer, trainer.schedule)
         rows = [AdaptEpoch(**row) for row in facts["rows"]]
         if search is not None:
             search.restore(facts["search"])
-        ctx.info(f"Going on after epoch {len(rows)}, where an earlier run was interrupted.")
     for number in range(len(rows) + 1, settings.epochs + 1):
         begun = (number - 1) / settings.epochs
         tally = trainer.epoch(number, ctx, lambda f, b=begun: progress(b + f / settings.epochs))  # type: ignore[misc]

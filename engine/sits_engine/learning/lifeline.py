@@ -1,0 +1,147 @@
+"""Words between processes that wait for each other's numbers: calls, errors and signs of life.
+
+A store of short texts, kept by torchrun or by process 0. A thread of its own reads it, since a process that
+waits for a sum can't listen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed.distributed_c10d import PrefixStore, Store
+
+from sits_engine import outputs
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError
+from sits_engine.learning.processes import Lost, Place
+
+#: Seconds that processes have to meet, and after which a silent one counts as lost.
+MEETING, SILENCE = 600, 120
+#: Seconds between two looks at the store, and those left to a process that was asked to end.
+LOOK, GRACE = 0.5, 10.0
+DONE = "DONE"
+
+
+class Lifeline:
+    """The store, as one process sees it.
+
+    Args:
+        place: of this process.
+        ctx: is cancelled when another process fails.
+
+    Raises:
+        Lost: where all meet, nobody answers.
+    """
+
+    def __init__(self, place: Place, ctx: JobContext) -> None:
+        self.place, self._ctx = place, ctx
+        self.store = self._connect(host=place.rank == 0 and not place.hosted)
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="processes", daemon=True).start()
+
+    def told(self, store: Store | None = None) -> EngineError | str | None:
+        """What ended the run: an error, `DONE`, or None while it goes on."""
+        store = store or self.store
+        try:
+            if not store.check(["ended"]):
+                return None
+            words = json.loads(store.get("ended"))
+        except RuntimeError:
+            return Lost("the connection to process 0 broke")
+        return DONE if words == DONE else EngineError(**words)
+
+    def first_error(self, seconds: float) -> EngineError | None:
+        """The error that ended the run, if one is told within some seconds: words travel slower than ends."""
+        _until(lambda: isinstance(self.told(), EngineError), seconds)
+        told = self.told()
+        return told if isinstance(told, EngineError) else None
+
+    def done(self) -> None:
+        """Process 0 has all that it needs: the others may go. It waits, since it may keep the store."""
+        if self.place.rank == 0:
+            self.store.set("ended", json.dumps(DONE))
+            self._wait_for_others(GRACE)
+
+    def fail(self, error: EngineError) -> None:
+        """Tell what ended this process, unless another was faster.
+
+        torchrun stops all processes when one has ended, so process 0 must know first: it says what it was.
+        """
+        words = {"code": error.code, "message": error.message, "advice": error.advice}
+        with contextlib.suppress(RuntimeError):
+            self.store.compare_set("ended", "", json.dumps(words))
+            if self.place.rank:
+                _until(lambda: self.store.check(["said"]), GRACE)
+            else:
+                self.store.set("said", "yes")
+                if not self.place.hosted:
+                    self._wait_for_others(2 * LOOK)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed.set()
+        if self.place.rank:
+            with contextlib.suppress(RuntimeError):
+                self.store.add("left", 1)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        _until(lambda: self.store.add("left", 0) >= self.place.size - 1, seconds)
+
+    def _connect(self, *, host: bool = False) -> Store:
+        place = self.place
+        try:
+            store = TCPStore(
+                place.host,
+                place.port,
+                is_master=host,
+                timeout=timedelta(seconds=MEETING),
+                wait_for_workers=False,
+            )
+        except RuntimeError as error:
+            raise Lost(f"nobody answers at {place.host}:{place.port}, where all meet") from error
+        return PrefixStore(f"sits/{place.attempt}", store)
+
+    def _watch(self) -> None:
+        """Look for errors of others and for processes that fell silent, and say that this one lives."""
+        store = self._connect()
+        rank = self.place.rank
+        others = [f"beat/{r}" for r in (range(1, self.place.size) if rank == 0 else [0])]
+        heard = dict.fromkeys(others, (b"", time.monotonic()))
+        beat = 0
+        while not self._closed.wait(LOOK):
+            beat += 1
+            told = self.told(store)
+            with contextlib.suppress(RuntimeError):
+                store.set(f"beat/{rank}", str(beat))
+                for key in others:
+                    now = store.get(key) if store.check([key]) else b""
+                    if now != heard[key][0]:
+                        heard[key] = now, time.monotonic()
+                    elif time.monotonic() - heard[key][1] > SILENCE:
+                        told = told or Lost(f"process {key[5:]} gave no sign of life for {SILENCE} s")
+            if isinstance(told, EngineError):
+                self._stop(told)
+                return
+
+    def _stop(self, error: EngineError) -> None:
+        """Ask the job to end, and end the process where it can't since it waits for a sum."""
+        self._ctx.cancel(error.message)
+        if self._closed.wait(GRACE):
+            return
+        outputs.discard_unfinished()
+        if self.place.rank == 0:
+            os.write(2, f"Error ({error.code}): {error}\n".encode())
+        os._exit(130 if error.code == "CANCELLED" else 1)
+
+
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)

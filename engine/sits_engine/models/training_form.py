@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sits_engine.models import pixel_training
+from sits_engine.models.dense import linear
 from sits_engine.models.layers import LinearNorm
 from sits_engine.models.ltae import attention_weights, encode_positions
 from sits_engine.models.pseltae import PSELTAE
@@ -85,16 +86,17 @@ def _after_pooling(
         date_mask: (B, T) or None.
     """
     for block in module.spatial_encoder.mlp2:
-        x = block(x)
+        x = _block(block, x)  # type: ignore[arg-type]
     temporal = module.temporal_encoder
     heads = temporal.attention_heads
-    x = temporal.inconv(x)
+    x = _block(temporal.inconv, x)
     x = x + _positions(positions + temporal.shift, order, x.shape[-1]).to(x.dtype)
     weight, bias = heads.folded()
-    scores = torch.addmm(bias, x, weight.T)
+    scores = linear(x, weight) + bias
     batch, dates = positions.shape
-    dense = len(order) == batch * dates and date_mask is None
-    if not dense:
+    if len(order) == batch * dates and bool((order[1:] > order[:-1]).all()):
+        date_mask = None  # all pairs, in their own order
+    else:
         # Pairs that are not used stay 0 and get weight 0.
         x = x.new_zeros(batch * dates, x.shape[1]).index_copy(0, order, x)
         scores = scores.new_zeros(batch * dates, scores.shape[1]).index_copy(0, order, scores)
@@ -106,6 +108,11 @@ def _after_pooling(
         out = block(out)
     dropped: Tensor = temporal.dropout(out)
     return dropped
+
+
+def _block(block: LinearNorm, x: Tensor) -> Tensor:
+    """The block in train mode, its products as fast as the processor can."""
+    return torch.relu(block.norm(linear(x, block.linear.weight)))
 
 
 def _positions(positions: Tensor, order: Tensor, d_model: int) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import types
@@ -143,14 +144,24 @@ def main(arguments: list[str] | None = None) -> int:
             sub.error(f"--config {config}: {error}")
     params.update({key: value for key, value in options.items() if value is not None})
 
+    # torchrun starts this program several times and numbers the processes
+    several, rank = int(os.environ.get("WORLD_SIZE") or 1) > 1, int(os.environ.get("RANK") or 0)
+    if several and not job.several:
+        if rank:
+            return 2
+        sub.error(f"{known.job} runs in one process: start it without torchrun.")
+
     from sits_engine.protocol import take_stdout
-    from sits_engine.serve import on_signals, open_log, run_job
+    from sits_engine.serve import leave, on_signals, open_log, run_help, run_job
 
     show = Terminal(take_stdout())
     log_path = open_log(known.job)
-    ctx = JobContext(show)
+    ctx = JobContext(None if rank else show)
     on_signals(ctx)
-    return run_job(known.job, params, ctx, show, log_path)
+    status = run_help(known.job, params, ctx) if rank else run_job(known.job, params, ctx, show, log_path)
+    if several:
+        leave(status)  # at once: connections to processes that failed are not waited for
+    return status
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from sits_engine import outputs, protocol
+from sits_engine.addresses import PublicFormatter
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
 from sits_engine.home import logs
@@ -31,7 +32,7 @@ def open_log(job: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     path = logs() / f"{stamp}-{job}-{os.getpid()}.log"
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(PublicFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)
     return path
@@ -127,6 +128,27 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
     return EXIT_CANCELLED if error.code == "CANCELLED" else EXIT_FAILED
 
 
+def run_help(name: str, params: dict[str, Any], ctx: JobContext) -> int:
+    """Do another process's share of job `name`, which the first process runs; errors are said there."""
+    from sits_engine.jobs import job_class
+
+    try:
+        job_class(name).parse(params).help(ctx)
+        return EXIT_OK
+    except BaseException as raised:
+        error = from_exception(raised)
+        log.exception("%s", error.code)
+    return EXIT_CANCELLED if error.code == "CANCELLED" else EXIT_FAILED
+
+
+def leave(status: int) -> NoReturn:
+    """End the process, whatever threads of libraries still do."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def serve() -> int:
     """Entry of `serve-job`: one job line on stdin, then `cancel` lines; end of stdin stops the engine."""
     channel = protocol.Channel.take_stdout()
@@ -158,8 +180,5 @@ def serve() -> int:
         stop_now("the program that started the engine is gone (end of its input)", EXIT_FAILED)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-    status = run_job(name, params, ctx, send, log_path)
-    logging.shutdown()
     # Worker threads of libraries must not keep a finished engine alive.
-    sys.stderr.flush()
-    os._exit(status)
+    leave(run_job(name, params, ctx, send, log_path))

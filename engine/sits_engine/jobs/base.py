@@ -29,6 +29,8 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     title: ClassVar[str] = ""
+    #: Whether torchrun may start it in several processes; the first one runs it, the others `help`.
+    several: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, params: dict[str, Any]) -> Self:
@@ -53,6 +55,10 @@ class Job(BaseModel):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Do the work."""
+        raise NotImplementedError
+
+    def help(self, ctx: JobContext) -> None:
+        """Do another process's share of the work, where torchrun started several."""
         raise NotImplementedError
 
 

@@ -15,6 +15,8 @@ from sits_engine.jobs.region_samples import layer_names, other_fields, series_fa
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
+    from sits_engine.learning.processes import Processes
     from sits_engine.learning.run import RunOptions
     from sits_engine.samples.gather import Gathered, Sources
 
@@ -23,6 +25,7 @@ class TrainSourceModel(Job):
     """Train PSE+LTAE on parcels of one or several regions, test it on held-out blocks."""
 
     title: ClassVar[str] = "Train source model"
+    several: ClassVar[bool] = True
 
     series: list[Path] = Field(default_factory=list, description="time series (.json), one a region")
     parcels: list[str] = Field(
@@ -90,6 +93,9 @@ class TrainSourceModel(Job):
     samples_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the samples for the next run with the same inputs"
     )
+    resume: bool = Field(
+        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
+    )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
     @field_validator("series", "parcels", "bands", mode="before")
@@ -107,21 +113,39 @@ class TrainSourceModel(Job):
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted run goes on from."""
+        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
+
     def run(self, ctx: JobContext) -> JobResult:
         """Read, split, train, calibrate, test, write."""
+        from sits_engine.learning.distributed import joined
+
+        with joined(self.device, ctx) as (processes, device):
+            return self._run(ctx, processes, device)
+
+    def help(self, ctx: JobContext) -> None:
+        """Train with the process that runs the job."""
+        from sits_engine.learning.distributed import joined
+        from sits_engine.learning.shared_fit import help_fit
+
+        with joined(self.device, ctx) as (processes, device):
+            help_fit(processes, device, ctx)
+
+    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
         inputs = [*self.series, *self.parcels, self.labels_table, self.labelled_series, self.class_table]
-        claim_outputs((self.output, self.report, numbers), inputs)
+        claim_outputs((self.output, self.report, numbers, self.checkpoint), inputs)
 
-        from sits_engine import device as devices
         from sits_engine.learning.run import card_of, train
         from sits_engine.models.model_file import save_model
         from sits_engine.report.training import write_training_report
         from sits_engine.samples.gather import gather
 
-        device = devices.select(self.device)
         ctx.device = device.label
-        ctx.info(f"Training will use {device.label}.")
+        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
+        ctx.info(f"Training will use {device.label}{together}.")
         ctx.progress(0.0, "Opening images and parcels")
         sources = self._sources()
         reading = ctx.part(0.01, 0.35, "Reading the pixels of the parcels")
@@ -131,8 +155,19 @@ class TrainSourceModel(Job):
         for note in gathered.notes:
             ctx.info(note)
         options = self._options(sources, gathered)
+        if not self.resume:
+            self.checkpoint.unlink(missing_ok=True)
         try:
-            result = train(gathered.sets, options, device, ctx, start=0.35, end=0.97)
+            result = train(
+                gathered.sets,
+                options,
+                device,
+                ctx,
+                start=0.35,
+                end=0.97,
+                processes=processes,
+                checkpoint=self.checkpoint,
+            )
         except InputError as error:
             raise self._with_fields(error) from error
         result.report.notes[:0] = gathered.notes
@@ -147,6 +182,7 @@ class TrainSourceModel(Job):
         # the model last: where it is, everything is
         fast = None if result.fast is None else (result.fast.module, result.fast.card)
         save_model(self.output, result.module, card_of(result, options), fast)
+        self.checkpoint.unlink(missing_ok=True)
         scores: dict[str, Any] = {}
         scores |= {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}
@@ -207,7 +243,9 @@ class TrainSourceModel(Job):
         from sits_engine.samples.classes import ClassTable
         from sits_engine.samples.tables import season_year_of
 
-        parameters = self.model_dump(mode="json", exclude={"output", "report", "numbers", "samples_store"})
+        parameters = self.model_dump(
+            mode="json", exclude={"output", "report", "numbers", "samples_store", "resume"}
+        )
         provenance = {
             "series": [series_facts(one) for one in sources.series],
             "parcels": layer_names(self.parcels),

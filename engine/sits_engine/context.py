@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sits_engine.addresses import public
 from sits_engine.errors import Cancelled
 
 log = logging.getLogger("sits_engine")
@@ -83,11 +84,13 @@ class JobContext:
 
     def info(self, text: str) -> None:
         """One line for the user's log panel."""
+        text = public(text)
         log.info(text)
         self._send("log", {"level": "info", "text": text})
 
     def warn(self, text: str) -> None:
         """Something the user must know; kept and repeated in the result and the report."""
+        text = public(text)
         log.warning(text)
         self.warnings.append(text)
         self._send("log", {"level": "warning", "text": text})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sits_engine.addresses import public
+
 #: Codes of the protocol. A code is stable; the words around it are for people.
 CODES = frozenset(
     {
@@ -34,11 +36,12 @@ class EngineError(Exception):
     def __init__(self, code: str, message: str, advice: str = "", **details: Any) -> None:
         if code not in CODES:
             raise ValueError(f"unknown error code {code!r}")
-        super().__init__(f"{message} {advice}".strip())
+        # Signed addresses and keys must not reach a screen or a log, whoever wrote the words.
         self.code = code
-        self.message = message
-        self.advice = advice
-        self.details = details
+        self.message = public(message)
+        self.advice = public(advice)
+        self.details = {name: public(v) if isinstance(v, str) else v for name, v in details.items()}
+        super().__init__(f"{self.message} {self.advice}".strip())
 
 
 class InputError(EngineError):

@@ -5,31 +5,25 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-import rasterio
 from rasterio.errors import RasterioError
 
 from sits_engine.device import threads
 from sits_engine.series.probe import unreadable
-from sits_engine.series.scenes import gdal_path, is_remote
+from sits_engine.series.remote import open_raster, tried
+from sits_engine.series.scenes import over_network
+
+R = TypeVar("R")
+
+#: Threads that wait for servers, of all series of the process.
+REMOTE_THREADS = 16
 
 # GDAL reads these once, at first use, from the environment; a user's own setting wins. Without a limit its
 # block cache takes 5 % of the memory; windows in line with the blocks hardly need one (MB).
 os.environ.setdefault("GDAL_CACHEMAX", "192")
-# Opening a remote file holds Python's lock: a silent server must not block a cancelled job for long.
-os.environ.setdefault("GDAL_HTTP_MAX_RETRY", "3")
-os.environ.setdefault("GDAL_HTTP_RETRY_DELAY", "1")
-os.environ.setdefault("GDAL_HTTP_CONNECTTIMEOUT", "10")
-os.environ.setdefault("GDAL_HTTP_LOW_SPEED_TIME", "10")
-os.environ.setdefault("GDAL_HTTP_LOW_SPEED_LIMIT", "1000")
-os.environ.setdefault("GDAL_HTTP_TIMEOUT", "120")
-
-#: Looking for side-car files of a remote file costs requests and finds nothing in a cloud store.
-_REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "VSI_CACHE": True}
 
 
 class DatasetPool:
@@ -37,10 +31,12 @@ class DatasetPool:
 
     Args:
         limit: idle handles kept; the least recently used are closed first.
+        halted: whether somebody asked to stop; ends the waiting for servers.
     """
 
-    def __init__(self, limit: int = 192) -> None:
+    def __init__(self, limit: int = 192, halted: Callable[[], bool] | None = None) -> None:
         self._limit = limit
+        self._halted = halted
         self._lock = threading.Lock()
         self._idle: OrderedDict[str, list[Any]] = OrderedDict()
         self._count = 0
@@ -49,13 +45,37 @@ class DatasetPool:
         """A series travels to another process without its open files."""
         return DatasetPool, (self._limit,)
 
-    @contextmanager
-    def use(self, href: str) -> Iterator[Any]:
-        """An open dataset of `href` for this thread alone.
+    def read(self, href: str, work: Callable[[Any], R]) -> R:
+        """Result of `work` on an open dataset of `href`, which this thread has for itself.
+
+        Remote files are tried again (`series.remote`), from the opening on: `work` may run several times.
 
         Raises:
             InputError: the file is missing or damaged, also when that shows only while reading.
+            EngineError: NETWORK, a remote file can't be read. Cancelled.
         """
+
+        def attempt(fresh: bool) -> R:
+            source = None if fresh else self._taken(href)
+            if source is None:
+                source = open_raster(href, fresh=fresh)
+            try:
+                result = work(source)
+            except BaseException:
+                source.close()
+                raise
+            self._keep(href, source)
+            return result
+
+        if over_network(href):
+            return tried(href, attempt, halted=self._halted)
+        try:
+            return attempt(False)
+        except RasterioError as error:
+            raise unreadable(href, error) from error
+
+    def _taken(self, href: str) -> Any:
+        """An idle handle, None if there is none."""
         with self._lock:
             kept = self._idle.get(href)
             source = kept.pop() if kept else None
@@ -63,23 +83,7 @@ class DatasetPool:
                 self._count -= 1
                 if not kept:
                     del self._idle[href]
-        try:
-            if source is None:
-                if is_remote(href):
-                    with rasterio.Env(**_REMOTE):
-                        source = rasterio.open(gdal_path(href))
-                else:
-                    source = rasterio.open(href)
-            yield source
-        except RasterioError as error:
-            if source is not None:
-                source.close()
-            raise unreadable(href, error) from error
-        except BaseException:
-            if source is not None:
-                source.close()
-            raise
-        self._keep(href, source)
+        return source
 
     def _keep(self, href: str, source: Any) -> None:
         surplus: list[Any] = []
@@ -106,16 +110,19 @@ class DatasetPool:
             handle.close()
 
 
-_workers: ThreadPoolExecutor | None = None
+_workers: dict[bool, ThreadPoolExecutor] = {}
 _workers_lock = threading.Lock()
 _workers_pid = 0
 
 
-def workers() -> ThreadPoolExecutor:
-    """Threads that read: as many as processors, shared by all series of the process."""
-    global _workers, _workers_pid
+def workers(remote: bool = False) -> ThreadPoolExecutor:
+    """Threads that read, shared by all series of the process: as many as processors, more where they wait."""
+    global _workers_pid
     with _workers_lock:
-        if _workers is None or _workers_pid != os.getpid():  # threads don't survive a fork
-            _workers = ThreadPoolExecutor(threads(), thread_name_prefix="read")
+        if _workers_pid != os.getpid():  # threads don't survive a fork
+            _workers.clear()
             _workers_pid = os.getpid()
-        return _workers
+        if remote not in _workers:
+            count = max(REMOTE_THREADS, threads()) if remote else threads()
+            _workers[remote] = ThreadPoolExecutor(count, thread_name_prefix="read")
+        return _workers[remote]

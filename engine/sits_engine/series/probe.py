@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from sits_engine.device import threads
 from sits_engine.errors import EngineError, InputError
-from sits_engine.series.scenes import gdal_path, is_remote
+from sits_engine.series.remote import failure, open_raster, tried, unreachable
+from sits_engine.series.scenes import over_network
 from sits_engine.series.types import Grid
 
 T = TypeVar("T")
@@ -44,25 +44,22 @@ class RasterInfo:
 
 def unreadable(href: str, error: BaseException | str) -> EngineError:
     """The error for a raster file that can't be opened or read; network failures have their own code."""
+    if over_network(href):
+        cause = error if isinstance(error, BaseException) else EngineError("NETWORK", error)
+        return unreachable(href, failure(cause))
     reason = first_line(error)
-    if is_remote(href) or href.startswith("/vsicurl"):
-        return EngineError(
-            "NETWORK",
-            f"Can't read {href}: {reason}.",
-            "Check the connection and that the address is valid without signing in; signed addresses expire, "
-            "so search again, or make a clipped copy when building the series.",
-            file=href,
-        )
     if not os.path.exists(href) and not href.startswith("/vsi"):
         return InputError(
             f"Image not found: {href}.",
             "Put it back where it was when the time series was built, or build the series again.",
             file=href,
+            reason="not found",
         )
     return InputError(
         f"Image can't be read: {href} ({reason}).",
         "The file is damaged, incomplete or no raster: copy or download it again, or leave it out.",
         file=href,
+        reason=reason,
     )
 
 
@@ -85,53 +82,73 @@ def probe(href: str, *, check_data: bool = False) -> RasterInfo:
     Raises:
         InputError: missing, no raster, without CRS, or damaged; EngineError NETWORK for URLs.
     """
-    try:
-        with rasterio.open(gdal_path(href)) as source:
-            if source.crs is None or source.count == 0:
-                what = "coordinate reference system" if source.crs is None else "band"
-                raise InputError(
-                    f"Image {href} has no {what}.",
-                    "Assign one, for example with GDAL's 'Assign projection', or leave the file out.",
-                    file=href,
-                )
-            if source.transform.b or source.transform.d:
-                raise InputError(
-                    f"Image {href} is rotated against its coordinate axes.",
-                    "Warp it to a north-up grid first (GDAL's 'Warp').",
-                    file=href,
-                )
-            if check_data:
-                rows, cols = source.block_shapes[0]
-                row = (source.height - 1) // rows * rows
-                col = (source.width - 1) // cols * cols
-                window = RasterWindow(col, row, source.width - col, source.height - row)
-                source.read(window=window)
-            return RasterInfo(
-                href=href,
-                driver=source.driver,
-                grid=Grid(source.crs.to_wkt(), source.transform, source.height, source.width),
-                descriptions=source.descriptions,
-                dtypes=source.dtypes,
-                nodata=source.nodatavals,
-                scales=source.scales,
-                offsets=source.offsets,
-                tags={**source.tags(), **source.tags(1)},
+
+    def describe(source: Any) -> RasterInfo:
+        if source.crs is None or source.count == 0:
+            what = "coordinate reference system" if source.crs is None else "band"
+            raise InputError(
+                f"Image {href} has no {what}.",
+                "Assign one, for example with GDAL's 'Assign projection', or leave the file out.",
+                file=href,
             )
+        if source.transform.b or source.transform.d:
+            raise InputError(
+                f"Image {href} is rotated against its coordinate axes.",
+                "Warp it to a north-up grid first (GDAL's 'Warp').",
+                file=href,
+            )
+        if check_data:
+            rows, cols = source.block_shapes[0]
+            row = (source.height - 1) // rows * rows
+            col = (source.width - 1) // cols * cols
+            window = RasterWindow(col, row, source.width - col, source.height - row)
+            source.read(window=window)
+        return RasterInfo(
+            href=href,
+            driver=source.driver,
+            grid=Grid(source.crs.to_wkt(), source.transform, source.height, source.width),
+            descriptions=source.descriptions,
+            dtypes=source.dtypes,
+            nodata=source.nodatavals,
+            scales=source.scales,
+            offsets=source.offsets,
+            tags={**source.tags(), **source.tags(1)},
+        )
+
+    return look(href, describe)
+
+
+def look(href: str, work: Callable[[Any], R]) -> R:
+    """Result of `work` on a raster that is opened for it alone; remote ones are tried again.
+
+    Raises:
+        InputError: missing or damaged; EngineError NETWORK for URLs; and whatever `work` raises.
+    """
+
+    def attempt(fresh: bool) -> R:
+        with open_raster(href, fresh=fresh) as source:
+            return work(source)
+
+    if over_network(href):
+        return tried(href, attempt)
+    try:
+        return attempt(False)
     except RasterioError as error:
         raise unreadable(href, error) from error
 
 
 def sample_peak(href: str, index: int, nodata: float | None) -> float:
     """Largest absolute value (99th percentile) of a block in the middle of the band; 0 if all is missing."""
-    try:
-        with rasterio.open(gdal_path(href)) as source:
-            height, width = min(256, source.height), min(256, source.width)
-            window = RasterWindow((source.width - width) // 2, (source.height - height) // 2, width, height)
-            values: Any = source.read(index, window=window).astype(np.float64)
-    except RasterioError as error:
-        raise unreadable(href, error) from error
+    values = look(href, lambda source: middle(source, index, 256)).astype(np.float64)
     values = values[np.isfinite(values) & (values != nodata)]
     return float(np.percentile(np.abs(values), 99)) if values.size else 0.0
+
+
+def middle(source: Any, index: int, size: int) -> Any:
+    """A block of at most `size` pixels a side in the middle of a band."""
+    height, width = min(size, source.height), min(size, source.width)
+    window = RasterWindow((source.width - width) // 2, (source.height - height) // 2, width, height)
+    return source.read(index, window=window)
 
 
 def in_threads(

@@ -139,12 +139,13 @@ def _read_warped(
     """Read through GDAL's warper."""
     dtype = np.dtype(first.dtype)
     fill = outside_value(dtype, first.nodata)
-    warped = np.full(out.shape, fill, dtype=dtype)
-    nodata = first.nodata
+    warped = np.empty(out.shape, dtype=dtype)
     part = _reduced(first.grid, grid, window) if nearest else None
     part = part or _beneath(first.grid, grid, window)
-    placed: dict[str, Any] = {}
-    with pool.use(first.href) as source:
+
+    def warp(source: Any) -> None:
+        nodata = first.nodata
+        placed: dict[str, Any] = {}
         if part is None:
             pixels: Any = rasterio.band(source, indexes)
         else:
@@ -152,6 +153,7 @@ def _read_warped(
             placed = {"src_transform": part.transform, "src_crs": source.crs}
             if present(pixels, nodata).all():
                 nodata = None  # the same result, more than twice as fast
+        warped.fill(fill)
         reproject(
             pixels,
             warped,
@@ -163,6 +165,8 @@ def _read_warped(
             resampling=Resampling.nearest if nearest else Resampling.bilinear,
             init_dest_nodata=False,
         )
+
+    pool.read(first.href, warp)
     out[:] = warped
     return present(warped, fill)
 
@@ -176,7 +180,7 @@ class _Part:
     transform: Affine
 
 
-def _rectangle(file: Grid, grid: Grid, window: Window, margin: float) -> tuple[int, int, int, int] | None:
+def rectangle(file: Grid, grid: Grid, window: Window, margin: float) -> tuple[int, int, int, int] | None:
     """(first row, end row, first column, end column) of a file under a window; None if there is nothing."""
     box = reproject_bounds(window_bounds(grid, window), grid.crs, file.crs)
     x_size, y_size = file.resolution
@@ -196,7 +200,7 @@ def _beneath(file: Grid, grid: Grid, window: Window) -> _Part | None:
     piece by piece.
     """
     ratio = max(1.0, _pixels_per_cell(file, grid, window))
-    found = _rectangle(file, grid, window, 2 * ratio + 2)
+    found = rectangle(file, grid, window, 2 * ratio + 2)
     if found is None or ratio > 3:
         return None
     row0, row1, col0, col1 = found
@@ -216,7 +220,7 @@ def _pixels_per_cell(file: Grid, grid: Grid, window: Window) -> float:
 def _reduced(file: Grid, grid: Grid, window: Window) -> _Part | None:
     """The part of a file under a window, reduced to two pixels a cell; None if it hasn't as many."""
     per_cell = _pixels_per_cell(file, grid, window)
-    found = _rectangle(file, grid, window, 0)
+    found = rectangle(file, grid, window, 0)
     if found is None or per_cell < 2:
         return None
     row0, row1, col0, col1 = found
@@ -241,11 +245,10 @@ def _read_direct(
     r0, r1, c0, c1 = row0 // step, -(-row1 // step), col0 // step, -(-col1 // step)
     part = RasterWindow(c0, r0, c1 - c0, r1 - r0)
     whole = step == 1 and (row1 - row0, col1 - col0) == out.shape[1:]
-    with pool.use(first.href) as source:
-        if whole and out.flags.c_contiguous:
-            source.read(indexes, window=part, out=out)
-            return present(out, first.nodata)
-        values = source.read(indexes, window=part, out_dtype=out.dtype)
+    if whole and out.flags.c_contiguous:
+        pool.read(first.href, lambda source: source.read(indexes, window=part, out=out))
+        return present(out, first.nodata)
+    values = pool.read(first.href, lambda source: source.read(indexes, window=part, out_dtype=out.dtype))
     ok = present(values, first.nodata)
     if step > 1:
         cut = (slice(row0 - r0 * step, row1 - r0 * step), slice(col0 - c0 * step, col1 - c0 * step))

@@ -12,6 +12,9 @@ from urllib.parse import unquote, urlparse
 
 from sits_engine.series.types import Grid
 
+#: GDAL's file systems that go over a network.
+_NETWORK = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
+
 
 @dataclass(frozen=True)
 class Band:
@@ -74,6 +77,11 @@ class Scene:
 def is_remote(href: str) -> bool:
     """True for anything that isn't a file of this computer."""
     return "://" in href and not href.startswith("file://")
+
+
+def over_network(href: str) -> bool:
+    """True for what is read from a server, as a URL or as a path of GDAL's (/vsicurl/, /vsis3/ ...)."""
+    return is_remote(href) or href.startswith(_NETWORK)
 
 
 def resolve(href: str, base: str) -> str:

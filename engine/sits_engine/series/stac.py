@@ -13,21 +13,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pystac
-import rasterio
 import requests
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
-from rasterio.errors import RasterioError
-from rasterio.windows import Window as RasterWindow
 
+from sits_engine.addresses import public
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
 from sits_engine.series import gridding
 from sits_engine.series.item_collection import load_json
 from sits_engine.series.items import scene_of_item
-from sits_engine.series.probe import first_line, in_threads
-from sits_engine.series.scenes import Scene, gdal_path, is_remote, local_path
+from sits_engine.series.probe import first_line, in_threads, look, middle
+from sits_engine.series.scenes import Scene, is_remote, local_path
 
 TIMEOUT = 60
 
@@ -81,11 +79,11 @@ def scenes_of_stac(
     wanted = [(item, base) for item, base in zip(items, bases, strict=True) if _matches(item, query)]
     if not wanted:
         raise InputError(
-            f"{_public(source)} has no images for this area, these dates and this cloud limit "
+            f"{public(source)} has no images for this area, these dates and this cloud limit "
             f"({len(items)} items looked at).",
             "Widen EXTENT, START_DATE, END_DATE or MAX_CLOUD, or name other COLLECTIONS.",
         )
-    ctx.info(f"{len(wanted)} images found in {_public(source)}.")
+    ctx.info(f"{len(wanted)} images found in {public(source)}.")
     scenes = in_threads(lambda pair: scene_of_item(*pair), wanted, tick)
     return in_threads(lambda scene: _undo_double_offset(scene, ctx), scenes)
 
@@ -128,7 +126,7 @@ def _checked(plain: Any, base: str) -> list[Mapping[str, Any]]:
     features = plain.get("features") if isinstance(plain, dict) else None
     if not isinstance(features, list) or not all(isinstance(f, dict) and "assets" in f for f in features):
         raise InputError(
-            f"{_public(base)} is no STAC: neither an item collection nor a catalogue.",
+            f"{public(base)} is no STAC: neither an item collection nor a catalogue.",
             "Give the address of a STAC API, a catalog.json, or an item collection.",
         )
     return features
@@ -173,7 +171,7 @@ def _fetch(url: str, reader: StacApiIO) -> Any:
         if isinstance(error, APIError) and not isinstance(error.__context__, UnicodeDecodeError):
             raise
         raise InputError(
-            f"{_public(url)} is no STAC: the answer isn't JSON.",
+            f"{public(url)} is no STAC: the answer isn't JSON.",
             "Give the address of a STAC API or catalogue.",
         ) from error
 
@@ -206,7 +204,7 @@ def _search(url: str, query: Query, ctx: JobContext) -> Items:
         names = [collection.id for collection in client.get_collections()]
         if len(names) > 1:
             raise InputError(
-                f"{_public(url)} has {len(names)} collections.",
+                f"{public(url)} has {len(names)} collections.",
                 f"Choose in COLLECTIONS: {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}.",
             )
     search = client.search(
@@ -255,7 +253,7 @@ def _walk(start: str, reader: StacApiIO, query: Query, ctx: JobContext) -> Items
             bases.append(item.get_self_href() or start)
     except (pystac.STACError, FileNotFoundError, KeyError, ValueError) as error:
         raise InputError(
-            f"The catalogue {_public(start)} can't be read: {first_line(error)}.",
+            f"The catalogue {public(start)} can't be read: {first_line(error)}.",
             "One of its files is missing or damaged: copy or download it completely.",
         ) from error
     return items, bases
@@ -299,13 +297,8 @@ def _undo_double_offset(scene: Scene, ctx: JobContext) -> Scene:
     if band is None or band.offset >= 0:
         return scene
     try:
-        with rasterio.open(gdal_path(band.href)) as source:
-            size = min(512, source.height), min(512, source.width)
-            window = RasterWindow(
-                (source.width - size[1]) // 2, (source.height - size[0]) // 2, size[1], size[0]
-            )
-            numbers: Any = source.read(1, window=window)
-    except RasterioError:
+        numbers = look(band.href, lambda source: middle(source, 1, 512))
+    except EngineError:
         return scene  # reading will say what is wrong with the file
     numbers = numbers[numbers != (band.nodata or 0)]
     if numbers.size == 0 or np.mean(numbers < -band.offset / band.scale) < 0.5:
@@ -316,18 +309,10 @@ def _undo_double_offset(scene: Scene, ctx: JobContext) -> Scene:
     return replace(scene, bands=tuple(replace(b, offset=0.0) if b.offset < 0 else b for b in scene.bands))
 
 
-def _public(address: str) -> str:
-    """An address without user name, password and query, which may hold keys."""
-    if not is_remote(address):
-        return address
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
-
-
 def network_error(source: str, error: Exception) -> EngineError:
     """What a person can do about a failed request; never shows keys."""
     status = getattr(error, "status_code", None)
-    name = _public(source)
+    name = public(source)
     if status in (401, 403):
         return EngineError(
             "NETWORK",

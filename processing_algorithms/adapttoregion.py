@@ -12,8 +12,9 @@ from ..i18n import tr
 from ..parameters import device_parameter
 from . import regions
 from .adaptationoptions import METHODS, adaptation_options
-from .definitions import MODEL_FILTER, choice, described, file_input, file_output, switch
+from .definitions import MODEL_FILTER, choice, described, file_input, file_output
 from .documented import InAdaptation
+from .trainingoptions import resume
 
 
 class AdaptToRegion(InAdaptation, EngineAlgorithm):
@@ -98,12 +99,7 @@ class AdaptToRegion(InAdaptation, EngineAlgorithm):
             *regions.parcel_parameters(),
             regions.samples_store(),
             *adaptation_options(),
-            switch(
-                "RESUME",
-                tr("Go on with an interrupted run"),
-                tr("From the last whole epoch, where inputs, settings and output are the same."),
-                default=True,
-            ),
+            resume(),
             device_parameter(),
         ):
             self.addParameter(parameter)

@@ -164,6 +164,16 @@ def fast(help_text):
     return switch("FAST", tr("Add a fast network"), help_text, default=False)
 
 
+def resume():
+    """Whether an interrupted run is gone on with."""
+    return switch(
+        "RESUME",
+        tr("Go on with an interrupted run"),
+        tr("From the last whole epoch, where inputs, settings and output are the same."),
+        default=True,
+    )
+
+
 def class_table():
     """Classes and colours of the values of a label field."""
     return file_input(

@@ -15,7 +15,7 @@ from ..parameters import device_parameter, vector_source, vector_sources
 from .definitions import MODEL_FILTER, TABLE_FILTER, described, file_input, file_output, number, text
 from .documented import InMapping
 from .facts import FactsError, series_facts
-from .trainingoptions import effort, training_options
+from .trainingoptions import effort, resume, training_options
 from .values import engine_values, files
 
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
@@ -145,6 +145,7 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
                 tr("Used instead of 'Field with the crop' when labelled series are given without parcels."),
             ),
             *training_options(),
+            resume(),
             device_parameter(),
         ):
             self.addParameter(parameter)

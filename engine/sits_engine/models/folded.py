@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sits_engine.models import compiled, pixel_stage, set_pooling
+from sits_engine.models import compiled, packed, pixel_stage, set_pooling
 from sits_engine.models.dense import affine
 from sits_engine.models.layers import LinearNorm
 from sits_engine.models.ltae import encode_positions
@@ -150,17 +150,9 @@ def sequence_of_pixels(folded: Folded, x: Tensor) -> Tensor:
     return affine(_layers(x, folded.mlp2[1:]), *folded.inconv, relu=True)
 
 
-def sequence_of_sets(folded: Folded, groups: pixel_stage.Groups) -> Tensor:
-    """(G, d_model) for the (set, date) pairs of `groups.order`, before the dates are added."""
-    pooled = groups.pixels.new_empty(len(groups.order), folded.mlp2[0][0].shape[1])
-
-    def pool(chunk: pixel_stage.Chunk) -> None:
-        x, mask = groups.take(chunk)
-        h = _layers(x.flatten(0, 1), folded.mlp1)
-        pixel_stage.pool_chunk(h.view(*x.shape[:2], -1), mask, pooled[chunk[0] : chunk[1]])
-
-    groups.each(pool)
-    return affine(_layers(pooled, folded.mlp2), *folded.inconv, relu=True)
+def sequence_of_sets(folded: Folded, sets: packed.Packed | pixel_stage.Groups) -> Tensor:
+    """(G, d_model) for the (set, date) pairs of `sets.order`, before the dates are added."""
+    return affine(_layers(sets.pool(folded.mlp1), folded.mlp2), *folded.inconv, relu=True)
 
 
 def sequence_of_whole_sets(

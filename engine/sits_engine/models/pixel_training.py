@@ -23,7 +23,7 @@ Pixels = packed.Packed | pixel_stage.Groups
 
 
 def plan(
-    blocks: Sequence[LinearNorm],
+    widths: Sequence[int],
     pixels: Tensor,
     pixel_mask: Tensor,
     date_mask: Tensor | None,
@@ -33,13 +33,12 @@ def plan(
     """Choose what is computed, and how.
 
     Args:
-        blocks: the layers of mlp1.
+        widths: of the layers of mlp1.
         pixels: (B, T, C, S), best stored channels last.
         pixel_mask: (B, T, S).
         date_mask: (B, T) pairs to compute; None: all.
         padded_statistics: published behaviour: pixels that don't count enter the statistics.
     """
-    widths = [block.linear.out_features for block in blocks]
     if packed.possible(pixels) and not (padded_statistics and not bool(pixel_mask.all())):
         library = packed.load()
         if library and library.suits(widths):

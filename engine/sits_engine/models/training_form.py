@@ -67,8 +67,9 @@ class TrainingForm:
         elif date_mask is None:
             date_mask = pixel_mask.any(-1)
         blocks: list[LinearNorm] = list(module.spatial_encoder.mlp1)  # type: ignore[arg-type]
+        widths = [block.linear.out_features for block in blocks]
         chosen = pixel_training.plan(
-            blocks, pixels, pixel_mask, date_mask, padded_statistics=module.reference
+            widths, pixels, pixel_mask, date_mask, padded_statistics=module.reference
         )
         pooled = pixel_training.pooled_features(blocks, chosen)
         return _after_pooling(module, pooled, chosen.order, positions, date_mask)

@@ -140,7 +140,7 @@ def test_a_gradient_check_of_the_pixel_stage_in_double():
     module = network().double().train()
     given = batch("clouds")
     blocks = list(module.spatial_encoder.mlp1)
-    groups = pixel_training.plan(blocks, given[0].double(), given[1], given[1].any(-1))
+    groups = pixel_training.plan([32, 32], given[0].double(), given[1], given[1].any(-1))
     parameters = [blocks[0].linear.weight, blocks[0].norm.weight, blocks[1].linear.weight]
 
     def run(*_):

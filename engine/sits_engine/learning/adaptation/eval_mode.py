@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sits_engine.models import folded as form
-from sits_engine.models import pixel_stage, workers
+from sits_engine.models import pixel_training, workers
 from sits_engine.models.pseltae import PSELTAE
 
 #: Sets of a batch that one thread computes together: their pixels stay in the cache of a core.
@@ -28,9 +28,10 @@ def sequence(network: form.Folded, pixels: Tensor, pixel_mask: Tensor, date_mask
     n, dates, _, size = pixels.shape
     if size == 1:
         return form.sequence_of_pixels(network, pixels.flatten(0, 1).squeeze(2)).view(n, dates, -1)
-    groups = pixel_stage.plan(pixels, pixel_mask, date_mask)
-    rows = form.sequence_of_sets(network, groups)
-    x = rows.new_zeros(n * dates, rows.shape[1]).index_copy_(0, groups.order, rows)
+    widths = [len(bias) for _, bias in network.mlp1]
+    sets = pixel_training.plan(widths, pixels, pixel_mask, date_mask)
+    rows = form.sequence_of_sets(network, sets)
+    x = rows.new_zeros(n * dates, rows.shape[1]).index_copy_(0, sets.order, rows)
     return x.view(n, dates, -1)
 
 

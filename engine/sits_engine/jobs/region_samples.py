@@ -329,14 +329,18 @@ def parcel_options(sampling: ParcelFields, mask_clouds: bool, seed: int) -> Any:
 
 
 def series_facts(one: TimeSeries) -> dict[str, Any]:
-    """A series in the provenance of a model."""
+    """A series in the provenance of a model; `bbox` in longitudes and latitudes."""
+    from sits_engine.series.gridding import reproject_bounds
+
+    grid = one.grid
     return {
         "title": one.title,
         "file": one.path.name,
         "dates": [day.isoformat() for day in one.dates],
         "season_year": one.season_year,
-        "crs": one.grid.crs,
-        "pixel_size": list(one.grid.resolution),
+        "crs": grid.crs,
+        "pixel_size": list(grid.resolution),
+        "bbox": [round(degree, 3) for degree in reproject_bounds(grid.bounds, grid.crs, "EPSG:4326")],
     }
 
 

@@ -55,9 +55,11 @@ class Form(nn.Module):
         inputs, output: what goes in and what comes out.
         most_dates: upper bound of the axis 'dates', None where there is none.
         days: lowest and highest number that may stand in the input of the dates.
+        batch: how many at a time suit a processor.
     """
 
     tasks: tuple[str, ...]
+    batch: int
     inputs: tuple[Port, ...]
     output: Port
     most_dates: int | None = None
@@ -86,6 +88,7 @@ class SetForm(Form):
     """
 
     tasks: tuple[str, ...] = ("classification",)
+    batch = 1024
 
     def __init__(self, module: PSELTAE, card: ModelCard) -> None:
         super().__init__(card)
@@ -165,6 +168,7 @@ class WindowForm(Form):
     """
 
     tasks: tuple[str, ...] = ("semantic-segmentation", "segmentation")
+    batch = 4
 
     def __init__(self, module: SegmentationNetwork, card: ModelCard) -> None:
         super().__init__(card)
@@ -226,6 +230,7 @@ class PlaceForm(Form):
     """
 
     tasks: tuple[str, ...] = ("similarity-search",)
+    batch = 256
     days = (0, POSITIONS - 1)
     table: Tensor
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from networks import card, network, pixel_sets
 from support.photo_series import satellite_card, satellite_encoder
+from support.small_segmenters import segmenter
 
 from sits_engine.device import select
 from sits_engine.errors import InputError, ModelError
@@ -20,33 +21,10 @@ from sits_engine.models.export.forms import form_of
 from sits_engine.models.export.onnx_export import OPSET, PORTS_KEY, example, export_onnx
 from sits_engine.models.inference import Predictor
 from sits_engine.models.model_file import CARD_KEY
-from sits_engine.models.registry import build, exact_hyperparameters, segmentation_hyperparameters
+from sits_engine.models.registry import build, exact_hyperparameters
 from sits_engine.models.segment_inference import SegmentPredictor
 
 CPU = select("cpu")
-SMALL = {
-    "tsvit": {"dim": 16, "temporal_depth": 2, "spatial_depth": 1, "heads": 2, "head_dim": 8},
-    "unet3d": {"features": 2},
-    "unet3df": {"features": 2},
-    "unet2d_clstm": {"features": 2},
-    "biconvgru": {"features": 4, "hidden": 6},
-}
-
-
-def segmenter(name, **changes):
-    """A tiny network with norms and logits far from their start, and its card."""
-    given = {"n_dates": 3, "window": 8, **SMALL[name], **changes}
-    torch.manual_seed(0)
-    numbers = segmentation_hyperparameters(name, 3, 4, **given)
-    module = build(name, numbers).eval()
-    for key, value in module.state_dict().items():
-        if "running_mean" in key:
-            value.normal_(0, 0.3)
-        elif "running_var" in key:
-            value.uniform_(0.5, 1.5)
-    return module, card().model_copy(
-        update={"architecture": name, "hyperparameters": numbers, "temperature": 0.1}
-    )
 
 
 def session(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sits_engine.device import Device
-from sits_engine.models import compiled, pixel_stage, set_pooling, workers
+from sits_engine.models import compiled, pixel_kernel, pixel_stage, set_pooling, workers
 from sits_engine.models import folded as form
 from sits_engine.models.card import ModelCard
 from sits_engine.models.model_file import load_model
@@ -37,7 +38,8 @@ class Predictor:
     network runs as it is. On a graphics card numbers are moved as they were read and scaled there;
     when its memory is full the batch is halved, for good. On a processor whole sets are not padded
     (`set_pooling`), and with a C++ compiler and enough of them their costly half is compiled
-    (`compiled`); `torch.compile` was tried and gained nothing (docs of `dense`).
+    (`compiled`), and the whole network
+    for single pixels (`pixel_kernel`); `torch.compile` was tried and gained nothing (docs of `dense`).
 
     Args:
         module: the network; it is put in eval mode and not changed otherwise. Later changes of its
@@ -101,6 +103,10 @@ class Predictor:
         out = np.zeros((n, len(self.card.classes)), np.float32)
         if n == 0:
             return out
+        kernel = self._pixel_kernel
+        if kernel is not None and pixel_kernel.suits(values):
+            kernel.predict(values, valid, scale, offset, positions, out)
+            return out
         device = self.device.torch
         with self._precision():
             scale_ = torch.as_tensor(scale, dtype=torch.float32, device=device)
@@ -117,6 +123,13 @@ class Predictor:
 
             self._in_batches(classify, n, "batch_pixels")
         return out
+
+    @cached_property
+    def _pixel_kernel(self) -> pixel_kernel.PixelKernel | None:
+        """The compiled form for single pixels, where it's there."""
+        if self._folded is None or not self.device.is_cpu or not self.mask_dates:
+            return None
+        return pixel_kernel.kernel_of(self._folded)
 
     def predict_sets(self, sets: PixelSets) -> Floats:
         """Classify parcels from all pixels of each: (N, K); zeros without any valid date."""

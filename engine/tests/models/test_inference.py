@@ -8,11 +8,17 @@ import torch
 from networks import card, network, pixel_sets
 
 from sits_engine.device import Device
-from sits_engine.models import compiled, inference, set_pooling
+from sits_engine.models import compiled, inference, pixel_kernel, set_pooling
 from sits_engine.models.inference import Predictor
 from sits_engine.models.model_file import save_model
 
 CPU = Device(torch.device("cpu"), "CPU")
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch):
+    """PyTorch's operators; the compiled form has tests of its own (test_pixel_kernel)."""
+    monkeypatch.setattr(pixel_kernel, "kernel_of", lambda folded: None)
 
 
 def pixels(n=50, dates=6, bands=3, clear=0.6, dtype=np.uint16):

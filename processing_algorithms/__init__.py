@@ -11,6 +11,7 @@ from .describemodel import DescribeModel
 from .enginestatus import EngineStatus
 from .estimatetemporalshift import EstimateTemporalShift
 from .evaluatephotomodel import EvaluatePhotoModel
+from .exportmodel import ExportModel
 from .exporttrainingwindows import ExportTrainingWindows
 from .fetchclip import FetchClip
 from .makepseudomasks import MakePseudoMasks
@@ -18,6 +19,7 @@ from .mapcrops import MapCrops
 from .mapscenicness import MapScenicness
 from .mapsimilarity import MapSimilarity
 from .mapzeroshot import MapZeroShot
+from .planmap import PlanMap
 from .readymodels import AdaptAndMap, CropMapModel, WindowsToMap
 from .retrievephotos import RetrievePhotos
 from .setupengine import SetUpEngine
@@ -38,11 +40,13 @@ ALGORITHMS = (
     DescribeModel,
     EstimateTemporalShift,
     AdaptToRegion,
+    PlanMap,
     MapCrops,
     AssessMap,
     CreateValidationSample,
     CompareAdaptation,
     ExportTrainingWindows,
+    ExportModel,
     TrainPhotoModel,
     MapZeroShot,
     MapSimilarity,

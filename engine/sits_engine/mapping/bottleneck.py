@@ -32,7 +32,7 @@ SLOW: dict[Storage, str] = {
     "strips": "images in strips instead of tiles",
 }
 LIGHTER: dict[Network, str] = {
-    "pixels": "train with the option FAST, or use a graphics card",
+    "pixels": "add a fast network in training (FAST), or use a graphics card",
     "fast": "use more processors or a graphics card",
     "segments": "lower OVERLAP, or use a graphics card",
     "words": "choose fewer STEPS, or use a graphics card",
@@ -76,13 +76,14 @@ def network_of(predictor: Any, card: ModelCard) -> Network:
     return "fast" if width == WIDTHS["fast"]["d_model"] else "pixels"
 
 
-def sentence(timings: Timings, stored: Storage, network: Network) -> str:
+def sentence(timings: Timings, stored: Storage, network: Network, *, planned: bool = False) -> str:
     """What took the time of a map, and what would make it faster.
 
     Args:
         timings: of the pipeline.
         stored: of `storage`.
         network: what the model sees.
+        planned: the map is yet to be made.
     """
     shares = timings.shares()
     order: list[Stage] = sorted(shares, key=lambda stage: -shares[stage])
@@ -90,11 +91,11 @@ def sentence(timings: Timings, stored: Storage, network: Network) -> str:
     others = " and ".join(f"{stage} {100 * shares[stage]:.0f} %" for stage in order[1:])
     why, out = _way_out(first, timings, stored, network)
     card = ""
-    if timings.card:
+    if timings.card and not planned:
         card = f" The graphics card waited for input {100 * timings.waiting:.0f} % of the time."
-    return (
-        f"{first.capitalize()} took {100 * shares[first]:.0f} % of the time ({why}), {others}: {out}.{card}"
-    )
+    verb = "will take" if planned else "took"
+    main = f"{first.capitalize()} {verb} {100 * shares[first]:.0f} % of the time ({why})"
+    return f"{main}, {others}: {out}.{card}"
 
 
 def _way_out(first: Stage, timings: Timings, stored: Storage, network: Network) -> tuple[str, str]:

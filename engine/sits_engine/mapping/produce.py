@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy.typing as npt
 import rasterio
 from rasterio.windows import Window as RioWindow
 
-from sits_engine.errors import EngineError
 from sits_engine.mapping import cog
 from sits_engine.mapping.areas import pixel_area_ha
 from sits_engine.mapping.bottleneck import network_of, sentence, storage
@@ -25,6 +23,7 @@ from sits_engine.mapping.parcel_sums import ParcelTotals
 from sits_engine.mapping.pipeline import Plan, Readable, TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
+from sits_engine.mapping.space import space_of
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.mapping.timings import Timings
 from sits_engine.models.card import ModelCard
@@ -190,7 +189,7 @@ def produce(
     tiles = list(tiles_of(request.region.window, request.tile_size))
     done = journal.done
     left = [tile for tile in tiles if tile_name(tile) not in done]
-    _check_space(request, len(left) / len(tiles))
+    space_of(request, len(left) / len(tiles)).check()
     total = request.region.window.height * request.region.window.width
     finished = total - sum(tile.height * tile.width for tile in left)
 
@@ -335,20 +334,3 @@ def _rows(path: Path, height: int) -> npt.NDArray[np.int64]:
             for i, line in enumerate(values, start=row):
                 counts[i] = np.bincount(line, minlength=256)
     return counts
-
-
-def _check_space(request: MapRequest, share_left: float) -> None:
-    """Raise DISK_FULL before hours of work rather than after them."""
-    pixels = request.region.window.height * request.region.window.width * request.scale**2
-    bands = 2 + (request.min_mapping_unit > 0)
-    if request.probabilities is not None:
-        bands += request.beside.bytes_of_a_pixel
-    needed = pixels * bands * (1.0 + 0.5 + 0.5 * share_left)  # plain, map, tiles (compressed)
-    free = shutil.disk_usage(request.folders[0]).free
-    if free < needed:
-        raise EngineError(
-            "DISK_FULL",
-            f"The map needs about {needed / 2**20:.0f} MiB in {request.folders[0]} while it is made; "
-            f"{free / 2**20:.0f} MiB are free.",
-            "Free some space, or choose an output folder on another disk.",
-        )

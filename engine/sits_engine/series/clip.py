@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterWindow
 
 from sits_engine.errors import EngineError, InputError
@@ -19,7 +22,7 @@ from sits_engine.outputs import SCRAPS, atomic, check_writable
 from sits_engine.series.probe import first_line, probe
 from sits_engine.series.scenes import Band, Scene
 from sits_engine.series.time_series import TimeSeries
-from sits_engine.series.types import Window
+from sits_engine.series.types import Grid, Window
 
 BLOCK = 256
 #: Rows and columns read at a time: whole blocks, and large enough to keep the threads busy.
@@ -87,24 +90,7 @@ def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[
     grid = series.grid
     scale, offset = series.numbers(t, series.bands)
     extra = len(names) - len(series.bands)
-    profile = {
-        "driver": "GTiff",
-        "width": grid.width,
-        "height": grid.height,
-        "count": len(names),
-        "dtype": dtype.name,
-        "crs": grid.crs,
-        "transform": grid.transform,
-        "nodata": nodata,
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "compress": "DEFLATE",
-        "predictor": 3 if dtype.kind == "f" else 2,
-        "interleave": "pixel",
-        "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
-    }
+    profile = _profile(grid, len(names), dtype, nodata)
     chunks = [(r, c) for r in range(0, grid.height, CHUNK) for c in range(0, grid.width, CHUNK)]
     with atomic(target) as temporary:
         try:
@@ -128,6 +114,62 @@ def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[
                 f"The copy {target} can't be written: {first_line(error)}.",
                 "Choose another CLIP_FOLDER, then run it again.",
             ) from error
+
+
+def _profile(grid: Grid, count: int, dtype: np.dtype[Any], nodata: Any) -> dict[str, Any]:
+    """How the copy of a date is stored."""
+    return {
+        "driver": "GTiff",
+        "width": grid.width,
+        "height": grid.height,
+        "count": count,
+        "dtype": dtype.name,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "DEFLATE",
+        "predictor": 3 if dtype.kind == "f" else 2,
+        "interleave": "pixel",
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS",
+    }
+
+
+@dataclass(frozen=True)
+class CopySample:
+    """What a copy costs, measured on a part of one date; figures for one pixel of one date.
+
+    Attributes:
+        bytes: all bands.
+        making: seconds to read the images and to compress.
+        reading: seconds to read the copy, on one thread.
+    """
+
+    bytes: float
+    making: float
+    reading: float
+
+
+def sample(series: TimeSeries, t: int, window: Window) -> CopySample:
+    """Copy a window of date `t` in memory, and read it again."""
+    names, dtype, nodata = _layout(series, t)
+    grid = Grid(series.grid.crs, series.grid.window_transform(window), window.height, window.width)
+    pixels = window.height * window.width
+    began = time.perf_counter()
+    values = _window(series, t, window, len(names), dtype, nodata)
+    with MemoryFile() as file:
+        with file.open(**_profile(grid, len(names), dtype, nodata)) as out:
+            out.write(values)
+        made = time.perf_counter()
+        size = len(file.getbuffer())
+        opened = time.perf_counter()
+        with file.open() as copy:
+            copy.read()
+        read = time.perf_counter() - opened
+    return CopySample(size / pixels, (made - began) / pixels, read / pixels)
 
 
 def _window(

@@ -282,8 +282,7 @@ def read_scene(
     """
     by_name = {band.name: band for band in scene.bands}
     bands = [by_name[name] for name in names]
-    box = window_bounds(grid, window)
-    if not all(intersects(footprint(place, grid), box) for place in {band.grid for band in bands}):
+    if not touches(scene, names, grid, window):
         return None
     observed = np.ones(out.shape[1:], dtype=bool)
     for start, stop in _runs(bands):
@@ -294,6 +293,13 @@ def read_scene(
     mask = np.zeros((1, *out.shape[1:]), dtype=mask_band.dtype)
     observed &= read_bands(pool, [mask_band], grid, window, mask, nearest=True)
     return observed, observed & rule.clear(mask[0]), mask[0]
+
+
+def touches(scene: Scene, names: Sequence[str], grid: Grid, window: Window) -> bool:
+    """Whether all of these bands of a scene reach into a window."""
+    box = window_bounds(grid, window)
+    places = {band.grid for band in scene.bands if band.name in names}
+    return all(intersects(footprint(place, grid), box) for place in places)
 
 
 def _runs(bands: Sequence[Band]) -> list[tuple[int, int]]:

@@ -397,7 +397,7 @@ def test_truncated_image_is_named_and_finished_tiles_stay(world, tmp_path):
 
 def test_disk_too_small_is_said_before_the_work(world, tmp_path, monkeypatch):
     usage = type("U", (), {"free": 1000})
-    monkeypatch.setattr("sits_engine.mapping.produce.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("sits_engine.mapping.space.shutil.disk_usage", lambda path: usage)
     with pytest.raises(EngineError) as caught:
         run(world, output=tmp_path / "map.tif")
     assert caught.value.code == "DISK_FULL"
@@ -426,7 +426,7 @@ def test_disk_full_while_working(world, tmp_path, monkeypatch, kib):
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
-        monkeypatch.setattr("sits_engine.mapping.produce._check_space", lambda request, share: None)
+        monkeypatch.setattr("sits_engine.mapping.space.Space.check", lambda space: None)
         with pytest.raises(BaseException) as caught:
             run(world, output=disk / "map.tif")
         assert from_exception(caught.value).code == "DISK_FULL", caught.value

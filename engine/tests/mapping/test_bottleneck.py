@@ -41,7 +41,7 @@ CARD = Timings(10, starved=1, computing=8.5, blocked=0.5, processors=2, card=Tru
         (READING, "tiles", "pixels", "Reading took 71 % of the time (decompressing", "use more processors."),
         (IDLE, "tiles", "pixels", "Reading took 71 % of the time (waiting for the disk)", "a local disk."),
         (IDLE, "resampled", "pixels", "Reading took 71 % of the time", "from a slow disk), computing 24 %"),
-        (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (the network", "option FAST, or use"),
+        (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (the network", "in training (FAST), or use"),
         (COMPUTING, "tiles", "fast", "Computing took 85 %", "use more processors or a graphics card."),
         (COMPUTING, "tiles", "segments", "Computing took 85 %", "lower OVERLAP, or use a graphics card."),
         (COMPUTING, "tiles", "words", "Computing took 85 %", "fewer STEPS, or use a graphics card."),

@@ -15,7 +15,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, extent_string, vector_source
+from ..parameters import device_parameter, extent_string, scheduler_parameter, vector_source
 from . import styling
 from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number, switch
 from .documented import InMapping
@@ -179,6 +179,7 @@ class MapCrops(InMapping, EngineAlgorithm):
                 high=4096,
             ),
             number("WORKERS", tr("Threads that classify"), tr("Without it: all processors."), low=1, high=64),
+            scheduler_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))

@@ -9,7 +9,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, extent_string, vector_source
+from ..parameters import device_parameter, extent_string, scheduler_parameter, vector_source
 from .definitions import MODEL_FILTER, SERIES_FILTER, choice, described, file_input, folder_input, number
 from .documented import InPhotos
 from .facts import FactsError, missing_bands, model_facts, series_facts
@@ -83,6 +83,7 @@ def advanced_options():
             high=4096,
         ),
         number("WORKERS", tr("Threads that compute"), tr("Without it: all processors."), low=1, high=64),
+        scheduler_parameter(),
     )
 
 

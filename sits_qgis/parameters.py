@@ -5,6 +5,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterString,
     QgsProcessingUtils,
     QgsVectorLayer,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "raster_path",
     "raster_paths",
     "raster_source",
+    "scheduler_parameter",
     "vector_source",
     "vector_sources",
 ]
@@ -35,6 +37,20 @@ def device_parameter(name="DEVICE"):
     )
     parameter.setHelp(
         tr("auto: a graphics card if one works, else the CPU. The log says which one was chosen.")
+    )
+    parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    return parameter
+
+
+def scheduler_parameter(name="SCHEDULER"):
+    """Which Dask cluster computes the tiles of a map; under 'Advanced parameters'."""
+    parameter = QgsProcessingParameterString(name, tr("Dask scheduler"), None, False, True)
+    parameter.setHelp(
+        tr(
+            "Address of the scheduler of a Dask cluster, such as tcp://host:8786: its workers compute the "
+            "tiles, each on its own device. They need this engine and must see the images at the same paths. "
+            "Only for clusters that you trust. Without it: this computer."
+        )
     )
     parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
     return parameter

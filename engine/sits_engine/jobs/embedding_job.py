@@ -14,9 +14,12 @@ from pydantic import Field, field_validator
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import Job, claim_outputs, existing, keep_inputs
-from sits_engine.jobs.map_run import run_map
+from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from sits_engine.mapping.cog import Layers
     from sits_engine.mapping.embedding_map import EmbeddingTiles, Head
     from sits_engine.mapping.pipeline import Plan
@@ -51,12 +54,18 @@ class Opened:
     clip: ClipEncoder
     how: Plan
 
+    @property
+    def months(self) -> npt.NDArray[np.int64]:
+        """(T,) calendar month of each date, 0..11."""
+        from sits_engine.samples.composites import months_of
+
+        return months_of(self.series.dates)
+
     def tiles(self, head: Head) -> EmbeddingTiles:
         """The model of tiles with a head."""
         from sits_engine.mapping.embedding_map import EmbeddingTiles
-        from sits_engine.samples.composites import months_of
 
-        return EmbeddingTiles(self.predictor, head, months_of(self.series.dates))
+        return EmbeddingTiles(self.predictor, head, self.months)
 
 
 class EmbeddingJob(Job):
@@ -83,6 +92,7 @@ class EmbeddingJob(Job):
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that compute; 0: all processors")
+    scheduler: str | None = Field(None, description=SCHEDULER)
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -100,7 +110,7 @@ class EmbeddingJob(Job):
             inputs: further files that must not be written over.
         """
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # see `map_crops`
-        from sits_engine.device import select, threads
+        from sits_engine.device import threads
         from sits_engine.mapping.compat import check_resolution, match_bands
         from sits_engine.mapping.pipeline import plan
         from sits_engine.models.clip.choice import clip_of
@@ -113,7 +123,7 @@ class EmbeddingJob(Job):
         existing(self.series, "Time series")
         existing(self.model, "Model")
         ctx.progress(0.0, "Opening series and model")
-        device = select(self.device)
+        device = own_device(self.device, self.scheduler)
         ctx.device = device.label
         predictor = EmbeddingPredictor.open(self.model, device, steps=int(self.steps), notice=ctx.warn)
         card = predictor.card
@@ -146,7 +156,6 @@ class EmbeddingJob(Job):
             "bands": at.bands,
             "steps": self.steps,
             "device": at.predictor.device.torch.type,
-            "batch": at.predictor.batch,
         }
 
     def tags(self, at: Opened) -> dict[str, str]:
@@ -223,7 +232,27 @@ class EmbeddingJob(Job):
             tags=self.tags(at) | tags,
             phase=f"Mapping on {at.predictor.device.label}",
         )
-        return run_map(ctx, request, output, everything, start=0.05, end=end, inputs="inputs", verb="mapped")
+        with on_cluster(ctx, self.scheduler, self.device) as cluster:
+            runner = None
+            if cluster is not None:
+                from sits_engine.mapping.recipes import EmbeddingRecipe
+
+                everything["device"] = cluster.kind
+                recipe = EmbeddingRecipe(int(self.steps), head, at.months)
+                request, runner = cluster.takes(
+                    request, recipe, self.model, self.device, self.workers, everything
+                )
+            return run_map(
+                ctx,
+                request,
+                output,
+                everything,
+                start=0.05,
+                end=end,
+                inputs="inputs",
+                verb="mapped",
+                runner=runner,
+            )
 
 
 def content(array: Any) -> str:

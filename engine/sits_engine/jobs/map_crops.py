@@ -13,7 +13,7 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
 from sits_engine.jobs.map_outputs import check_outputs
-from sits_engine.jobs.map_run import run_map
+from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
 
 if TYPE_CHECKING:
     from sits_engine.mapping.parcel_sums import ParcelTotals
@@ -85,6 +85,7 @@ class MapCrops(Job):
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
+    scheduler: str | None = Field(None, description=SCHEDULER)
     id_field: str | None = Field(
         None, description="field of the parcels that names them: its values go to the field parcel_id"
     )
@@ -95,7 +96,7 @@ class MapCrops(Job):
         # wanted twice: a larger cache would only fill up with the area. A user's own setting wins.
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)
         # Heavy imports come with the job, not with the list of jobs.
-        from sits_engine.device import select, threads
+        from sits_engine.device import threads
         from sits_engine.mapping.compat import check_resolution, date_warnings, match_bands
         from sits_engine.mapping.finer import with_edge_pixels
         from sits_engine.mapping.pipeline import plan
@@ -113,7 +114,7 @@ class MapCrops(Job):
             if path is not None:
                 check_writable(path)
         ctx.progress(0.0, "Opening series and model")
-        device = select(self.device)
+        device = own_device(self.device, self.scheduler)
         ctx.device = device.label
         series = TimeSeries.open(self.series, season_year=self.season_year)
         keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
@@ -226,16 +227,23 @@ class MapCrops(Job):
             tags=self._tags(series, card),
             phase=f"Classifying on {predictor.device.label}",
         )
-        summary = run_map(
-            ctx,
-            request,
-            output,
-            facts,
-            start=0.01,
-            end=end,
-            inputs="series, model, region",
-            verb="classified",
-        )
+        with on_cluster(ctx, self.scheduler, self.device) as cluster:
+            runner = None
+            if cluster is not None:
+                facts["device"] = cluster.kind
+                recipe = self._recipe(self.fast)
+                request, runner = cluster.takes(request, recipe, self.model, self.device, self.workers, facts)
+            summary = run_map(
+                ctx,
+                request,
+                output,
+                facts,
+                start=0.01,
+                end=end,
+                inputs="series, model, region",
+                verb="classified",
+                runner=runner,
+            )
         if summary.sieved:
             ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
         result.outputs["output"] = str(output)
@@ -313,7 +321,6 @@ class MapCrops(Job):
         """All that a tile's result depends on."""
         from sits_engine.models.segment_inference import SegmentPredictor
 
-        batch = predictor.batch_windows if isinstance(predictor, SegmentPredictor) else predictor.batch_pixels
         step = predictor.step if isinstance(predictor, SegmentPredictor) else None
         return {
             "engine": __version__,
@@ -324,7 +331,7 @@ class MapCrops(Job):
             "bands": bands,
             "positions": series.positions.tolist(),
             "device": predictor.device.torch.type,
-            "batch": batch,
+            "batch": self.batch_size,
             "step": step,
         }
 

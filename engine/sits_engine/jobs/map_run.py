@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sits_engine.context import JobContext
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
+    from sits_engine.mapping.cluster import Cluster
     from sits_engine.mapping.produce import MapRequest, MapSummary, Runner
+
+
+#: Description of the field `scheduler`.
+SCHEDULER = (
+    "address of a Dask scheduler (tcp://host:8786) whose workers compute the tiles, each on its own DEVICE; "
+    "they need this engine and see the images at the same paths (docs/cluster.md). Default: this computer"
+)
+
+
+def own_device(device: str, scheduler: str | None) -> Device:
+    """Where this process computes; beside a cluster, for which the user chose `device`, on what it has."""
+    from sits_engine.device import select
+
+    return select("auto" if scheduler and device != "cpu" else device)
+
+
+@contextlib.contextmanager
+def on_cluster(ctx: JobContext, scheduler: str | None, device: str) -> Iterator[Cluster | None]:
+    """The cluster of this scheduler, connected and asked; None without one."""
+    if not scheduler:
+        yield None
+        return
+    from sits_engine.mapping.cluster import connected
+
+    with connected(scheduler, device, ctx) as cluster:
+        ctx.device = cluster.label
+        yield cluster
 
 
 def run_map(

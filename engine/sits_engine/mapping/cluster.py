@@ -6,6 +6,7 @@ The journal keeps what is finished whatever happens, so the same run goes on, on
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pkgutil
 import platform
 import queue
@@ -13,7 +14,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from distributed import Client
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
-from sits_engine.mapping import cluster_worker
+from sits_engine.mapping import cluster_ask, cluster_worker
 from sits_engine.mapping.cluster_run import SAME_ENGINE, TileRun, aside, no_workers, wait_seconds
 from sits_engine.mapping.cluster_worker import TileJob
 from sits_engine.mapping.journal import fingerprint
@@ -35,25 +35,8 @@ from sits_engine.series.types import Window
 T = TypeVar("T")
 #: Seconds for the scheduler to answer.
 CONNECT_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the workers must know beside the request of a map.
-
-    Attributes:
-        recipe: how the model is opened.
-        model: its file.
-        device: what the user asked for; each worker chooses.
-        threads: of the predictor; 0 for those that a worker offers.
-        facts: all that the map depends on.
-    """
-
-    recipe: Recipe
-    model: Path
-    device: str
-    threads: int
-    facts: Mapping[str, Any]
+#: Where the version of an engine stands.
+ENGINE = "sits_engine:__version__"
 
 
 class Cluster:
@@ -73,32 +56,49 @@ class Cluster:
         self.kind = "+".join(sorted(self.kinds))
         self.label = f"Dask cluster, {_counted(len(workers), 'worker')}"
 
-    def runner(self, order: Order) -> Runner:
-        """The runner that classifies on this cluster."""
+    def takes(
+        self,
+        request: MapRequest,
+        recipe: Recipe,
+        model: Path,
+        device: str,
+        threads: int,
+        facts: Mapping[str, Any],
+    ) -> tuple[MapRequest, Runner]:
+        """The request in the words of this cluster, and the runner that serves it there.
+
+        Args:
+            request: as for a map on this computer, with a `TimeSeries`.
+            recipe: how its model is opened.
+            model: the model's file.
+            device: what the user asked for; each worker chooses.
+            threads: of the predictor; 0 for those that a worker offers.
+            facts: all that the map depends on.
+        """
+        if not isinstance(request.series, TimeSeries):
+            raise TypeError("only a TimeSeries travels")
+        work = request.work
+        job = TileJob(
+            key=fingerprint({**facts, "device": device, "threads": threads}),
+            engine=__version__,
+            series=request.series,
+            sizes=cluster_worker.local_sizes(request.series),
+            bands=tuple(work.bands),
+            region=work.region,
+            recipe=recipe,
+            model_name=model.name,
+            model=model.read_bytes(),
+            device=device,
+            threads=threads,
+            processors=request.plan.threads,
+            n_classes=work.n_classes,
+            want_probabilities=work.want_probabilities,
+        )
 
         def run(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> None:
-            if not isinstance(request.series, TimeSeries):
-                raise TypeError("only a TimeSeries travels")
-            work = request.work
-            job = TileJob(
-                key=fingerprint({**order.facts, "device": order.device, "threads": order.threads}),
-                engine=__version__,
-                series=request.series,
-                sizes=cluster_worker.local_sizes(request.series),
-                bands=tuple(request.bands),
-                region=request.region,
-                recipe=order.recipe,
-                model_name=order.model.name,
-                model=order.model.read_bytes(),
-                device=order.device,
-                threads=order.threads,
-                chunk=work.chunk,
-                n_classes=work.n_classes,
-                want_probabilities=work.want_probabilities,
-            )
             TileRun(self.client, self.address, self.kinds, self.ctx, job, request, keep, tick).all(tiles)
 
-        return run
+        return dataclasses.replace(request, phase=f"Classifying on a {self.label}"), run
 
 
 @contextlib.contextmanager
@@ -166,16 +166,26 @@ def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str,
     """
     ctx.progress(0.0, "Asking the workers")
     # by a function of the standard library: ours would be missing where the engine is
-    versions = _patiently(
-        lambda: client.run(pkgutil.resolve_name, "sits_engine:__version__", on_error="return"), ctx
-    )
+    versions = _patiently(lambda: client.run(pkgutil.resolve_name, ENGINE, on_error="return"), ctx)
+
+    def of_scheduler() -> Any:
+        try:
+            return client.run_on_scheduler(pkgutil.resolve_name, ENGINE)
+        except Exception as error:
+            return error
+
+    # the scheduler unpacks tasks as well
+    versions = {"scheduler": _patiently(of_scheduler, ctx), **versions}
     problems = {
-        worker: "it has no sits_engine" if isinstance(found, Exception) else f"its engine is {found}"
-        for worker, found in versions.items()
+        who: f"it can't import sits_engine ({_reason(found)})"
+        if isinstance(found, Exception)
+        else f"its engine is {found}"
+        for who, found in versions.items()
         if found != __version__
     }
     _refuse(address, problems, f"This engine is {__version__}. {SAME_ENGINE}")
-    facts = _patiently(lambda: client.run(cluster_worker.describe, device, on_error="return"), ctx)
+    _patiently(lambda: client.run_on_scheduler(cluster_ask.ready), ctx)
+    facts = _patiently(lambda: client.run(cluster_ask.describe, device, on_error="return"), ctx)
     failed = {worker: _reason(found) for worker, found in facts.items() if isinstance(found, Exception)}
     _refuse(address, failed, SAME_ENGINE)
     python = platform.python_version_tuple()[:2]
@@ -196,7 +206,8 @@ def _refuse(address: str, problems: Mapping[str, str], advice: str) -> None:
         worker, reason = next(iter(problems.items()))
         more = f" (and {len(problems) - 1} others)" if len(problems) > 1 else ""
         raise InputError(
-            f"The worker {worker}{more} of {address} can't make maps: {reason.rstrip('.')}.",
+            f"The {'' if worker == 'scheduler' else 'worker '}{worker}{more} of {address} can't make maps: "
+            f"{reason.rstrip('.')}.",
             advice,
             workers=dict(problems),
         )
@@ -213,10 +224,10 @@ def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
             "worker that computed them. DEVICE 'cpu' or 'cuda' makes them equal."
         )
     here = {
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": cluster_worker.instructions(),
         "torch": str(torch.__version__),
     }
-    for key, what in (("instructions", "processors (instructions)"), ("torch", "versions of PyTorch")):
+    for key, what in (("instructions", "processors or compilers"), ("torch", "versions of PyTorch")):
         others = {facts[key] for facts in workers.values() if key == "torch" or facts["device"] == "cpu"}
         if others - {here[key]}:
             said.append(

@@ -35,7 +35,7 @@ TRIES = 3
 #: Seconds between two looks at who works.
 WATCH_SECONDS = 1.0
 SAME_ENGINE = (
-    "Start all workers with this engine's Python, or with one of the same version (docs/cluster.md)."
+    "Start scheduler and workers with this engine's Python, or one of the same version (docs/cluster.md)."
 )
 
 

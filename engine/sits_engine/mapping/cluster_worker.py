@@ -7,7 +7,6 @@ client can say which worker it was.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import platform
@@ -28,9 +27,10 @@ from sits_engine.device import select
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
 from sits_engine.mapping.classify import TileResult
 from sits_engine.mapping.parcel_sums import ParcelPixels
-from sits_engine.mapping.pipeline import TileWork
+from sits_engine.mapping.pipeline import CARD_WORKERS, TileWork, plan
 from sits_engine.mapping.recipes import Recipe
 from sits_engine.mapping.segment_tiles import SegmentTiles
+from sits_engine.models import compiled
 from sits_engine.samples.region import Region
 from sits_engine.series.scenes import is_remote
 from sits_engine.series.time_series import TimeSeries
@@ -59,7 +59,8 @@ class TileJob:
         model_name, model: name and content of its file.
         device: what the user asked for; settled at the worker.
         threads: of the predictor; 0 for those that the worker offers.
-        chunk: see `pipeline.Plan`.
+        processors: threads of the client's own plan, from which those pixels between two looks at the cancel
+            flag follow that make batches equal (see `pipeline.plan`).
         n_classes: classes of a model for pixels.
         want_probabilities: whether results hold them.
     """
@@ -75,7 +76,7 @@ class TileJob:
     model: bytes = field(repr=False)
     device: str
     threads: int
-    chunk: int
+    processors: int
     n_classes: int
     want_probabilities: bool
 
@@ -118,30 +119,35 @@ class _Opened:
 
 _opened: OrderedDict[str, _Opened] = OrderedDict()
 _opening = threading.Lock()
-#: Tiles whose pixels are in memory: one is computed, one is read or waits.
-_alive = threading.BoundedSemaphore(2)
-_reading, _computing = threading.Lock(), threading.Lock()
+#: Tiles whose pixels are in memory: one is read, one computed, one waits.
+_alive = threading.Semaphore(3)
+_reading = threading.Lock()
+#: On a processor one tile at a time is computed, beside a card as in `pipeline`.
+_computing = {"cpu": threading.Semaphore(1), "card": threading.Semaphore(CARD_WORKERS)}
 
 
-async def describe(device: str) -> dict[str, Any]:
-    """Facts of this worker; run by the client on each of them before the map."""
-    # not in the worker's event loop, which importing and probing would stop for seconds
-    return await asyncio.to_thread(_describe, device)
+def describe(device: str) -> dict[str, Any]:
+    """Facts of this worker: versions, host, instructions of the processor, and the device that it chooses.
 
-
-def _describe(device: str) -> dict[str, Any]:
+    `problem` says why it has none. Plain data: errors of ours may not be known where they arrive.
+    """
     facts: dict[str, Any] = {
         "engine": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "host": socket.gethostname(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions(),
     }
     try:
         chosen = select(device)
     except EngineError as error:
         return {**facts, "problem": error.message}
     return {**facts, "device": chosen.torch.type, "label": chosen.label}
+
+
+def instructions() -> str:
+    """What a network on this processor is computed with: equal words, equal numbers."""
+    return f"{torch.backends.cpu.get_cpu_capability()}, {'a' if compiled.compiler() else 'no'} C++ compiler"
 
 
 def held(job: TileJob) -> TileJob:
@@ -162,7 +168,7 @@ def classify_tile(job: TileJob, tile: Window, parcels: ParcelPixels | None) -> A
                 work = replace(work, predictor=SegmentTiles(own.predictor, own.grid, parcels))
             with _reading:
                 cube, inside = work.read(tile)
-            with _computing:
+            with _computing["cpu" if opened.device == "cpu" else "card"]:
                 torch.set_num_threads(job.threads or get_worker().state.nthreads)
                 result = work.classify(tile, cube, inside, _still_wanted())
         said, opened.notices[:] = tuple(opened.notices), []
@@ -212,8 +218,9 @@ def _open_new(job: TileJob) -> _Opened:
         path = Path(folder) / job.model_name
         path.write_bytes(job.model)
         predictor = job.recipe.open(path, device, job.series.grid, notices.append)
+    chunk = plan(device.is_cpu, job.processors).chunk
     work = TileWork(
-        job.series, job.bands, job.region, predictor, job.n_classes, job.chunk, job.want_probabilities
+        job.series, job.bands, job.region, predictor, job.n_classes, chunk, job.want_probabilities
     )
     return _Opened(work, job.series, device.torch.type, notices)
 

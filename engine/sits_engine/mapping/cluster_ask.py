@@ -1,0 +1,28 @@
+"""What scheduler and workers of a Dask cluster are asked before a map.
+
+They unpack these functions by name in their event loop, which has to answer others meanwhile: so nothing
+heavy is imported here, and importing PyTorch goes to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Any
+
+WORKER = "sits_engine.mapping.cluster_worker"
+
+
+async def ready() -> None:
+    """Import what a scheduler must unpack with the tasks of a map."""
+    await asyncio.to_thread(importlib.import_module, WORKER)
+
+
+async def describe(device: str) -> dict[str, Any]:
+    """Facts of a worker: see `cluster_worker.describe`."""
+
+    def found() -> dict[str, Any]:
+        facts: dict[str, Any] = importlib.import_module(WORKER).describe(device)
+        return facts
+
+    return await asyncio.to_thread(found)

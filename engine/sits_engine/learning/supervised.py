@@ -23,6 +23,7 @@ from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import BalancedSampler
 from sits_engine.learning.summary import EpochRow
 from sits_engine.learning.transforms import Batch, Collator, Sampling
+from sits_engine.models import eval_form
 from sits_engine.models.card import BandCard
 from sits_engine.models.shared_norm import shared_statistics
 from sits_engine.models.training_form import TrainingForm
@@ -334,7 +335,8 @@ class Validation:
                 parts.append(torch.zeros(len(index), len(self._sets.classes)))
                 continue
             rng = np.random.default_rng([self._options.seed, start])
-            parts.append(module(*self._collate(index, rng).to(self._device.torch).inputs).float().cpu())
+            batch = self._collate(index, rng).to(self._device.torch)
+            parts.append(eval_form.logits(module, *batch.inputs).float().cpu())
         return self._processes.add(torch.cat(parts))
 
 

@@ -193,6 +193,7 @@ def pack(library: Library, pixels: Tensor, pixel_mask: Tensor, date_mask: Tensor
     return Packed(library, rows, offsets, order)
 
 
+@torch.inference_mode(False)
 def _right(library: Library) -> bool:
     """True where the functions give the right numbers for three sets, one of a single pixel."""
     generator = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning import schedule
-from sits_engine.learning.adaptation import ema, eval_mode, normalization, shift_scores
+from sits_engine.learning.adaptation import ema, normalization, shift_scores
 from sits_engine.learning.adaptation.options import AdaptOptions
 from sits_engine.learning.adaptation.settings import AdaptSettings
 from sits_engine.learning.adaptation.shift import ShiftTable, search_range
@@ -24,6 +24,7 @@ from sits_engine.learning.adaptation.views import Tally, joined, strong_view, ta
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.sampler import BalancedSampler, ShuffledSampler
 from sits_engine.learning.transforms import Batch, Collator
+from sits_engine.models import eval_form
 from sits_engine.models.card import BandCard
 from sits_engine.models.training_form import TrainingForm
 from sits_engine.samples.pixel_sets import PixelSets
@@ -125,7 +126,7 @@ class SelfTraining:
     ) -> None:
         self.student, self.teacher = student, copy.deepcopy(student).eval().requires_grad_(False)
         self.search, self.options, self.settings = search, options, settings
-        self._form, self._teacher_form = TrainingForm(student), partial(eval_mode.logits, self.teacher)
+        self._form, self._teacher_form = TrainingForm(student), partial(eval_form.logits, self.teacher)
         self.optimizer = schedule.adam(student, settings.learning_rate, options.weight_decay)
         self.schedule = schedule.cosine(self.optimizer, settings.epochs * settings.steps_per_epoch)
         self._device, self._source, self._target = device, source, target

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from sits_engine.device import Device
 from sits_engine.errors import InputError, ModelError
-from sits_engine.learning.adaptation import eval_mode, shift_scores
+from sits_engine.learning.adaptation import shift_scores
 from sits_engine.learning.adaptation.shifted_attention import ShiftedAttention
 from sits_engine.learning.adaptation.summary import ESTIMATORS, ShiftCurves
 from sits_engine.learning.transforms import Collator, Sampling
-from sits_engine.models import workers
+from sits_engine.models import eval_form, workers
 from sits_engine.models.card import BandCard, ModelCard
 from sits_engine.models.pseltae import PSELTAE
 from sits_engine.samples.pixel_sets import PixelSets
@@ -105,13 +105,13 @@ class ShiftTable:
                 "Train a source model with Train source model, and adapt that.",
             )
         device = self._device.torch
-        network = eval_mode.fold(module)
+        network = eval_form.fold(module)
         attention = ShiftedAttention(network, self._target.positions, torch.as_tensor(shifts, device=device))
         step = max(1, (PAIRS_CPU if self._device.is_cpu else PAIRS_GPU) // len(shifts))
 
         def classify(index: npt.NDArray[np.int64]) -> Tensor:
             batch = self._collate(index, np.random.default_rng([self._seed, int(index[0])])).to(device)
-            x = eval_mode.sequence(network, batch.pixels, batch.pixel_mask, batch.date_mask)
+            x = eval_form.sequence(network, batch.pixels, batch.pixel_mask, batch.date_mask)
             given = x, batch.positions, batch.date_mask
             parts = zip(*(torch.split(tensor, step) for tensor in given), strict=True)
             return torch.softmax(torch.cat([attention.logits(*part) for part in parts]), -1).cpu()

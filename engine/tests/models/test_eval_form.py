@@ -5,8 +5,8 @@ import pytest
 import torch
 from networks import card, network, pixel_sets
 
-from sits_engine.learning.adaptation import eval_mode
 from sits_engine.learning.transforms import Collator, Sampling
+from sits_engine.models import eval_form
 
 
 def batch_of(sizes, **options):
@@ -21,13 +21,13 @@ def batch_of(sizes, **options):
 @pytest.mark.parametrize("changes", [{}, {"width": "standard", "shift": -9}, {"reference": True}])
 @pytest.mark.parametrize("days", [0, -31])
 def test_as_the_module(sizes, changes, days, monkeypatch):
-    monkeypatch.setattr(eval_mode, "SETS", 3)
+    monkeypatch.setattr(eval_form, "SETS", 3)
     module = network(**changes).eval()
     batch = batch_of(sizes, regions=2, clear=0.5)
     before = batch.pixels.clone()
     pixels, mask, positions, date_mask = batch.inputs
     given = pixels, mask, positions + days, date_mask
-    found = eval_mode.logits(module, *given)
+    found = eval_form.logits(module, *given)
     with torch.no_grad():
         expected = module(*given)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
@@ -38,10 +38,10 @@ def test_as_the_module(sizes, changes, days, monkeypatch):
 def test_changed_weights_count_at_once():
     module = network().eval()
     batch = batch_of([4, 3, 5])
-    before = eval_mode.logits(module, *batch.inputs)
+    before = eval_form.logits(module, *batch.inputs)
     with torch.no_grad():
         module.decoder[-1].bias += 1
-    torch.testing.assert_close(eval_mode.logits(module, *batch.inputs), before + 1)
+    torch.testing.assert_close(eval_form.logits(module, *batch.inputs), before + 1)
 
 
 def test_another_network_is_called():
@@ -50,4 +50,4 @@ def test_another_network_is_called():
             return pixels.sum((1, 2, 3)).unsqueeze(1) + positions.sum(1, keepdim=True)
 
     inputs = batch_of([4, 3]).inputs
-    torch.testing.assert_close(eval_mode.logits(Sum(), *inputs), Sum()(*inputs))
+    torch.testing.assert_close(eval_form.logits(Sum(), *inputs), Sum()(*inputs))

@@ -8,3 +8,9 @@ __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").st
 # Read by OpenMP when torch is loaded, so it must be set before. Threads that wait then sleep; by default
 # they spin, and beside another busy process a training step took up to 10 times as much processor time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# rasterio, when loaded, tells GDAL to use certifi's certificates unless this says otherwise: those that the
+# user's network needs, and names to all other programs, must win.
+for _name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+    if os.path.isfile(os.environ.get(_name, "")):
+        os.environ.setdefault("GDAL_CURL_CA_BUNDLE", os.environ[_name])

@@ -7,25 +7,26 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
-from sits_engine.errors import InputError
+from sits_engine.errors import EngineError, InputError
 from sits_engine.series import dates as dating
 from sits_engine.series import gridding
 from sits_engine.series.bands import is_spectral, match
 from sits_engine.series.clouds import MaskRule, rule
 from sits_engine.series.item_collection import Document, read_document
+from sits_engine.series.missing import WAY_OUT, MissingImages, none_readable
 from sits_engine.series.pool import DatasetPool, workers
-from sits_engine.series.reader import read_scene
-from sits_engine.series.scenes import Scene, common_bands, is_remote
-from sits_engine.series.types import Cube, Grid, Window
+from sits_engine.series.reader import read_scene, touches
+from sits_engine.series.scenes import Scene, common_bands, over_network
+from sits_engine.series.types import Cube, Grid, Missing, Window
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class TimeSeries:
         mask: which pixels are clear, or None (all that have data).
         nearest: read nearest neighbours, on a coarser grid from overviews (see `overview`).
         clouds: clouded pixels keep their values and count as valid (see `with_clouds`).
+        missing: images that couldn't be read so far, and whether that is allowed.
     """
 
     path: Path
@@ -59,36 +61,55 @@ class TimeSeries:
     mask: MaskRule | None
     nearest: bool = False
     clouds: bool = False
+    missing: MissingImages = field(default_factory=MissingImages, repr=False, compare=False)
     _pool: DatasetPool = field(default_factory=DatasetPool, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: Path, *, grid: Grid | None = None, season_year: int | None = None) -> TimeSeries:
+    def open(
+        cls,
+        path: Path,
+        *,
+        grid: Grid | None = None,
+        season_year: int | None = None,
+        unreadable: Literal["error", "missing"] = "error",
+        notice: Callable[[str], None] | None = None,
+        halted: Callable[[], bool] | None = None,
+    ) -> TimeSeries:
         """Open any STAC ItemCollection.
 
         Args:
             path: JSON file, made by "Build image time series" or by other tools.
             grid: read on this grid instead of the series' own.
             season_year: instead of the one in the file (the year of the median date).
+            unreadable: 'missing' leaves out images that can't be read: not valid where they are read.
+            notice: gets a sentence when an image is left out for the first time.
+            halted: whether somebody asked to stop; ends the waiting for servers.
 
         Raises:
-            InputError: no item collection; an image is missing; no common band; fewer than 3 dates.
+            InputError: no item collection; an image is missing and that isn't allowed; no common band; fewer
+                than 3 dates.
         """
         document = read_document(Path(path))
         missing = [
             (scene, href)
             for scene in document.scenes
             for href in scene.hrefs()
-            if not is_remote(href) and not href.startswith("/vsi") and not os.path.exists(href)
+            if not over_network(href) and not href.startswith("/vsi") and not os.path.exists(href)
         ]
-        if missing:
+        if missing and unreadable == "error":
             scene, href = missing[0]
             more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
             raise InputError(
                 f"Image of {scene.date} not found: {href}{more} (named in {path}).",
-                "Put it back, or build the time series again.",
+                "Put it back, or build the time series again." + WAY_OUT,
                 files=[name for _, name in missing[:20]],
             )
-        return cls.of_document(Path(path), document, grid=grid, season_year=season_year)
+        series = cls.of_document(Path(path), document, grid=grid, season_year=season_year)
+        return dataclasses.replace(
+            series,
+            missing=MissingImages(unreadable == "missing", notice),
+            _pool=DatasetPool(halted=halted),
+        )
 
     @classmethod
     def of_document(
@@ -237,14 +258,26 @@ class TimeSeries:
         scale = np.ones(shape[:2], dtype=np.float32)
         offset = np.zeros(shape[:2], dtype=np.float32)
 
-        def one_date(t: int) -> None:
+        def one_date(t: int) -> list[Missing]:
             scale[t], offset[t] = self.numbers(t, bands)
-            self.read_date(t, window, bands, values[t], valid[t], observed[t], keep_clouds=keep_clouds)
+            return self.read_date(t, window, bands, values[t], valid[t], observed[t], keep_clouds=keep_clouds)
 
-        pool = workers()
-        for future in [pool.submit(one_date, t) for t in range(shape[0])]:
-            future.result()
-        return Cube(values, valid, observed, scale, offset)
+        pool = workers(self.remote)
+        futures = [pool.submit(one_date, t) for t in range(shape[0])]
+        try:
+            missing = [one for future in futures for one in future.result()]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        if len(missing) >= dating.MIN_DATES and not observed.any():
+            raise none_readable(missing)
+        return Cube(values, valid, observed, scale, offset, tuple(missing))
+
+    @property
+    def remote(self) -> bool:
+        """True where an image lies on a server."""
+        return any(over_network(b.href) for scenes in self.scenes for scene in scenes for b in scene.bands)
 
     def numbers(self, t: int, bands: Sequence[str]) -> tuple[list[float], list[float]]:
         """Scales and offsets of a date: its first scene's, which `read_date` converts the others to."""
@@ -262,24 +295,40 @@ class TimeSeries:
         *,
         keep_clouds: bool = False,
         mask: npt.NDArray[Any] | None = None,
-    ) -> None:
+    ) -> list[Missing]:
         """Mosaic the scenes of date `t` into arrays: a pixel comes from the first scene where it is clear.
 
         Args:
             values: (C, H, W) zeros; 0 stays where not valid.
             valid, observed: (H, W), overwritten.
             mask: (H, W), gets the values of the mask band.
+
+        Returns:
+            Images that were left out, since they can't be read.
+
+        Raises:
+            EngineError: an image can't be read, and that isn't allowed.
         """
+        missing: list[Missing] = []
         rank = np.zeros(valid.shape, dtype=np.uint8)  # 0 nothing, 1 clouded, 2 clear
         numbers = np.array(self.numbers(t, bands))
         untouched = True
         for scene in self.scenes[t]:
             part = values if untouched else np.zeros_like(values)
-            got = read_scene(
-                self._pool, scene, bands, self.mask, self.grid, window, part, nearest=self.nearest
-            )
+            try:
+                if self.missing.given_up(scene) and touches(scene, bands, self.grid, window):
+                    missing.append(self.missing.skipped(scene, window))
+                    continue
+                got = read_scene(
+                    self._pool, scene, bands, self.mask, self.grid, window, part, nearest=self.nearest
+                )
+            except EngineError as error:
+                missing.append(self.missing.left_out(scene, window, error))
+                part[:] = 0
+                continue
             if got is None:
                 continue
+            self.missing.seen(scene)
             seen, clear, classes = got
             own = _scales(scene, bands)
             if not np.array_equal(own, numbers):
@@ -302,6 +351,7 @@ class TimeSeries:
             np.multiply(values, valid.astype(values.dtype), out=values)  # 40 times faster than copyto
         else:
             np.copyto(values, 0, where=~valid)  # NaN * 0 would stay NaN
+        return missing
 
 
 def spectral_grids(scenes: Sequence[Scene], bands: Sequence[str]) -> list[Grid]:

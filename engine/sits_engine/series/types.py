@@ -62,6 +62,25 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """An image that was left out of a window, since it can't be read.
+
+    Attributes:
+        date: YYYY-MM-DD.
+        item: its id.
+        file: which of its files, without keys; '' where it wasn't tried any more.
+        reason: in words, without keys.
+        window: of the series' grid.
+    """
+
+    date: str
+    item: str
+    file: str
+    reason: str
+    window: Window
+
+
+@dataclass(frozen=True)
 class Cube:
     """A window of a time series as it was read.
 
@@ -71,6 +90,7 @@ class Cube:
         observed: (T, H, W) bool, data present (clouds included).
         scale: (T, C) float32; physical value (reflectance 0..1, index -1..1) = values * scale + offset.
         offset: (T, C) float32.
+        missing: images that should be in it and can't be read; not valid and not observed.
     """
 
     values: npt.NDArray[np.generic]
@@ -78,6 +98,7 @@ class Cube:
     observed: npt.NDArray[np.bool_]
     scale: npt.NDArray[np.float32]
     offset: npt.NDArray[np.float32]
+    missing: tuple[Missing, ...] = ()
 
     def physical(self) -> npt.NDArray[np.float32]:
         """(T, C, H, W) float32 in physical units; NaN where not observed."""

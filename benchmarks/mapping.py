@@ -25,13 +25,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from images import BANDS, CLASSES, CORNER, make_series
+from images import BANDS, BLOCK, CLASSES, CORNER, make_series
 from trees import Baseline, Forest, XGBoost
 
 #: What `--memory` allows: growth from the smaller to the larger area, and the peak at the larger one.
@@ -60,21 +62,21 @@ def make_model(folder: Path, width: str) -> Path:
     return path
 
 
-def ours(series: Path, model: Path, output: Path, extent: str | None = None) -> tuple[float, int]:
-    """Seconds and pixels of the whole job."""
+def job(series: Path, model: Path, output: Path, **changes: Any) -> tuple[float, dict[str, Any]]:
+    """Seconds of the whole job, and its scores; on a CPU unless `changes` say otherwise."""
     from sits_engine.context import JobContext
     from sits_engine.jobs.map_crops import MapCrops
 
-    params = {
-        "series": str(series),
-        "model": str(model),
-        "output": str(output),
-        "device": "cpu",
-        "extent": extent,
-    }
+    files = {"series": str(series), "model": str(model), "output": str(output)}
     began = time.perf_counter()
-    result = MapCrops.parse(params).run(JobContext())
-    return time.perf_counter() - began, int(result.scores["pixels"])
+    result = MapCrops.parse({**files, "device": "cpu", **changes}).run(JobContext())
+    return time.perf_counter() - began, result.scores
+
+
+def ours(series: Path, model: Path, output: Path, extent: str | None = None) -> tuple[float, int]:
+    """Seconds and pixels of the whole job."""
+    seconds, scores = job(series, model, output, extent=extent)
+    return seconds, int(scores["pixels"])
 
 
 class Eager(Baseline):
@@ -83,9 +85,12 @@ class Eager(Baseline):
     def __init__(self, series: Path, model: Path) -> None:
         import torch
         from sits_engine.models.model_file import load_model
+        from sits_engine.models.registry import build
 
         super().__init__(series)
-        self.module, card = load_model(model)
+        module, card = load_model(model)
+        self.module = build("pseltae", {**card.hyperparameters, "reference": True}).eval()
+        self.module.load_state_dict(module.state_dict())
         self.mean = torch.tensor([b.mean for b in card.bands])
         self.std = torch.tensor([b.std for b in card.bands])
         self.positions = torch.as_tensor(self.series.positions, dtype=torch.float32)
@@ -125,90 +130,91 @@ class Eager(Baseline):
         return speed
 
 
-def network_alone(series_path: Path, model: Path) -> float:
-    """Pixels a second of the predictor on a cube in memory, with the threads of `mapcrops`."""
-    import torch
-    from sits_engine.device import select, threads
-    from sits_engine.models.inference import Predictor
-    from sits_engine.series.time_series import TimeSeries
-    from sits_engine.series.types import Window
+class Alone:
+    """The predictor of `mapcrops` on what it would read, which is in memory already; its threads as well."""
 
-    series = TimeSeries.open(series_path)
-    cube = series.read(Window(0, 0, 256, 256), BANDS)
-    t, c = cube.values.shape[:2]
-    predictor = Predictor.open(model, select("cpu"))
-    arguments = (
-        cube.values.reshape(t, c, -1),
-        cube.valid.reshape(t, -1),
-        cube.scale,
-        cube.offset,
-        series.positions,
-    )
-    torch.set_num_threads(threads())
-    times = []
-    for _ in range(4):
-        began = time.perf_counter()
-        predictor.predict_pixels(*arguments)
-        times.append(time.perf_counter() - began)
-    return 256 * 256 / statistics.median(times[1:])
+    def __init__(self, series_path: Path, model: Path, size: int) -> None:
+        from sits_engine.device import select
+        from sits_engine.mapping.tiles import tiles_of
+        from sits_engine.models.inference import Predictor
+        from sits_engine.series.time_series import TimeSeries
+        from sits_engine.series.types import Window
+
+        series = TimeSeries.open(series_path)
+        self.positions, self.predictor = series.positions, Predictor.open(model, select("cpu"))
+        self.cubes = [series.read(tile, BANDS) for tile in tiles_of(Window(0, 0, size, size), BLOCK)]
+
+    def run(self) -> tuple[float, int]:
+        """Seconds and pixels."""
+        import torch
+        from sits_engine.device import threads
+
+        torch.set_num_threads(threads())
+        began, pixels = time.perf_counter(), 0
+        for cube in self.cubes:
+            t, c = cube.values.shape[:2]
+            values, valid = cube.values.reshape(t, c, -1), cube.valid.reshape(t, -1)
+            self.predictor.predict_pixels(values, valid, cube.scale, cube.offset, self.positions)
+            pixels += values.shape[2]
+        return time.perf_counter() - began, pixels
 
 
-def speed(
-    folder: Path, size: int, dates: int, rounds: int, width: str, eager_rows: int = 256
-) -> dict[str, Any]:
-    """Measure and print; returns the figures."""
-    series, model = make_series(folder, size, dates), make_model(folder, width)
-    eager, forest, boosted = Eager(series, model), Forest(series), XGBoost(series)
-    alone = eager.tune()
-    cold, pixels = ours(series, model, folder / "ours.tif")
-    rows = min(size, eager_rows)
-    found: dict[str, list[float]] = {"mapcrops": [], "eager": [], "forest": [], "xgboost": []}
+Form = Callable[[], tuple[float, int]]
+
+
+def interleaved(forms: Mapping[str, Form], rounds: int) -> dict[str, list[float]]:
+    """Pixels a second of each form in each round."""
+    found: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(rounds):
-        seconds, pixels = ours(series, model, folder / "ours.tif")
-        found["mapcrops"].append(pixels / seconds)
-        seconds, pixels = eager.run(folder / "eager.tif", rows)
-        found["eager"].append(pixels / seconds)
-        for name, trees in (("forest", forest), ("xgboost", boosted)):
-            seconds, pixels = trees.run(folder / "trees.tif", size)
+        for name, form in forms.items():
+            seconds, pixels = form()
             found[name].append(pixels / seconds)
+    return found
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Median over the rounds."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def forms(
+    series: Path, folder: Path, size: int, widths: Sequence[str], eager_rows: int = 256
+) -> tuple[dict[str, Form], dict[str, str]]:
+    """`mapcrops` and the network alone of each width, the published form of the first, and trees.
+
+    Returns:
+        By name 'mapcrops WIDTH', 'alone WIDTH', 'eager', 'forest' and 'xgboost'; and in words what suited
+        the last three best.
+    """
+    made: dict[str, Form] = {}
+    models = {width: make_model(folder, width) for width in widths}
+    for width, model in models.items():
+        made[f"mapcrops {width}"] = partial(ours, series, model, folder / "ours.tif")
+        made[f"alone {width}"] = Alone(series, model, min(size, 2 * BLOCK)).run
+    eager = Eager(series, models[widths[0]])
+    fastest = eager.tune()
+    made["eager"] = partial(eager.run, folder / "eager.tif", min(size, eager_rows))
+    words = {"eager": f"batch {eager.batch}, {eager.threads} threads; alone {fastest:,.0f}"}
+    for name, trees in (("forest", Forest(series)), ("xgboost", XGBoost(series))):
+        made[name] = partial(trees.run, folder / "trees.tif", size)
+        words[name] = f"{trees.chunk} at a time; predict alone {trees.alone:,.0f}"
+    return made, words
+
+
+def speed(folder: Path, size: int, dates: int, rounds: int, width: str) -> dict[str, Any]:
+    """Measure and print; returns the figures."""
+    series = make_series(folder, size, dates)
+    cold = size * size / ours(series, make_model(folder, width), folder / "ours.tif")[0]
+    made, words = forms(series, folder, size, [width])
+    found = interleaved(made, rounds)
     medians = {name: statistics.median(values) for name, values in found.items()}
-
-    def ratio(to: str) -> float:
-        return statistics.median(a / b for a, b in zip(found["mapcrops"], found[to], strict=True))
-
-    figures = {
-        "size": size,
-        "dates": dates,
-        "width": width,
-        "pixels_per_second": medians,
-        "first_run": size * size / cold,
-        "network_alone": network_alone(series, model),
-        "eager_network_alone": alone,
-        "eager_batch": eager.batch,
-        "eager_threads": eager.threads,
-        "ratio_to_eager": ratio("eager"),
-        "ratio_to_forest": ratio("forest"),
-        "ratio_to_xgboost": ratio("xgboost"),
-    }
+    mapped = found[f"mapcrops {width}"]
     print(f"{size} x {size} pixels, {dates} dates, {len(BANDS)} bands, network '{width}', {rounds} rounds")
-    print(f"  mapcrops, files to file          {medians['mapcrops']:>10,.0f} px/s")
-    print(f"    its first run in the process   {figures['first_run']:>10,.0f} px/s")
-    print(f"    the network alone              {figures['network_alone']:>10,.0f} px/s")
-    print(
-        f"  published form, eager float32    {medians['eager']:>10,.0f} px/s   "
-        f"(batch {eager.batch}, {eager.threads} threads; alone {alone:,.0f})"
-    )
-    for name, trees in (("random forest, 100 trees", forest), ("XGBoost, 100 rounds", boosted)):
-        print(
-            f"  {name:32s} {medians['forest' if trees is forest else 'xgboost']:>10,.0f} px/s   "
-            f"(predict alone {trees.alone:,.0f}, {trees.chunk} at a time)"
-        )
-    print(
-        f"  mapcrops / eager  {figures['ratio_to_eager']:.2f}    "
-        f"mapcrops / forest  {figures['ratio_to_forest']:.2f}    "
-        f"mapcrops / XGBoost  {figures['ratio_to_xgboost']:.2f}"
-    )
-    return figures
+    print(f"  {'mapcrops, first run in the process':36s} {cold:>10,.0f} px/s")
+    for name, rate in medians.items():
+        said = f" ({words[name]})" if name in words else ""
+        print(f"  {name:36s} {rate:>10,.0f} px/s   mapcrops / this {ratio(mapped, found[name]):.2f}{said}")
+    return {"size": size, "dates": dates, "width": width, "first_run": cold, "pixels_per_second": medians}
 
 
 def peak(series: Path, model: Path, output: Path, side: int) -> float:
@@ -262,7 +268,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--dates", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--width", choices=("standard", "small"), default="standard")
+    parser.add_argument("--width", choices=("standard", "small", "fast"), default="standard")
     parser.add_argument("--folder", type=Path, help="keeps the images for the next run")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--small", type=int, default=768)

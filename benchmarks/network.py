@@ -64,6 +64,7 @@ def measure(forms: Mapping[str, Work], rounds: int) -> dict[str, dict[str, float
     return {
         name: {
             "per_second": statistics.median(rate for rate, _ in found),
+            "per_processor_second": statistics.median(rate for _, rate in found),
             "ratio": statistics.median(a[0] / b[0] for a, b in zip(found, base, strict=True)),
             "ratio_of_processor_seconds": statistics.median(
                 a[1] / b[1] for a, b in zip(found, base, strict=True)

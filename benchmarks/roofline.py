@@ -46,17 +46,23 @@ class Ceiling:
 
     Attributes:
         product: float32 operations a second, the best that was found.
-        layers: the same in the layers of PSE+LTAE.
+        processor: the same in a second of a processor: other programs disturb it less.
+        layers: as `product`, in the layers of PSE+LTAE.
         copy: bytes a second, read and written.
     """
 
     product: float
+    processor: float
     layers: float
     copy: float
 
     def share(self, rate: float, operations: float, moved: float) -> float:
         """Of the roofline, for `rate` things a second of `operations` and `moved` bytes each."""
         return rate * max(operations / self.product, moved / self.copy)
+
+    def share_of_processor(self, rate: float, operations: float) -> float:
+        """The same for `rate` things in a second of a processor."""
+        return rate * operations / self.processor
 
     def words(self) -> str:
         """For people."""
@@ -74,8 +80,8 @@ def measure(device: Device, available: int, rounds: int = 5) -> Ceiling:
         for side in SIDES if device.is_cpu else [4 * side for side in SIDES]:
             a, b = (torch.randn(side, side, device=device.torch) for _ in range(2))
             forms += [_product(a, b, affine), _product(a, b, torch.mm)]
-        products = [statistics.median(_rate(form, device) for _ in range(rounds)) for form in forms]
-        layers = statistics.median(_rate(_layers(device), device) for _ in range(rounds))
+        products = [_rates(form, device, rounds) for form in forms]
+        layers, layers_processor = _rates(_layers(device), device, rounds)
         source = torch.ones(COPY_BYTES // 4, device=device.torch)
         target = torch.empty_like(source)
 
@@ -83,8 +89,9 @@ def measure(device: Device, available: int, rounds: int = 5) -> Ceiling:
             target.copy_(source)
             return 2.0 * COPY_BYTES
 
-        moved = statistics.median(_rate(copy, device) for _ in range(rounds))
-    return Ceiling(max(*products, layers), layers, moved)
+        moved, _ = _rates(copy, device, rounds)
+    best, of_processor = (max(values) for values in zip(*products, (layers, layers_processor), strict=True))
+    return Ceiling(best, of_processor, layers, moved)
 
 
 def _product(a: Tensor, b: Tensor, multiply: Callable[..., Any]) -> Callable[[], float]:
@@ -113,14 +120,17 @@ def _layers(device: Device) -> Callable[[], float]:
     return work
 
 
-def _rate(work: Callable[[], float], device: Device) -> float:
-    """What `work` says it did, a second, after a trial."""
+def _rates(work: Callable[[], float], device: Device, rounds: int) -> tuple[float, float]:
+    """What `work` says it did, a second and a second of a processor: medians of `rounds` after a trial."""
     work()
     settle(device)
-    began = time.perf_counter()
-    done = work()
-    settle(device)
-    return done / (time.perf_counter() - began)
+    found = []
+    for _ in range(rounds):
+        began, processor = time.perf_counter(), time.process_time()
+        done = work()
+        settle(device)
+        found.append((done / (time.perf_counter() - began), done / (time.process_time() - processor)))
+    return statistics.median(a for a, _ in found), statistics.median(b for _, b in found)
 
 
 def settle(device: Device) -> None:
@@ -162,6 +172,7 @@ def counted(work: Callable[[], object]) -> float:
     own = {
         torch.ops.mkldnn._linear_pointwise: _linear_operations,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations,
+        torch.ops.aten.convolution: _convolution_operations,
     }
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=own) as counter:
         work()
@@ -180,6 +191,28 @@ def _attention_operations(q: Sequence[int], k: Sequence[int], v: Sequence[int], 
     """(B, H, L, d), (B, H, S, d), (B, H, S, e)."""
     batch, heads, length, width = q
     return 2 * batch * heads * length * k[-2] * (width + v[-1])
+
+
+def _convolution_operations(
+    x: Sequence[int],
+    weight: Sequence[int],
+    _bias: Any,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    _dilation: Any,
+    transposed: bool,
+    *_: Any,
+    out_shape: Sequence[int],
+    **__: Any,
+) -> int:
+    """(B, C, ...), (out, C, ...); products with the zeros around an image don't count: nobody makes them."""
+    few, many = (x, out_shape) if transposed else (out_shape, x)
+    total = 2 * x[0] * weight[0] * weight[1]
+    for i in range(len(x) - 2):
+        places = range(0, few[2 + i] * stride[i], stride[i])
+        taps = range(-padding[i], weight[2 + i] - padding[i])
+        total *= sum(0 <= place + tap < many[2 + i] for place in places for tap in taps)
+    return total
 
 
 def main() -> int:

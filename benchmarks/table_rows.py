@@ -1,0 +1,318 @@
+"""Lines of the table (`table.py`): each function measures one group in interleaved runs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import adaptation_speed
+import busy as busy_machine
+import mapping
+import network
+import parcels as parcel_reading
+import photo_encoder
+import roofline
+import segmentation_speed
+import sits_engine  # noqa: F401 - first: it sets how the threads of torch wait
+import torch
+from images import BANDS, make_series
+from sits_engine.device import Device
+from sits_engine.models import compiled
+from sits_engine.models.timesenclip import folded as encoder_form
+
+#: What the issue asks of the peak memory of a map, MiB, and of the share of the roofline of a graphics card.
+MOST_MEMORY, ON_A_CARD = 1024, 0.4
+ROWS_TO_COMPILE = compiled.ROWS
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        work: what is done.
+        unit: of the rates, a second.
+        against: the baseline in words.
+        baseline, ours: rates (medians).
+        ratio: median over the rounds of ours / baseline.
+        goal: what the ratio must be at least; None: nothing was asked for.
+        processor: the ratio of processor seconds, where it was measured.
+        share, share_goal: of the roofline.
+        share_of_processor: the same by processor seconds, which other programs disturb less.
+    """
+
+    work: str
+    unit: str
+    against: str
+    baseline: float
+    ours: float
+    ratio: float
+    goal: float | None = None
+    processor: float | None = None
+    share: float | None = None
+    share_goal: float | None = None
+    share_of_processor: float | None = None
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether all that was asked for holds; None where nothing was."""
+        asked = [
+            value is not None and value >= wanted
+            for value, wanted in ((self.ratio, self.goal), (self.share, self.share_goal))
+            if wanted is not None
+        ]
+        return all(asked) if asked else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "met": self.met}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        rounds: interleaved rounds.
+        available: threads.
+        size: pixels a side of the images.
+        folder: where images are kept.
+        device: of the networks alone.
+    """
+
+    rounds: int
+    available: int
+    size: int
+    folder: Path
+    device: Device
+
+
+def alone(
+    settings: Settings, measured: tuple[Mapping[str, Any], str], work: str, unit: str, against: str = ""
+) -> Callable[..., Row]:
+    """A maker of lines from what `network.measure` found; the ceiling is measured right after it."""
+    found, how = measured
+    ceiling = roofline.measure(settings.device, settings.available, 3)
+
+    def row(form: str, operations: float, moved: float, label: str = "", **goals: Any) -> Row:
+        figures = found[form]
+        return Row(
+            f"{work}{label}",
+            unit,
+            against or f"published form, eager, {how}",
+            found[network.BASELINE]["per_second"],
+            figures["per_second"],
+            figures["ratio"],
+            processor=figures["ratio_of_processor_seconds"],
+            share=ceiling.share(figures["per_second"], operations, moved),
+            share_of_processor=ceiling.share_of_processor(figures["per_processor_second"], operations),
+            **goals,
+        )
+
+    return row
+
+
+def pixels(settings: Settings) -> list[Row]:
+    """PSE+LTAE on single pixels, network alone."""
+    measured = network.pixels("standard", settings.rounds, settings.available, device=settings.device)
+    row = alone(settings, measured, f"PSE+LTAE, pixels, {network.DATES} dates, network alone", "pixels")
+    numbers = network.networks("standard")[2].hyperparameters
+    operations = roofline.pseltae_operations(numbers, network.DATES)
+    moved = network.DATES * (2 * network.BANDS + 1)
+    if not settings.device.is_cpu:
+        return [row("ours", operations, moved, share_goal=ON_A_CARD)]
+    if compiled.compiler() is None:
+        return [row("ours", operations, moved, goal=2.5)]
+    return [row("ours", operations, moved, goal=4.0, share_goal=0.75)]
+
+
+def parcels(settings: Settings) -> list[Row]:
+    """PSE+LTAE on parcels, network alone."""
+    measured = network.parcels("standard", settings.rounds, settings.available, device=settings.device)
+    work = f"PSE+LTAE, parcels of {network.SET} pixels, {network.DATES} dates"
+    row = alone(settings, measured, work, "parcels")
+    numbers = network.networks("standard")[2].hyperparameters
+    operations = roofline.pseltae_operations(numbers, network.DATES, network.SET)
+    moved = network.SET * network.DATES * (4 * network.BANDS + 1)
+    if "ours, compiled" not in measured[0]:
+        return [row("ours", operations, moved, goal=4.5)]
+    return [
+        row("ours", operations, moved, ", plain operators"),
+        row("ours, compiled", operations, moved, ", C++ compiler", goal=4.5),
+    ]
+
+
+def extraction(settings: Settings) -> list[Row]:
+    """Pixels of parcels, against reading the same images and nothing more; then with the network."""
+    from sits_engine.models.inference import Predictor
+    from sits_engine.samples.parcels import ParcelOptions, collect
+    from sits_engine.series.time_series import TimeSeries
+
+    path = make_series(settings.folder, settings.size, 24)
+    number = max(50, settings.size**2 // 600)
+    fields = parcel_reading.field_layer(TimeSeries.open(path), number)
+    predictor = Predictor.open(mapping.make_model(settings.folder, "standard"), network.CPU)
+    torch.set_num_threads(settings.available)
+
+    def extract() -> Any:
+        return collect(TimeSeries.open(path), fields, list(BANDS), ParcelOptions(max_pixels=network.SET))[0]
+
+    def seconds(work: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    sets = extract()
+    forms: dict[str, Callable[[], object]] = {
+        "read": lambda: parcel_reading.everything(TimeSeries.open(path)),
+        "extract": extract,
+        "classify": lambda: predictor.predict_sets(extract()),
+    }
+    found: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(settings.rounds):
+        for name, work in forms.items():
+            found[name].append(len(sets) / seconds(work))
+    against = f"reading all of the images, {len(sets)} parcels of {sets.n_pixels.mean():.0f} pixels"
+    rates = {name: statistics.median(values) for name, values in found.items()}
+
+    def row(work: str, name: str, goal: float | None) -> Row:
+        ratio = mapping.ratio(found[name], found["read"])
+        return Row(work, "parcels", against, rates["read"], rates[name], ratio, goal)
+
+    return [
+        row("Parcels, extraction", "extract", 0.6),
+        row("Parcels, extraction and network", "classify", None),
+    ]
+
+
+def training(settings: Settings) -> list[Row]:
+    """Steps of PSE+LTAE."""
+    measured = network.training("standard", settings.rounds, settings.available, device=settings.device)
+    work = f"PSE+LTAE, training, batch {network.BATCH}, {network.TRAINING_DATES} dates, {network.SET} pixels"
+    row = alone(settings, measured, work, "samples")
+    numbers = network.networks("standard")[2].hyperparameters
+    operations = roofline.training_operations(numbers, network.TRAINING_DATES, network.SET)
+    moved = network.SET * network.TRAINING_DATES * (4 * network.BANDS + 1)
+    return [row("ours", operations, moved, goal=7.0)]
+
+
+def files(settings: Settings) -> list[Row]:
+    """`mapcrops` from files to file, standard and fast, against the published form and trees."""
+    series = make_series(settings.folder, settings.size, 24)
+    widths = ["standard", "fast"]
+    forms, words = mapping.forms(series, settings.folder, settings.size, widths, eager_rows=192)
+    forms["mapcrops fast"](), forms["mapcrops standard"]()  # compilers and caches
+    found = mapping.interleaved(forms, settings.rounds)
+    rates = {name: statistics.median(values) for name, values in found.items()}
+
+    def row(work: str, name: str, to: str, against: str, goal: float | None) -> Row:
+        ratio = mapping.ratio(found[name], found[to])
+        return Row(work, "pixels", against, rates[to], rates[name], ratio, goal)
+
+    eager = f"published form, eager, {words['eager']}"
+    forest, boosted = f"random forest, {words['forest']}", f"XGBoost, {words['xgboost']}"
+    standard, fast = "mapcrops standard", "mapcrops fast"
+    return [
+        row("Map, standard, files to file", standard, "eager", eager, 3.3),
+        row("the same", standard, "alone standard", "the network alone, same pixels", 0.85),
+        row("the same", standard, "forest", forest, None),
+        row("the same", standard, "xgboost", boosted, None),
+        row("Map, fast, files to file", fast, "xgboost", boosted, 1.2),
+        row("the same", fast, "forest", forest, 2.0),
+        row("the same", fast, "alone fast", "the network alone, same pixels", None),
+    ]
+
+
+def encoder(settings: Settings) -> list[Row]:
+    """Satellite encoder of TimeSenCLIP, published size."""
+    work, how = photo_encoder.forms("standard", settings.available, settings.device)
+    del work["ours, gaps"], work["ours, tile"]
+    row = alone(
+        settings, (network.measure(work, settings.rounds), how), "Satellite encoder, d = 512", "places"
+    )
+    module, _ = photo_encoder.encoder("standard")
+    form = encoder_form.fold(module, module.months_of(12))
+    images = torch.rand(4, 12, photo_encoder.BANDS)
+    operations = roofline.counted(lambda: encoder_form.encode(form, images, None)) / len(images)
+    return [row("ours", operations, 4 * 12 * photo_encoder.BANDS, goal=1.5, share_goal=0.9)]
+
+
+def segmentation(settings: Settings) -> list[Row]:
+    """TSViT and UNet3D, windows of a map."""
+    rows = []
+    for name, title, goals in (
+        ("tsvit", "TSViT", {"goal": 1.4}),
+        ("unet3d", "UNet3D", {"share_goal": 0.95}),
+    ):
+        side = segmentation_speed.networks(name)
+        given, _ = side.windows(2)
+        operations = roofline.counted(lambda s=side, g=given: s.ours(*g)) / 2
+        plain, ours = segmentation_speed.map_forms(side, settings.available, settings.device)
+        found = adaptation_speed.interleaved({**plain, **ours}, settings.rounds)
+        rates = {form: 1 / statistics.median(wall for wall, _ in runs) for form, runs in found.items()}
+        how = max(plain, key=lambda form: rates[form])
+        clock, processor = adaptation_speed.ratio(found[how], found["ours"])
+        ceiling = roofline.measure(settings.device, settings.available, 3)
+        moved = side.dates * segmentation_speed.WINDOW**2 * (2 * network.BANDS + 1)
+        share = ceiling.share(rates["ours"], operations, moved)
+        work = f"{title}, windows of {segmentation_speed.WINDOW} pixels, {side.dates} dates"
+        against = f"published form, eager, {how}"
+        busy_rate = 1 / statistics.median(cpu for _, cpu in found["ours"])
+        more = {"processor": processor, "share": share}
+        more["share_of_processor"] = ceiling.share_of_processor(busy_rate, operations)
+        rows.append(Row(work, "windows", against, rates[how], rates["ours"], clock, **goals, **more))
+    return rows
+
+
+def busy(settings: Settings) -> list[Row]:
+    """The same map with another program at full load beside it."""
+    size = min(settings.size, 512)
+    found = busy_machine.measure(busy_machine.forms(settings.folder, size), max(2, settings.rounds // 2))
+    return [
+        Row(
+            f"Map beside another program, {name}",
+            "pixels",
+            "the same on the machine as it was",
+            quiet,
+            loaded,
+            loaded / quiet,
+            busy_machine.WANTED if name == "mapcrops" else None,
+        )
+        for name, (quiet, loaded) in found.items()
+    ]
+
+
+def memory(settings: Settings) -> list[Row]:
+    """Peak memory of a process that makes a map."""
+    series = make_series(settings.folder, settings.size, 24)
+    model = mapping.make_model(settings.folder, "standard")
+    peak = mapping.peak(series, model, settings.folder / "memory.tif", settings.size)
+    work = f"Memory of a map of {settings.size} x {settings.size} pixels, MiB"
+    return [Row(work, "", "allowed", MOST_MEMORY, peak, MOST_MEMORY / peak, 1.0)]
+
+
+#: Groups on any device, in the order of the table, and those of the CPU.
+NETWORKS: Mapping[str, Callable[[Settings], list[Row]]] = {
+    "pixels": pixels,
+    "parcels": parcels,
+    "training": training,
+    "encoder": encoder,
+    "segmentation": segmentation,
+}
+GROUPS: Mapping[str, Callable[[Settings], list[Row]]] = {
+    **NETWORKS,
+    "files": files,
+    "extraction": extraction,
+    "busy": busy,
+    "memory": memory,
+}
+
+
+def restored() -> None:
+    """What a group may have left behind: when to compile."""
+    compiled.ROWS = ROWS_TO_COMPILE

@@ -60,7 +60,7 @@ def labelled_series(path):
     return path
 
 
-def test_a_model_from_labelled_series_alone(real):
+def test_a_model_from_labelled_series_alone_and_its_export(real):
     """No time series and no parcels: QGIS 3.22 gives [''] for a list of files that is not given."""
     table, model = labelled_series(real.folder / "séries.csv"), real.folder / "m.safetensors"
     status, out, err = real.call(
@@ -72,3 +72,14 @@ def test_a_model_from_labelled_series_alone(real):
     assert status == 0, err
     assert json.loads(out)["results"]["N_CLASSES"] == 2
     assert model.is_file()
+    network, item = real.folder / "réseau.onnx", real.folder / "m.json"
+    status, out, err = real.call(
+        *("--json", "run", "sits:exportmodel", "--", f"MODEL={model}", f"OUTPUT={network}", f"STAC={item}"),
+        timeout=300,
+    )
+    assert status == 0, err
+    found = json.loads(out)["results"]
+    assert found["INPUTS"] == "pixels, valid, positions"
+    assert found["DIFFERENCE"] < 1e-4
+    assert found["BYTES"] == network.stat().st_size
+    assert json.loads(item.read_text())["assets"]["model"]["href"] == "./réseau.onnx"

@@ -87,6 +87,7 @@ CALLS = {
     "cropmapmodel": dict.fromkeys(("FIELD", "REFERENCE_FIELD", "map:MAP")),
     "estimatetemporalshift": dict.fromkeys(("TARGET_SERIES", "TARGET_PARCELS")),
     "evaluatephotomodel": dict.fromkeys(("SERIES", "PHOTOS", "LABEL_FIELD")),
+    "exportmodel": {"OUTPUT": "model.onnx"},
     "exporttrainingwindows": {**dict.fromkeys(SOURCE), "OUTPUT": "windows.zarr"},
     "makepseudomasks": {"OUTPUT": "masks.tif"},
     "mapcrops": {"OUTPUT": "map.tif"},

@@ -8,6 +8,7 @@ processors; nothing is pickled.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -195,6 +196,11 @@ def _talking() -> Iterator[None]:
         raise Lost(str(error).splitlines()[0].rstrip(".")) from error
 
 
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def _broadcast(tensor: Tensor) -> None:
     with _talking():
         dist.broadcast(tensor, 0)
@@ -242,10 +248,11 @@ def joined(request: str, ctx: JobContext) -> Iterator[tuple[Processes, Device]]:
     try:
         yield company, company.start(request)
         company.lifeline.done()
-        dist.destroy_process_group()
+        _leave()
     except BaseException as raised:
-        # the group stays: leaving it in order would wait for the others
         error = company.explain(raised)
+        # Whoever waits for this process in a sum shall wait no longer. Beside, since leaving may wait itself.
+        threading.Thread(target=_leave, name="leave", daemon=True).start()
         company.lifeline.fail(error)
         if error is raised:
             raise

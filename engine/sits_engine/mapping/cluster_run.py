@@ -25,6 +25,7 @@ from sits_engine.mapping import cluster_worker
 from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
 from sits_engine.mapping.produce import Keep, MapRequest, Tick
 from sits_engine.mapping.segment_tiles import SegmentTiles
+from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Window
 
 #: Seconds to wait for workers, at the start and when all are gone; Dask's configuration may say another
@@ -152,6 +153,8 @@ class TileRun:
             self._say(f"Worker {answer.worker}: {sentence}")
         if answer.refusal is not None:
             return self._tried(tile, answer.worker, answer.refusal)
+        if answer.missing and isinstance(self.request.series, TimeSeries):
+            self.request.series.missing.add(*answer.missing)
         if answer.device not in self.kinds:
             self._say(
                 f"Worker {answer.worker} came later and computes on another kind of device ({answer.device}) "

@@ -32,9 +32,9 @@ from sits_engine.mapping.recipes import Recipe
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.models import compiled
 from sits_engine.samples.region import Region
-from sits_engine.series.scenes import is_remote
+from sits_engine.series.scenes import over_network
 from sits_engine.series.time_series import TimeSeries
-from sits_engine.series.types import Window
+from sits_engine.series.types import Missing, Window
 
 log = logging.getLogger("sits_engine")
 
@@ -98,13 +98,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back for a tile: a result or a refusal, words for the user, who computed it and on what."""
+    """What comes back for a tile.
+
+    Attributes:
+        worker: who it was.
+        result, refusal: one of the two.
+        notices: words for the user.
+        device: kind of device that computed.
+        missing: images that couldn't be read.
+    """
 
     worker: str
     result: TileResult | None
     refusal: Refusal | None = None
     notices: tuple[str, ...] = ()
     device: str = ""
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass
@@ -172,7 +181,8 @@ def classify_tile(job: TileJob, tile: Window, parcels: ParcelPixels | None) -> A
                 torch.set_num_threads(job.threads or get_worker().state.nthreads)
                 result = work.classify(tile, cube, inside, _still_wanted())
         said, opened.notices[:] = tuple(opened.notices), []
-        return Answer(name, result, None, said, opened.device)
+        missing = () if cube is None else cube.missing
+        return Answer(name, result, None, said, opened.device, missing)
     except Exception as error:
         log.exception("tile %s of map %s", tile, job.key[:12])
         plain = from_exception(error)
@@ -244,6 +254,7 @@ def _check_files(job: TileJob) -> None:
 
 
 def local_sizes(series: TimeSeries) -> dict[str, int]:
-    """Bytes of the local files of a series."""
+    """Bytes of the local files of a series; those that are missing here are left out."""
     hrefs = {href for scenes in series.scenes for scene in scenes for href in scene.hrefs()}
-    return {h: os.path.getsize(h) for h in sorted(hrefs) if not (is_remote(h) or h.startswith("/vsi"))}
+    local = (href for href in sorted(hrefs) if not over_network(href) and not href.startswith("/vsi"))
+    return {href: os.path.getsize(href) for href in local if os.path.exists(href)}

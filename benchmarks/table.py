@@ -43,7 +43,7 @@ def number(value: float) -> str:
 def markdown(rows: Sequence[Row]) -> list[str]:
     """The table."""
     lines = [
-        "| work | a second | baseline | ours | ratio (processor) | goal | roofline (processor) | goal | met |",
+        "| work | unit | baseline | ours | ratio (processor) | goal | roofline (processor) | goal | met |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     notes: list[str] = []

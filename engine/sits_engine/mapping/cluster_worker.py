@@ -30,6 +30,7 @@ from sits_engine.mapping.parcel_sums import ParcelPixels
 from sits_engine.mapping.pipeline import CARD_WORKERS, TileWork, plan
 from sits_engine.mapping.recipes import Recipe
 from sits_engine.mapping.segment_tiles import SegmentTiles
+from sits_engine.mapping.tiles import CACHE_MB
 from sits_engine.models import compiled
 from sits_engine.samples.region import Region
 from sits_engine.series.scenes import over_network
@@ -38,8 +39,6 @@ from sits_engine.series.types import Missing, Window
 
 log = logging.getLogger("sits_engine")
 
-#: GDAL's block cache (MB), as in a map on one machine; a user's own setting wins.
-CACHE_MB = "64"
 #: Series with models that a worker keeps open: of the map at hand, and of one beside it.
 KEPT = 2
 
@@ -215,7 +214,7 @@ def _open(job: TileJob) -> _Opened:
 
 
 def _open_new(job: TileJob) -> _Opened:
-    os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)
+    os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # as on one machine; a user's own setting wins
     if job.engine != __version__:
         raise InputError(
             f"The engine there is {__version__}, this one {job.engine}.", "Use the same at all workers."

@@ -157,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     show = Terminal(take_stdout())
     log_path = open_log(known.job)
     ctx = JobContext(None if rank else show)
-    on_signals(ctx)
+    on_signals(ctx, repeated=not several)
     status = run_help(known.job, params, ctx) if rank else run_job(known.job, params, ctx, show, log_path)
     if several:
         leave(status)  # at once: connections to processes that failed are not waited for

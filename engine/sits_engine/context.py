@@ -29,9 +29,26 @@ class JobContext:
         self._phase = ""
         self._started = time.monotonic()
         self._last_sent = 0.0
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self._sources: list[Callable[[], list[str]]] = []
         #: Label of the processor that computes, shown with the progress once the job has chosen it.
         self.device = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user must know, so far."""
+        told = [sentence for source in self._sources for sentence in source()]
+        return list(dict.fromkeys([*self._warnings, *told]))
+
+    def also_warn(self, source: Callable[[], list[str]]) -> None:
+        """Let the warnings include what `source` says whenever they are asked for."""
+        self._sources.append(source)
+
+    def finish(self) -> None:
+        """Say the warnings of all sources: the job is done."""
+        for sentence in [one for source in self._sources for one in source()]:
+            self.warn(sentence)
+        self._sources.clear()
 
     def cancel(self, reason: str = "Cancelled by the user.") -> None:
         """Ask the job to stop at its next check; safe from signal handlers and other threads."""
@@ -46,7 +63,11 @@ class JobContext:
     def check_cancelled(self) -> None:
         """Raise `Cancelled` if somebody asked to stop; call between batches and tiles (every 0.5 s)."""
         if self._cancel.is_set():
-            raise Cancelled(self._reason)
+            raise self.stop()
+
+    def stop(self) -> Cancelled:
+        """The error of a job that was asked to stop."""
+        return Cancelled(self._reason)
 
     def progress(self, fraction: float, phase: str | None = None) -> None:
         """Report the done share of the whole job (0 to 1, never falls) and the phase in words.
@@ -92,7 +113,7 @@ class JobContext:
         """Something the user must know; kept and repeated in the result and the report."""
         text = public(text)
         log.warning(text)
-        self.warnings.append(text)
+        self._warnings.append(text)
         self._send("log", {"level": "warning", "text": text})
 
     def metric(self, name: str, value: float, step: int | None = None) -> None:

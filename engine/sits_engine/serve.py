@@ -63,11 +63,15 @@ def request_stop(ctx: JobContext, reason: str, grace: float = GRACE) -> None:
     timer.start()
 
 
-def on_signals(ctx: JobContext) -> None:
+def on_signals(ctx: JobContext, *, repeated: bool = True) -> None:
     """Ctrl-C and SIGTERM cancel the job; a second one ends it at once.
 
     Python runs handlers on the main thread, between two of its own steps: while that is inside GDAL (a map
     being written, say) they would wait. So a thread of its own reads the numbers of the signals from a pipe.
+
+    Args:
+        ctx: of the job.
+        repeated: False where a second one says nothing new: torchrun passes on what its processes had, too.
     """
 
     def ignore(number: int, frame: FrameType | None) -> None:
@@ -85,9 +89,10 @@ def on_signals(ctx: JobContext) -> None:
             if got[0] not in numbers:
                 continue
             name = signal.Signals(got[0]).name
-            if ctx.cancelled:
+            if not ctx.cancelled:
+                request_stop(ctx, f"Stopped by {name}.")
+            elif repeated:
                 stop_now(f"second {name}")
-            request_stop(ctx, f"Stopped by {name}.")
 
     threading.Thread(target=act, name="signals", daemon=True).start()
 
@@ -103,6 +108,7 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
         log.info("job %s %s", name, job.model_dump_json(exclude=secret))
         result = job.run(ctx)
         ctx.check_cancelled()
+        ctx.finish()
         warnings = list(dict.fromkeys([*ctx.warnings, *result.warnings]))
         send("result", {"outputs": result.outputs, "scores": result.scores, "warnings": warnings})
         log.info("result %s", json.dumps(result.outputs))

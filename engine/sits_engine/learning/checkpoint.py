@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor, nn, optim
 
 from sits_engine import outputs
 from sits_engine.context import JobContext
+from sits_engine.errors import Cancelled
 
 KEY = "sits_training"
 FORMAT = "sits-training/1"
@@ -68,6 +70,20 @@ class Checkpoint:
         except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError):
             return None  # not there, or damaged: the run starts anew
         return content
+
+    @contextmanager
+    def kept(self, epochs: Sequence[object]) -> Iterator[None]:
+        """A run that is cancelled in the block says that the state after its last epoch is kept."""
+        try:
+            yield
+        except Cancelled as stop:
+            if not epochs:
+                raise
+            raise Cancelled(
+                stop.message,
+                f"The state after epoch {len(epochs)} is kept in {self.path.name}: the same run goes on "
+                "from there.",
+            ) from stop
 
     def take_up(self, ctx: JobContext) -> bytes | None:
         """`read`, and say what was found."""

@@ -154,11 +154,13 @@ class Joined(Processes):
     def explain(self, raised: BaseException) -> EngineError:
         """What is behind an error here: perhaps another process failed first."""
         if isinstance(raised, Lost | Cancelled):
+            # torchrun stops those that are left: what was said before it does counts
+            stopped = self._ctx.cancelled
             first = self.lifeline.first_error(2 * LOOK if isinstance(raised, Lost) else 0.0)
             if first is not None:
                 return first
-            if self._ctx.cancelled:
-                return Cancelled()
+            if stopped:
+                return self._ctx.stop()
         return from_exception(raised)
 
     def _total(self, tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -127,7 +127,8 @@ def fit(
     total = options.epochs * options.steps_per_epoch
     started = time.monotonic()
     run.fit_batch()
-    with closing(run), shared_statistics(module, processes.total):
+    kept = nullcontext() if checkpoint is None else checkpoint.kept(rows)
+    with closing(run), kept, shared_statistics(module, processes.total):
         for epoch in range(len(rows) + 1, options.epochs + 1):
             if epoch - 1 - best_epoch >= options.patience:
                 since = f"no better validation macro-F1 since epoch {best_epoch}"

@@ -6,6 +6,7 @@ import copy
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -272,25 +273,29 @@ def _train(
         rows = [AdaptEpoch(**row) for row in facts["rows"]]
         if search is not None:
             search.restore(facts["search"])
-    for number in range(len(rows) + 1, settings.epochs + 1):
-        begun = (number - 1) / settings.epochs
-        tally = trainer.epoch(number, ctx, lambda f, b=begun: progress(b + f / settings.epochs))  # type: ignore[misc]
-        now = _predict(trainer.result, card, target, device, ctx).argmax(1)
-        rate = float(trainer.optimizer.param_groups[0]["lr"])
-        row = _epoch_row(number, tally, search, float((now == first).mean()), rate, len(card.classes))
-        if not np.isfinite([row.source_loss, row.target_loss]).all():
-            raise InputError(
-                f"The adaptation diverged in epoch {number}: the loss is no number any more.",
-                "Lower LEARNING_RATE, and check the images for values that can't be.",
-            )
-        rows.append(row)
-        for name in ("source_loss", "target_loss", "confidence", "agreement"):
-            ctx.metric(name, getattr(row, name), number)
-        ctx.metric("pseudo_label_share", row.pseudo_labels / max(1, row.pseudo_seen), number)
-        ctx.metric("shift_days", row.shift, number)
-        if checkpoint is not None:
-            saved = {"rows": [asdict(one) for one in rows], "search": search.as_json() if search else None}
-            checkpoint.save(trainer.parts, trainer.optimizer, trainer.schedule, saved)
+    with nullcontext() if checkpoint is None else checkpoint.kept(rows):
+        for number in range(len(rows) + 1, settings.epochs + 1):
+            begun = (number - 1) / settings.epochs
+            tally = trainer.epoch(number, ctx, lambda f, b=begun: progress(b + f / settings.epochs))  # type: ignore[misc]
+            now = _predict(trainer.result, card, target, device, ctx).argmax(1)
+            rate = float(trainer.optimizer.param_groups[0]["lr"])
+            row = _epoch_row(number, tally, search, float((now == first).mean()), rate, len(card.classes))
+            if not np.isfinite([row.source_loss, row.target_loss]).all():
+                raise InputError(
+                    f"The adaptation diverged in epoch {number}: the loss is no number any more.",
+                    "Lower LEARNING_RATE, and check the images for values that can't be.",
+                )
+            rows.append(row)
+            for name in ("source_loss", "target_loss", "confidence", "agreement"):
+                ctx.metric(name, getattr(row, name), number)
+            ctx.metric("pseudo_label_share", row.pseudo_labels / max(1, row.pseudo_seen), number)
+            ctx.metric("shift_days", row.shift, number)
+            if checkpoint is not None:
+                saved = {
+                    "rows": [asdict(one) for one in rows],
+                    "search": search.as_json() if search else None,
+                }
+                checkpoint.save(trainer.parts, trainer.optimizer, trainer.schedule, saved)
     return rows
 
 

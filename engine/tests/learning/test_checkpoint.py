@@ -16,7 +16,7 @@ from torch import nn
 
 from sits_engine.context import JobContext
 from sits_engine.learning import schedule
-from sits_engine.learning.adaptation.run import run_mark
+from sits_engine.learning.adaptation.mark import run_mark
 from sits_engine.learning.checkpoint import KEY, Checkpoint, restore
 
 

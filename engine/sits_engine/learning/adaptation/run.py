@@ -23,6 +23,7 @@ from sits_engine.errors import InputError, ModelError
 from sits_engine.learning import scores as scoring
 from sits_engine.learning.adaptation import normalization
 from sits_engine.learning.adaptation.alignment import Alignment
+from sits_engine.learning.adaptation.mark import run_mark
 from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, SHIFTING, AdaptOptions
 from sits_engine.learning.adaptation.self_training import Search, SelfTraining
 from sits_engine.learning.adaptation.settings import AdaptSettings, settle
@@ -35,7 +36,7 @@ from sits_engine.learning.adaptation.summary import (
 )
 from sits_engine.learning.adaptation.verdict import judge
 from sits_engine.learning.adaptation.views import Tally
-from sits_engine.learning.checkpoint import Checkpoint, mark_of, restore
+from sits_engine.learning.checkpoint import Checkpoint, restore
 from sits_engine.learning.held_out import class_profiles
 from sits_engine.learning.run import predict
 from sits_engine.learning.transforms import Collator, Sampling
@@ -140,17 +141,6 @@ def adapt(
         card, source, target, options, chosen, curves, shift, rows, titles, before, shifted, after
     )
     return AdaptationResult(adapted, made, report)
-
-
-def run_mark(
-    module: nn.Module, card: ModelCard, source: PixelSets, target: PixelSets, plain: dict[str, Any]
-) -> str:
-    """Changes when weights, card, samples or settings change; labels of the target are no input."""
-    samples = [
-        a for sets in (source, target) for a in (sets.values, sets.valid, sets.offsets, sets.positions)
-    ]
-    facts = {**plain, "version": __version__, "card": card.model_dump(mode="json")}
-    return mark_of(facts, [*samples, source.labels], module)
 
 
 def with_shift(module: PSELTAE, card: ModelCard, shift: int) -> PSELTAE:
@@ -291,10 +281,8 @@ def _train(
             ctx.metric("pseudo_label_share", row.pseudo_labels / max(1, row.pseudo_seen), number)
             ctx.metric("shift_days", row.shift, number)
             if checkpoint is not None:
-                saved = {
-                    "rows": [asdict(one) for one in rows],
-                    "search": search.as_json() if search else None,
-                }
+                found = search.as_json() if search else None
+                saved = {"rows": [asdict(one) for one in rows], "search": found}
                 checkpoint.save(trainer.parts, trainer.optimizer, trainer.schedule, saved)
     return rows
 

@@ -71,6 +71,10 @@ def description(card: ModelCard) -> Iterator[str]:
         yield "Scores on held-out samples: " + ", ".join(
             f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items()
         )
+    if card.fast is not None:
+        known = {k: v for k, v in card.fast.scores.items() if isinstance(v, float)}
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in known.items())
+        yield f"Holds a fast network for maps of pixels (FAST). On single pixels: {figures or 'not measured'}"
     yield f"SHA-256 of the weights: {card.tensors_sha256}"
 
 
@@ -129,4 +133,5 @@ def _scores(card: ModelCard) -> dict[str, Any]:
         "season_year": card.season_year,
         "temperature": card.temperature,
         "tensors_sha256": card.tensors_sha256,
+        "fast": card.fast is not None,
     }

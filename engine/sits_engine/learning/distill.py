@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,20 +49,26 @@ class DistillOptions:
         batch_size: samples a step.
         learning_rate: of Adam; falls along a cosine to 0.
         temperature: divides the logits of both; the higher, the more the small answers count.
-        dates: dates of a sample, at most; None: all.
-        shift: largest random shift of all dates of a sample, days.
+        fewest_dates: share of the dates that a batch has at least; half of them have all.
+        shift: largest random shift of all dates of a sample, days: so that other dates than those of the
+            training series are answered as well.
         mixed: share of the samples that are mixtures of two pixels.
         seed: same seed on a CPU, same weights.
     """
 
-    steps: int = 6000
-    batch_size: int = 512
-    learning_rate: float = 4e-3
+    steps: int = 4000
+    batch_size: int = 256
+    learning_rate: float = 3e-3
     temperature: float = 2.0
-    dates: int | None = None
-    shift: int = 0
-    mixed: float = 0.5
+    fewest_dates: float = 0.5
+    shift: int = 5
+    mixed: float = 0.3
     seed: int = 0
+
+    @classmethod
+    def near(cls, shift: int, seed: int) -> Self:
+        """The defaults, with at least the random shift that the teacher was trained with."""
+        return cls(shift=max(cls.shift, shift), seed=seed)
 
 
 def fast_hyperparameters(teacher: ModelCard) -> dict[str, object]:
@@ -186,7 +193,9 @@ class _Draw:
         rng, options = self._rng, self._options
         index = self._some[self._sampler.draw()]
         total = self._sets.positions.shape[1]
-        dates = torch.from_numpy(np.array(draw_dates(self._real[index], options.dates or total, rng)))
+        fewest = max(1, round(options.fewest_dates * total))
+        number = total if rng.random() < 0.5 else int(rng.integers(fewest, total, endpoint=True))
+        dates = torch.from_numpy(np.array(draw_dates(self._real[index], number, rng)))
         values, valid = self._take(index, dates)
         # A mixture has a pixel of another set on the same dates; where the dates differ it stays alone.
         other = np.empty_like(index)

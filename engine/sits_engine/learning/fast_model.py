@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from sits_engine.learning import scores as scoring
 from sits_engine.learning.calibration import fit_temperature, match_temperature
 from sits_engine.learning.distill import DistillOptions, distill, fast_hyperparameters
 from sits_engine.learning.held_out import enough
+from sits_engine.learning.summary import FastScores
 from sits_engine.models.card import FastCard, ModelCard
 from sits_engine.models.inference import Predictor
 from sits_engine.models.pseltae import PSELTAE
@@ -27,27 +27,36 @@ MOST_PIXELS = 16
 AT_ONCE = 4096
 #: What the fast network may lose in macro-F1 without a warning: the goal that it was made for.
 TOLERATED = 0.005
+#: A region without labels with fewer sets to hold back holds none back.
+FEWEST_HELD = 5
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass
 class FastModel:
-    """The fast network and what the file and the report say of it.
+    """The fast network and what file and report say of it.
 
     Attributes:
         module: in eval mode, on the CPU.
-        card: hyperparameters, temperature, and these scores on single pixels: agreement (share of pixels to
-            which both give the same class), pixels; and where they have labels macro_f1, accuracy,
-            teacher_macro_f1, teacher_accuracy.
-        f1: (K,) F1 of each class by the fast network and by its teacher; None where it can't be known.
-        warning: a sentence where it loses more than `TOLERATED`, or None.
+        card: for the model's file.
+        scores: for the report.
     """
 
     module: nn.Module
     card: FastCard
-    f1: list[tuple[float | None, float | None]]
-    warning: str | None
+    scores: FastScores
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence where it loses more than `TOLERATED`."""
+        own, teacher = self.scores.macro_f1, self.scores.teacher_macro_f1
+        if own is None or teacher is None or teacher - own <= TOLERATED:
+            return None
+        return (
+            f"The fast network's macro-F1 on single pixels is {own:.3f}, {100 * (teacher - own):.1f} points "
+            f"below the {teacher:.3f} of the model itself: map without FAST where it matters."
+        )
 
 
 def make_fast(
@@ -62,7 +71,7 @@ def make_fast(
     """Distil, calibrate, compare.
 
     Args:
-        module, card: the trained network, on `device`, and its card with the temperature.
+        module, card: the trained network, which goes to `device`, and its card with the temperature.
         parts: sets to learn from, to calibrate with and to compare on. Where those to calibrate with have
             labels, the temperature is fitted to them, else to the teacher's answers.
         options: see `DistillOptions`.
@@ -70,6 +79,7 @@ def make_fast(
         progress: gets the done share.
     """
     learn, calibrate, compare = parts
+    module = module.to(device.torch).eval()
     student = distill(
         module, card, learn, _kinds(module, card, learn, device), options, device, ctx,
         lambda fraction: progress(0.95 * fraction),
@@ -87,9 +97,24 @@ def make_fast(
     own.temperature = fit_temperature(found, pixels.labels) if labelled else match_temperature(found, wanted)
     pixels = single_pixels(compare, options.seed)
     wanted, found = answers(pixels)
-    own.scores, f1 = _compare(wanted.argmax(1), found.argmax(1), pixels.labels, len(card.classes))
+    scores = _compare(wanted.argmax(1), found.argmax(1), pixels.labels, len(card.classes), own.temperature)
+    own.scores = scores.on_card
     progress(1.0)
-    return FastModel(student.cpu(), own, f1, _warning(own.scores))
+    return FastModel(student.cpu(), own, scores)
+
+
+def without_labels(sets: PixelSets, seed: int) -> tuple[PixelSets, PixelSets, PixelSets]:
+    """`parts` of `make_fast` of a region without labels: a fifth isn't learned from, but compared on.
+
+    Labels, where there are any, are taken away. Few sets play all parts.
+    """
+    sets = replace(sets, labels=np.full(len(sets), -1, np.int64))
+    order = np.random.default_rng(seed).permutation(len(sets))
+    held = len(sets) // 5
+    if held < FEWEST_HELD:
+        return sets, sets, sets
+    learn, rest = sets.subset(np.sort(order[held:])), sets.subset(np.sort(order[:held]))
+    return learn, rest, rest
 
 
 def single_pixels(sets: PixelSets, seed: int = 0, most: int = MOST_PIXELS) -> PixelSets:
@@ -135,30 +160,19 @@ def _predict(predictor: Predictor, sets: PixelSets, ctx: JobContext) -> Floats:
 
 
 def _compare(
-    teacher: npt.NDArray[np.int64], student: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], k: int
-) -> tuple[dict[str, Any], list[tuple[float | None, float | None]]]:
-    scores: dict[str, Any] = {"pixels": len(labels)}
-    if len(labels):
-        scores["agreement"] = round(float((teacher == student).mean()), 6)
+    teacher: npt.NDArray[np.int64],
+    student: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    n_classes: int,
+    temperature: float,
+) -> FastScores:
+    agreement = round(float((teacher == student).mean()), 6) if len(labels) else None
+    found = FastScores(len(labels), agreement, temperature)
     known = labels >= 0
     if not enough(labels[known]):
-        return scores, [(None, None)] * k
-    f1 = []
-    for name, found in (("", student), ("teacher_", teacher)):
-        confusion = scoring.confusion_of(labels[known], found[known], k)
-        scores[name + "macro_f1"] = round(scoring.macro_f1(confusion), 6)
-        scores[name + "accuracy"] = round(scoring.accuracy(confusion), 6)
-        f1.append(scoring.f1_where_known(confusion))
-    return scores, list(zip(*f1, strict=True))
-
-
-def _warning(scores: dict[str, Any]) -> str | None:
-    if "macro_f1" not in scores:
-        return None
-    loss = scores["teacher_macro_f1"] - scores["macro_f1"]
-    if loss <= TOLERATED:
-        return None
-    return (
-        f"The fast network's macro-F1 on single pixels is {scores['macro_f1']:.3f}, {100 * loss:.1f} points "
-        f"below the {scores['teacher_macro_f1']:.3f} of the model itself: map without FAST where it matters."
-    )
+        return found
+    own, old = (scoring.confusion_of(labels[known], c[known], n_classes) for c in (student, teacher))
+    found.macro_f1, found.teacher_macro_f1 = (round(scoring.macro_f1(c), 6) for c in (own, old))
+    found.accuracy, found.teacher_accuracy = (round(scoring.accuracy(c), 6) for c in (own, old))
+    found.f1, found.teacher_f1 = scoring.f1_where_known(own), scoring.f1_where_known(old)
+    return found

@@ -159,11 +159,10 @@ def train(
         ctx.warn(too_few(test_labels, blocks=split.kind == "blocks", unit=unit_of(options.provenance)))
     if options.fast and isinstance(result.module, PSELTAE):
         progress = ctx.part(start + tested * (end - start), end, "Training the fast network")
-        settings = network.settings
-        how = DistillOptions(dates=settings.dates_per_sample, shift=settings.shift, seed=options.seed)
+        how = DistillOptions.near(network.settings.shift, options.seed)
         sides = parts[0], parts[1], parts[2]
         fast = make_fast(result.module, card_of(result, options), sides, how, device, ctx, progress)
-        result.fast = fast
+        result.fast, result.report.fast = fast, fast.scores
         if fast.warning:
             ctx.warn(fast.warning)
     result.report.notes[:0] = notes

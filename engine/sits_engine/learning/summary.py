@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,35 @@ class Reliability:
 
 
 @dataclass
+class FastScores:
+    """What the fast network gives up against its teacher, on single pixels that neither learned from.
+
+    Attributes:
+        pixels: how many were compared.
+        agreement: share of them to which both give the same class; None without pixels.
+        temperature: probabilities of the fast network are softmax(logits / temperature).
+        macro_f1, accuracy, teacher_macro_f1, teacher_accuracy: None without enough labels.
+        f1, teacher_f1: (K,) of each class; None where it can't be known.
+    """
+
+    pixels: int
+    agreement: float | None
+    temperature: float
+    macro_f1: float | None = None
+    accuracy: float | None = None
+    teacher_macro_f1: float | None = None
+    teacher_accuracy: float | None = None
+    f1: list[float | None] = field(default_factory=list)
+    teacher_f1: list[float | None] = field(default_factory=list)
+
+    @property
+    def on_card(self) -> dict[str, float | int]:
+        """The figures that the model's card keeps; unknown ones are left out."""
+        kept = {k: v for k, v in asdict(self).items() if not isinstance(v, list) and k != "temperature"}
+        return {name: value for name, value in kept.items() if value is not None}
+
+
+@dataclass
 class Profiles:
     """Mean series of each class over its valid pixels, training parcels only.
 
@@ -141,6 +170,7 @@ class TrainingReportData:
         predicted: (N,) class that the model gives to the test parcels, -1 for all others; None: unknown.
         notes: sentences on what was dropped or repaired, with counts.
         warnings: what the user must know.
+        fast: of the fast network, None where there is none.
     """
 
     title: str
@@ -163,6 +193,7 @@ class TrainingReportData:
     predicted: npt.NDArray[np.int64] | None = None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    fast: FastScores | None = None
 
     @property
     def right(self) -> npt.NDArray[np.bool_] | None:
@@ -193,4 +224,5 @@ class TrainingReportData:
             "parameters": self.parameters,
             "notes": self.notes,
             "warnings": self.warnings,
+            "fast": None if self.fast is None else asdict(self.fast),
         }

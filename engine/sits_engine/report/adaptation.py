@@ -11,6 +11,7 @@ from sits_engine.learning.adaptation.options import METHODS, SELF_TRAINING, SHIF
 from sits_engine.learning.adaptation.shift_words import shift_words
 from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck, Word
 from sits_engine.report import words
+from sits_engine.report.fast import fast_section
 from sits_engine.report.page import Column, Figure, Judgement, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import changes, confusion, epochs, moved
 from sits_engine.report.shift import SIGN, curve_section, curve_warnings
@@ -57,6 +58,7 @@ def adaptation_page(data: AdaptationReportData) -> Page:
         _changes(data),
         _map(data),
         _labelled(data),
+        fast_section(data.fast, data.classes, data.colors),
     ]
     return Page(
         kind="Adaptation report",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sits_engine.models.card import ModelCard
+from sits_engine.models.card import FastCard, ModelCard
 from sits_engine.report import words
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import profiles
@@ -51,6 +51,8 @@ def model_page(card: ModelCard, name: str) -> Page:
     curves = _profiles(card)
     if curves is not None:
         sections.append(curves)
+    if card.fast is not None:
+        sections.append(_fast(card.fast))
     scores = {k: v for k, v in card.scores.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     if scores:
         rows = [[key.replace("_", " "), words.score(float(value), 3)] for key, value in scores.items()]
@@ -76,6 +78,22 @@ def model_page(card: ModelCard, name: str) -> Page:
             ),
         },
     )
+
+
+def _fast(fast: FastCard) -> Section:
+    """What the file's fast network is and how it compares."""
+    names = {
+        "agreement": "share of single pixels that get the same class",
+        "macro_f1": "macro-F1 on single pixels",
+        "teacher_macro_f1": "macro-F1 of the model itself on them",
+        "accuracy": "accuracy on single pixels",
+        "teacher_accuracy": "accuracy of the model itself on them",
+    }
+    rows = [[text, words.score(fast.scores[key], 3)] for key, text in names.items() if key in fast.scores]
+    rows.append(["temperature", words.score(fast.temperature, 3)])
+    table = Table([Column("fast network"), Column("value", True)], rows)
+    text = "A small network that learned to answer as the model does: Map crops with FAST uses it."
+    return Section("The fast network", [table], [text])
 
 
 def _short(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from sits_engine.learning.summary import SPLITS, ClassRow, TrainingReportData, unit_of
 from sits_engine.report import words
 from sits_engine.report.calibration import calibration_section
+from sits_engine.report.fast import fast_section
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import bars, confusion, curves, maps
 from sits_engine.report.profiles import profiles_section
@@ -47,6 +48,8 @@ def training_page(data: TrainingReportData) -> Page:
         f"the clear pixels of the training {unit}",
     )
     sections = [_accuracy(data), curve, _split(data), trust]
+    names, colors = [row.name for row in data.classes], [row.color for row in data.classes]
+    sections.append(fast_section(data.fast, names, colors))
     if data.epochs:
         sections.append(_curves(data))
     return Page(

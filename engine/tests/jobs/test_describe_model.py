@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from sits_engine.context import JobContext
@@ -101,3 +103,22 @@ def test_the_model_is_never_overwritten(model) -> None:
     with pytest.raises(InputError, match="is an input of this run"):
         DescribeModel(model=model, output_html=model).run(JobContext())
     assert model.read_bytes() == before
+
+
+def test_a_fast_network_is_told(model, tmp_path) -> None:
+    from sits_engine.models.card import FastCard
+    from sits_engine.models.model_file import load_model
+
+    module, card = load_model(model)
+    scores = {"agreement": 0.987, "pixels": 100}
+    fast = FastCard(hyperparameters=card.hyperparameters, temperature=1.2, scores=scores)
+    save_model(model, module, card, (copy.deepcopy(module), fast))
+    said = []
+    ctx = JobContext(lambda kind, fields: said.append(fields["text"]) if kind == "log" else None)
+    params = {"model": str(model), "output_html": str(tmp_path / "d.html")}
+    result = job_class("describe").parse(params).run(ctx)
+    assert any("fast network for maps of pixels (FAST). On single pixels: agreement 0.987" in x for x in said)
+    assert result.scores["fast"] is True
+    page = (tmp_path / "d.html").read_text("utf-8")
+    assert "share of single pixels that get the same class" in page
+    assert "0.987" in page

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine.learning.summary import Profiles
+from sits_engine.learning.summary import FastScores, Profiles
 
 #: Words for the estimators of the shift, in the order of plots.
 ESTIMATORS = {"IS": "inception score", "AM": "activation maximisation", "ENT": "entropy"}
@@ -223,6 +223,7 @@ class AdaptationReportData:
         labelled: scores on labels given for the report only, or None.
         provenance, parameters: words and numbers on inputs and settings.
         notes: what was dropped or repaired. warnings: what the user must know.
+        fast: of the fast network, None where there is none.
     """
 
     title: str
@@ -251,6 +252,7 @@ class AdaptationReportData:
     parameters: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    fast: FastScores | None = None
 
     @property
     def agreement(self) -> float:
@@ -287,6 +289,7 @@ class AdaptationReportData:
             "parameters": self.parameters,
             "notes": self.notes,
             "warnings": self.warnings,
+            "fast": None if self.fast is None else asdict(self.fast),
         }
 
 

@@ -281,8 +281,8 @@ def _train(
             ctx.metric("pseudo_label_share", row.pseudo_labels / max(1, row.pseudo_seen), number)
             ctx.metric("shift_days", row.shift, number)
             if checkpoint is not None:
-                found = search.as_json() if search else None
-                saved = {"rows": [asdict(one) for one in rows], "search": found}
+                state = search.as_json() if search else None
+                saved = {"rows": [asdict(one) for one in rows], "search": state}
                 checkpoint.save(trainer.parts, trainer.optimizer, trainer.schedule, saved)
     return rows
 

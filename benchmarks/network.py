@@ -7,8 +7,8 @@ keys, batch norm as a layer of its own, all dates; it gets the batch size and nu
 suit it best (tried first). Ours: `Predictor` and `TrainingForm`, what the jobs run. All forms run in turn in
 every round; a ratio is the median over rounds. 'clouds' are the same data with 40 % of the
 observations masked, which the published form can't make use of; 'compiled' is what a C++ compiler makes once
-(a third of a second, not counted; only where there is one): the network for single pixels, mlp1 and pooling of
-parcels; training uses it wherever it is there.
+(a third of a second, not counted; only where there is one): the network for single pixels, mlp1 and pooling
+of parcels; training uses it wherever it is there.
 
 Each line also gives the ratio of processor seconds, which other programs disturb less than the clock.
 """

@@ -1,0 +1,108 @@
+"""The command line under torchrun: the same options and files as without, and one voice."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sits_engine import cli
+from sits_engine.models.model_file import load_model
+
+ENGINE = Path(__file__).parents[2]
+QUICK = [
+    "--epochs",
+    "2",
+    "--steps-per-epoch",
+    "4",
+    "--batch-size",
+    "16",
+    "--width",
+    "small",
+    "--min-parcels",
+    "5",
+    "--device",
+    "cpu",
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Thirty places with crops that green up one after the other."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for place in range(45):
+        for month in range(7):
+            green = float(np.exp(-(((month - 1.5 - 1.5 * (place % 3)) / 1.2) ** 2)))
+            day = datetime.date(2019, 3, 1) + datetime.timedelta(days=25 * month)
+            red, nir = 0.1 - 0.05 * green + rng.normal(0, 0.005), 0.15 + 0.3 * green
+            rows.append(
+                {"id": place, "date": day, "crop": "abc"[place % 3], "red": red, "nir": nir},
+            )
+    pd.DataFrame(rows).to_csv(tmp_path / "series.csv", index=False)
+    return tmp_path / "series.csv"
+
+
+def torchrun(*arguments):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+            *("--master-port", port, "-m", "sits_engine", *arguments),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+
+
+def test_two_processes_make_one_model(table, tmp_path) -> None:
+    output = tmp_path / "m.safetensors"
+    done = torchrun(
+        "train", "--labelled-series", str(table), "--field", "crop", "--output", str(output), *QUICK
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["scores"]["n_parcels"] == 45
+    assert done.stderr.count("in each of 2 processes.") == 1
+    assert done.stderr.count("Kept the weights of epoch") == 1
+    _, card = load_model(output)
+    assert card.class_names == ["a", "b", "c"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "m.safetensors",
+        "m_numbers.json",
+        "series.csv",
+    ]
+
+
+def test_an_error_is_said_once(tmp_path) -> None:
+    done = torchrun(
+        "train", "--labelled-series", "no.csv", "--field", "crop", "--output", str(tmp_path / "m"), *QUICK
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Error (") == 1
+    assert "Error (INPUT_INVALID): Table of labelled series not found: no.csv." in done.stderr
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_job_for_one_process_is_wrong_use(rank, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    try:
+        status = cli.main(["describe", "--model", "m"])
+    except SystemExit as left:
+        status = left.code
+    assert status == 2
+    words = "describe runs in one process: start it without torchrun."
+    assert (words in capsys.readouterr().err) == (rank == "0")

@@ -26,8 +26,12 @@ from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Esti
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
+    from sits_engine.learning.adaptation.run import AdaptationResult
     from sits_engine.learning.adaptation.summary import AdaptationReportData, LabelledCheck
+    from sits_engine.learning.fast_model import FastModel
     from sits_engine.models.card import ModelCard
+    from sits_engine.samples.pixel_sets import PixelSets
 
 
 class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, SamplingFields):
@@ -145,6 +149,11 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
     dates_per_sample: int = Field(
         30, ge=3, le=1000, description="most dates drawn in each step (published: 30)"
     )
+    fast: bool = Field(
+        False,
+        description="keep a small network beside the adapted one that learned to answer like it in the "
+        "target, for fast maps of pixels; made in any case where the model holds one",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
     resume: bool = Field(
         True, description="go on from the last whole epoch of an interrupted run with the same inputs"
@@ -182,10 +191,10 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         ctx.device = device.label
         ctx.progress(0.0, "Opening model, source and target")
         module, card = open_model(self.model)
-        known = self.open_source(self, card.band_names, card.mask_dates, self.seed)
+        known = self.open_source(ctx, self, card.band_names, card.mask_dates, self.seed)
         unknown = self.with_labels(
             dataclasses.replace(
-                self.open_target(self, card.mask_dates, self.seed),
+                self.open_target(ctx, self, card.mask_dates, self.seed),
                 region=self.region,
                 n_pixels=self.n_pixels,
             )
@@ -208,6 +217,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
             ctx.warn(f"SHIFT has no effect: the method {self.method} uses no shift.")
         if not self.resume:
             self.checkpoint.unlink(missing_ok=True)
+        with_fast = self.fast or card.fast is not None
         result = adapt(
             module,
             card,
@@ -217,12 +227,14 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
             device,
             ctx,
             start=0.3,
-            end=0.97,
+            end=0.7 if with_fast else 0.97,
             titles=(source.title, target.title),
             checkpoint=self.checkpoint,
         )
+        fast = self._fast(result, target.sets, device, ctx) if with_fast else None
         ctx.progress(0.97, "Writing report and model")
         data = result.report
+        data.fast = None if fast is None else fast.scores
         if data.labelled is not None:
             data.labelled.left_out = foreign
         data.notes[:0] = notes
@@ -239,11 +251,27 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
             write_numbers(numbers, data.as_json())
             outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
-        save_model(self.output, result.module, adapted)
+        save_model(self.output, result.module, adapted, None if fast is None else (fast.module, fast.card))
         self.checkpoint.unlink(missing_ok=True)
         ctx.info(data.verdict.headline)
         ctx.progress(1.0, "Done")
-        return JobResult(outputs=outputs, scores=scores_of(data), warnings=data.warnings)
+        scores = scores_of(data) | ({} if fast is None else {"fast": fast.card.scores})
+        return JobResult(outputs=outputs, scores=scores, warnings=data.warnings)
+
+    def _fast(
+        self, result: AdaptationResult, target: PixelSets, device: Device, ctx: JobContext
+    ) -> FastModel | None:
+        """A fast network for the target; its labels, where there are any, have no part in it."""
+        from sits_engine.learning.distill import DistillOptions
+        from sits_engine.learning.fast_model import make_fast, without_labels
+        from sits_engine.models.pseltae import PSELTAE
+
+        if not isinstance(result.module, PSELTAE):
+            return None
+        how = DistillOptions.near(self.shift_augmentation or 0, self.seed)
+        progress = ctx.part(0.7, 0.97, "Training the fast network")
+        parts = without_labels(target, self.seed)
+        return make_fast(result.module, result.card, parts, how, device, ctx, progress)
 
     def _parameters(self) -> dict[str, Any]:
         files = {"model", "output", "report", "numbers", "samples_store", "resume"}

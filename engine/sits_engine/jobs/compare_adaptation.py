@@ -77,7 +77,7 @@ class CompareAdaptation(PairFields):
 
         device = devices.select(self.device)
         ctx.device = device.label
-        pair = self.read_pair(ctx.part(0.0, 0.1, "Reading source and target"))
+        pair = self.read_pair(ctx, ctx.part(0.0, 0.1, "Reading source and target"))
         for note in pair.notes:
             ctx.info(note)
         days = sorted({float(day) for day in pair.source.positions.ravel()})

@@ -13,8 +13,10 @@ from pydantic import Field, field_validator
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import Job, claim_outputs, existing, keep_inputs
+from sits_engine.jobs.base import claim_outputs, existing, keep_inputs
 from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
+from sits_engine.jobs.series_reading import SeriesJob
+from sits_engine.mapping.tiles import CACHE_MB
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from sits_engine.models.photo_inference import EmbeddingPredictor
     from sits_engine.samples.region import Region
     from sits_engine.series.time_series import TimeSeries
-
-#: GDAL's block cache (MB) while maps are made.
-CACHE_MB = "64"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Opened:
         return EmbeddingTiles(self.predictor, head, self.months)
 
 
-class EmbeddingJob(Job):
+class EmbeddingJob(SeriesJob):
     """Inputs of all maps from words and photos."""
 
     series: Path = Field(description="time series (STAC ItemCollection, .json)")
@@ -117,10 +116,8 @@ class EmbeddingJob(Job):
         from sits_engine.models.photo_inference import EmbeddingPredictor
         from sits_engine.samples.composites import check_season
         from sits_engine.samples.region import make_region
-        from sits_engine.series.time_series import TimeSeries
 
         claim_outputs(outputs, (self.series, self.model, self.region, *inputs))
-        existing(self.series, "Time series")
         existing(self.model, "Model")
         ctx.progress(0.0, "Opening series and model")
         device = own_device(self.device, self.scheduler)
@@ -128,7 +125,7 @@ class EmbeddingJob(Job):
         predictor = EmbeddingPredictor.open(self.model, device, steps=int(self.steps), notice=ctx.warn)
         card = predictor.card
         clip = clip_of(card, self.clip, device)
-        series = TimeSeries.open(self.series)
+        series = self.open_series(self.series, ctx)
         keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
         for sentence in check_season(series):
             ctx.warn(sentence)

@@ -69,7 +69,7 @@ class EstimateTemporalShift(TargetFields, PixelFields, SamplingFields):
         ctx.progress(0.0, "Opening model and target")
         module, card = open_model(self.model)
         sources = dataclasses.replace(
-            self.open_target(self, card.mask_dates, self.seed),
+            self.open_target(ctx, self, card.mask_dates, self.seed),
             region=self.region,
             n_pixels=self.n_pixels,
             id_field=self.id_field if self.target_table is None else None,

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, existing
-from sits_engine.jobs.photo_sources import PhotoFields, open_series
+from sits_engine.jobs.photo_sources import PhotoFields, as_trained
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class EvaluatePhotoModel(PhotoFields):
     def _of_series(self, predictor: EmbeddingPredictor, photos: Any, ctx: JobContext) -> Places:
         from sits_engine.samples.photo_pixels import photo_pixels
 
-        series = [open_series(path, predictor.card) for path in self.series]
+        series = [as_trained(self.open_series(path, ctx), predictor.card) for path in self.series]
         found = photo_pixels(
             series,
             photos,

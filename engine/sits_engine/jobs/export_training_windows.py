@@ -48,7 +48,7 @@ class ExportTrainingWindows(WindowFields):
         keep_inputs([self.output], self.label_files())
         STORE.check_target(self.output)
         ctx.progress(0.0, "Opening images and labels")
-        sources = self.window_sources()
+        sources = self.window_sources(ctx)
         table = ClassTable.read(self.class_table) if self.class_table else None
         windows, notes = gather_windows(
             sources, self.window_options(self.window, self.stride), ctx.part(0.01, 0.8, "Cutting windows")

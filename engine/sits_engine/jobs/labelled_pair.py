@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import existing
 from sits_engine.jobs.region_samples import (
@@ -105,13 +106,13 @@ class PairFields(SourceFields, TargetFields, TargetLabelFields, ParcelFields):
         folders = [self.published_source, self.published_target]
         return [*own, *folders, self.class_mapping_source, self.class_mapping_target]
 
-    def read_pair(self, progress: Callable[[float], None]) -> LabelledPair:
+    def read_pair(self, ctx: JobContext, progress: Callable[[float], None]) -> LabelledPair:
         """Both regions with their labels.
 
         Raises:
             InputError: a region or its labels are missing, things don't go together, or too little is left.
         """
-        return self._published_pair(progress) if self.published else self._own_pair(progress)
+        return self._published_pair(progress) if self.published else self._own_pair(ctx, progress)
 
     def _published_pair(self, progress: Callable[[float], None]) -> LabelledPair:
         from sits_engine.samples.published import PublishedOptions, read_published_pair
@@ -157,7 +158,7 @@ class PairFields(SourceFields, TargetFields, TargetLabelFields, ParcelFields):
             pair.notes,
         )
 
-    def _own_pair(self, progress: Callable[[float], None]) -> LabelledPair:
+    def _own_pair(self, ctx: JobContext, progress: Callable[[float], None]) -> LabelledPair:
         from sits_engine.samples.classes import assign_classes
 
         if self.split == "published":
@@ -169,8 +170,8 @@ class PairFields(SourceFields, TargetFields, TargetLabelFields, ParcelFields):
                 "The target has no labels: a comparison scores the methods with them.",
                 "Give TARGET_PARCELS (or TARGET_TABLE) and TARGET_FIELD.",
             )
-        known = self.open_source(self, [], mask_clouds=True, seed=1)
-        other = self.with_labels(self.open_target(self, mask_clouds=True, seed=1))
+        known = self.open_source(ctx, self, [], mask_clouds=True, seed=1)
+        other = self.with_labels(self.open_target(ctx, self, mask_clouds=True, seed=1))
         bands = shared_bands(known, other)
         known = dataclasses.replace(known, bands=bands)
         if known.table_options is not None:

@@ -11,8 +11,9 @@ from pydantic import Field, field_validator
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, model_path, write_numbers
+from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, series_facts
+from sits_engine.jobs.series_reading import SeriesJob
 from sits_engine.jobs.training_material import pixel_size_of
 from sits_engine.outputs import numbers_beside
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 254
 
 
-class MakePseudoMasks(Job):
+class MakePseudoMasks(SeriesJob):
     """Learn from ticked windows what each crop looks like, and draw where in the windows it grows."""
 
     title: ClassVar[str] = "Make pseudo masks"
@@ -135,11 +136,10 @@ class MakePseudoMasks(Job):
         from sits_engine.samples.bags import cut_bags
         from sits_engine.samples.classes import ClassTable
         from sits_engine.samples.label_windows import LabelWindows
-        from sits_engine.series.time_series import TimeSeries
 
         table = ClassTable.read(self.class_table) if self.class_table else None
         label_windows = LabelWindows.read(self.windows, self.fields or None, only_done=self.only_done)
-        series = TimeSeries.open(existing(self.series, "Time series"))
+        series = self.open_series(self.series, ctx)
         size = self.window or suitable_size(series.grid, label_windows)
         bags = cut_bags(
             series,

@@ -11,9 +11,11 @@ from pydantic import Field
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import Job, JobResult, existing, keep_inputs
+from sits_engine.jobs.base import JobResult, existing, keep_inputs
 from sits_engine.jobs.map_outputs import check_outputs
 from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
+from sits_engine.jobs.series_reading import SeriesJob
+from sits_engine.mapping.tiles import CACHE_MB
 
 if TYPE_CHECKING:
     from sits_engine.mapping.parcel_sums import ParcelTotals
@@ -29,13 +31,11 @@ if TYPE_CHECKING:
     #: Output, series, region, model and its bands in the series.
     Where = tuple[Path, TimeSeries, Region, Predictor | SegmentPredictor, list[str]]
 
-#: GDAL's block cache (MB) while maps are made.
-CACHE_MB = "64"
 #: Percent of a window that the next one sees again.
 OVERLAP = 50
 
 
-class MapCrops(Job):
+class MapCrops(SeriesJob):
     """Map the crops of a region with a model: pixel map with confidence, and parcels on wish."""
 
     title: ClassVar[str] = "Map crops"
@@ -92,8 +92,7 @@ class MapCrops(Job):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Make the pixel map, the parcel map, or both."""
-        # GDAL reads it at first use. Tiles follow the blocks of the files, so that blocks are hardly ever
-        # wanted twice: a larger cache would only fill up with the area. A user's own setting wins.
+        # GDAL reads it at first use; a user's own setting wins.
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)
         # Heavy imports come with the job, not with the list of jobs.
         from sits_engine.device import threads
@@ -103,12 +102,10 @@ class MapCrops(Job):
         from sits_engine.models.segment_inference import SegmentPredictor
         from sits_engine.outputs import check_writable
         from sits_engine.samples.region import make_region
-        from sits_engine.series.time_series import TimeSeries
 
         check_outputs(self)
         outputs = (self.output, self.output_parcels, self.output_polygons, self.probabilities)
         keep_inputs(outputs, (self.series, self.model, self.region, self.parcels))
-        existing(self.series, "Time series")
         existing(self.model, "Model")
         for path in outputs:
             if path is not None:
@@ -116,13 +113,15 @@ class MapCrops(Job):
         ctx.progress(0.0, "Opening series and model")
         device = own_device(self.device, self.scheduler)
         ctx.device = device.label
-        series = TimeSeries.open(self.series, season_year=self.season_year)
+        series = self.open_series(self.series, ctx, season_year=self.season_year)
         keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
         region = make_region(series.grid, self.extent, self.region)
         ctx.progress(0.005)
         predictor = self._recipe().predictor(self.model, device, ctx.warn)
         mapper = self._recipe(self.fast).predictor(self.model, device, ctx.warn) if self.fast else predictor
         card = predictor.card
+        if self.fast and self.output is None:
+            ctx.warn("FAST is for maps of pixels: parcels are classified by the model itself.")
         if self.overlap != OVERLAP and not isinstance(predictor, SegmentPredictor):
             ctx.warn("OVERLAP is for segmentation models: this model sees single pixels and needs none.")
         if not predictor.mask_dates:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from sits_engine.jobs.base import Job, existing
+from sits_engine.jobs.series_reading import SeriesJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sits_engine.series.types import Grid
 
 
-class PhotoFields(Job):
+class PhotoFields(SeriesJob):
     """Photos and how their table is read."""
 
     photos: str | None = Field(
@@ -59,18 +59,16 @@ class PhotoFields(Job):
         return read_photos(self.photos or "", options)
 
 
-def open_series(path: Path, card: ModelCard) -> TimeSeries:
+def as_trained(series: TimeSeries, card: ModelCard) -> TimeSeries:
     """A series as a photo model reads it.
 
     Raises:
-        InputError: not there, unreadable. ModelError: a band of the model is missing.
+        ModelError: a band of the model is missing.
     """
     from sits_engine.mapping.compat import match_bands
-    from sits_engine.series.time_series import TimeSeries
 
-    series = TimeSeries.open(existing(path, "Time series"))
     match_bands(series, card)
-    return series if card.mask_dates else series.with_clouds()  # as the model was trained
+    return series if card.mask_dates else series.with_clouds()
 
 
 def lon_lat_polygons(text: str | None, grid: Grid) -> npt.NDArray[np.object_] | None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from sits_engine.context import JobContext
 from sits_engine.errors import InputError, ModelError
 from sits_engine.jobs.base import Job, existing
+from sits_engine.jobs.series_reading import SeriesJob
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +74,7 @@ class SamplingFields(ParcelFields):
         return self.max_pixels
 
 
-class SourceFields(Job):
+class SourceFields(SeriesJob):
     """Labelled samples of the region where the model learned."""
 
     series: list[Path] = Field(default_factory=list, description="source: time series (.json), one a region")
@@ -103,7 +105,9 @@ class SourceFields(Job):
         """Inputs that no output may overwrite."""
         return [*self.series, *self.parcels, self.labelled_series, self.labels_table]
 
-    def open_source(self, sampling: ParcelFields, bands: list[str], mask_clouds: bool, seed: int) -> Sources:
+    def open_source(
+        self, ctx: JobContext, sampling: ParcelFields, bands: list[str], mask_clouds: bool, seed: int
+    ) -> Sources:
         """What `samples.gather` reads.
 
         Args:
@@ -139,7 +143,7 @@ class SourceFields(Job):
                 self.field, self.labels_table or "", self.id_field, bands or None, self.series_scale
             )
         return Sources(
-            series=open_series(self.series),
+            series=[self.open_series(path, ctx) for path in self.series],
             parcels=self.parcels,
             label_field=self.field,
             options=parcel_options(sampling, mask_clouds, seed),
@@ -168,7 +172,7 @@ class SourceFields(Job):
         return RegionSamples(gathered.sets, title, year, facts, gathered.notes)
 
 
-class TargetFields(Job):
+class TargetFields(SeriesJob):
     """The region without labels: images with parcels, or a table of series."""
 
     target_series: list[Path] = Field(
@@ -191,14 +195,16 @@ class TargetFields(Job):
         """Inputs that no output may overwrite."""
         return [*self.target_series, self.target_parcels, self.target_table]
 
-    def open_target(self, sampling: ParcelFields, mask_clouds: bool, seed: int) -> TargetSources:
+    def open_target(
+        self, ctx: JobContext, sampling: ParcelFields, mask_clouds: bool, seed: int
+    ) -> TargetSources:
         """What `samples.unlabelled` reads; pixels of a region and labels are for the caller to add."""
         from sits_engine.samples.unlabelled import TargetSources
 
         if self.target_table is not None:
             existing(self.target_table, "Table of series of the target")
         return TargetSources(
-            series=open_series(self.target_series),
+            series=[self.open_series(path, ctx) for path in self.target_series],
             parcels=self.target_parcels,
             options=parcel_options(sampling, mask_clouds, seed),
             table=self.target_table,
@@ -306,13 +312,6 @@ def check_bands(series: list[TimeSeries], card: ModelCard) -> None:
 
     for one in series:
         match_bands(one, card)
-
-
-def open_series(paths: list[Path]) -> list[TimeSeries]:
-    """Time series of these files."""
-    from sits_engine.series.time_series import TimeSeries
-
-    return [TimeSeries.open(existing(path, "Time series")) for path in paths]
 
 
 def parcel_options(sampling: ParcelFields, mask_clouds: bool, seed: int) -> Any:

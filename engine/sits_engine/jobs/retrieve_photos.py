@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, existing
-from sits_engine.jobs.photo_sources import PhotoFields, lon_lat_polygons, open_series
+from sits_engine.jobs.photo_sources import PhotoFields, as_trained, lon_lat_polygons
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RetrievePhotos(PhotoFields):
         predictor = EmbeddingPredictor.open(
             existing(self.model, "Model"), device, steps=int(self.steps), notice=ctx.warn
         )
-        series = open_series(self.series, predictor.card)
+        series = as_trained(self.open_series(self.series, ctx), predictor.card)
         places = read_features(self.places, id_field=self.id_field)
         polygons = lon_lat_polygons(self.photo_region, series.grid)
         for sentence in check_season(series):

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
+from sits_engine.jobs.base import JobResult, claim_outputs, model_path, write_numbers
 from sits_engine.jobs.photo_sources import PhotoFields
 from sits_engine.jobs.region_samples import series_facts
 from sits_engine.jobs.training_material import pixel_size_of
@@ -170,9 +170,8 @@ class TrainPhotoModel(PhotoFields):
     def _pixels(self, ctx: JobContext) -> tuple[PhotoPixels, list[TimeSeries]]:
         """Places with photos and composites."""
         from sits_engine.samples.photo_pixels import common_bands, photo_pixels
-        from sits_engine.series.time_series import TimeSeries
 
-        series = [TimeSeries.open(existing(path, "Time series")) for path in self.series]
+        series = [self.open_series(path, ctx) for path in self.series]
         bands = common_bands(series, self.bands)
         photos = self.read_photos()
         for warning in photos.warnings:

@@ -143,7 +143,7 @@ class TrainSegmentationModel(WindowFields):
         ctx.progress(0.0, "Opening images and labels")
         given = [name for name in REPLACED if getattr(self, name)]
         sets = open_data_sets(self.windows, given, int(self.scale), self.split) if self.windows else []
-        sources = None if sets else self.window_sources()
+        sources = None if sets else self.window_sources(ctx)
         if self.class_table is not None:
             existing(self.class_table, "Class table")
         self._check_folds()

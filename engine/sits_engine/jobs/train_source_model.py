@@ -10,8 +10,9 @@ from pydantic import Field, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, model_path, write_numbers
+from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
+from sits_engine.jobs.series_reading import SeriesJob
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sits_engine.samples.gather import Gathered, Sources
 
 
-class TrainSourceModel(Job):
+class TrainSourceModel(SeriesJob):
     """Train PSE+LTAE on parcels of one or several regions, test it on held-out blocks."""
 
     title: ClassVar[str] = "Train source model"
@@ -147,7 +148,7 @@ class TrainSourceModel(Job):
         together = f" in each of {processes.size} processes" if processes.size > 1 else ""
         ctx.info(f"Training will use {device.label}{together}.")
         ctx.progress(0.0, "Opening images and parcels")
-        sources = self._sources()
+        sources = self._sources(ctx)
         reading = ctx.part(0.01, 0.35, "Reading the pixels of the parcels")
         gathered = gather(sources, store=self._store(), progress=reading)
         if gathered.reused:
@@ -198,11 +199,10 @@ class TrainSourceModel(Job):
         advice = f"{error.advice} {other_fields(self.parcels[0], self.field)}"
         return InputError(error.message.replace("Fewer", f"Field '{self.field}': fewer", 1), advice)
 
-    def _sources(self) -> Sources:
+    def _sources(self, ctx: JobContext) -> Sources:
         from sits_engine.samples.gather import Sources
         from sits_engine.samples.parcels import ParcelOptions
         from sits_engine.samples.tables import TableOptions
-        from sits_engine.series.time_series import TimeSeries
 
         if self.labelled_series is None and self.labels_table:
             raise InputError(
@@ -217,7 +217,7 @@ class TrainSourceModel(Job):
                 self.field, self.labels_table or "", self.id_field, self.bands or None, self.series_scale
             )
         return Sources(
-            series=[TimeSeries.open(existing(path, "Time series")) for path in self.series],
+            series=[self.open_series(path, ctx) for path in self.series],
             parcels=self.parcels,
             label_field=self.field,
             options=ParcelOptions(

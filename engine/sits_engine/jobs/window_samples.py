@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from sits_engine.context import JobContext
 from sits_engine.errors import InputError
-from sits_engine.jobs.base import Job, existing
-from sits_engine.jobs.region_samples import open_series, other_fields
+from sits_engine.jobs.base import existing
+from sits_engine.jobs.region_samples import other_fields
+from sits_engine.jobs.series_reading import SeriesJob
 
 if TYPE_CHECKING:
     from sits_engine.samples.classes import ClassTable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sits_engine.samples.windows import WindowSet
 
 
-class WindowFields(Job):
+class WindowFields(SeriesJob):
     """Images, and labels from parcels or from label rasters."""
 
     series: list[Path] = Field(default_factory=list, description="time series (.json), one a region")
@@ -73,7 +75,7 @@ class WindowFields(Job):
         """Inputs that no output may overwrite."""
         return [*self.series, *self.parcels, *self.labels, self.class_table]
 
-    def window_sources(self) -> WindowSources:
+    def window_sources(self, ctx: JobContext) -> WindowSources:
         """What `gather_windows` reads.
 
         Raises:
@@ -88,7 +90,7 @@ class WindowFields(Job):
         if self.class_table is not None:
             existing(self.class_table, "Class table")
         return WindowSources(
-            series=open_series(self.series),
+            series=[self.open_series(path, ctx) for path in self.series],
             labels=[*self.parcels, *map(str, self.labels)],
             label_field=self.field,
             bands=self.bands,
@@ -159,6 +161,7 @@ def read_windows(
     Raises:
         InputError: as `gather_windows`; or the store is a data set that was exported or converted.
     """
+    from sits_engine.samples.gather import INCOMPLETE
     from sits_engine.samples.window_grid import gather_windows
     from sits_engine.samples.window_store import STORE
     from sits_engine.samples.windows import WindowSet
@@ -176,7 +179,8 @@ def read_windows(
         progress(1.0)
         return WindowSet.load(store), list(kept[1].get("notes", [])), True
     windows, notes = gather_windows(sources, options, progress)
-    windows.save(store, fingerprint=mark, extra={"notes": notes})
+    whole = not any(one.missing for one in sources.series)  # type: ignore[attr-defined]
+    windows.save(store, fingerprint=mark if whole else f"{mark} {INCOMPLETE}", extra={"notes": notes})
     return windows, notes, False
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.mapping.parcel_sums import Sums
-from sits_engine.series.types import Cube, Window
+from sits_engine.series.types import Cube, Missing, Window
 
 #: Value of a class probability where there is none.
 PROBABILITY_NODATA = 255
@@ -40,12 +40,14 @@ class TileResult:
         probabilities: what goes beside the map; None if not wanted. (K, H, W) uint8 percent 0..100, 255
             nodata, or (B, H, W) float32, NaN nodata (`cog.Layers`).
         parcels: what its pixels add to parcels, None where there are none.
+        missing: images that couldn't be read for it.
     """
 
     classes: npt.NDArray[np.uint8]
     confidence: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[Any] | None = None
     parcels: Sums | None = None
+    missing: tuple[Missing, ...] = ()
 
 
 @runtime_checkable

@@ -19,6 +19,8 @@ import psutil
 from sits_engine.errors import Cancelled, EngineError, InputError
 
 FORMAT = "sits-map-work/1"
+#: Ending of results that are of use to this run only; the next one throws them away.
+ONCE = ".once"
 #: Where locks can't appear complete (no hard links), an empty one younger than this belongs to a living run.
 EMPTY_SECONDS = 10
 #: How long a run that replaced a stale lock waits before it believes that the new one is its own.
@@ -94,19 +96,28 @@ class Journal:
         """Names of the finished results."""
         return frozenset(self._done)
 
-    def store(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Keep a result (numbers and text only, no objects); safe from several threads."""
+    def store(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], *, for_good: bool = True) -> None:
+        """Keep a result (numbers and text only, no objects); safe from several threads.
+
+        Args:
+            name: of the result.
+            arrays: its parts.
+            for_good: whether another run may go on from it.
+        """
+        final = self.folder / f"{name}{'.npz' if for_good else ONCE}"
         temporary = self.folder / f"{name}.part"
         with open(temporary, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self.folder / f"{name}.npz")
-        self._done.add(name)
+        os.replace(temporary, final)
+        if for_good:
+            self._done.add(name)
 
     def load(self, name: str, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
         """A finished result: the arrays whose names begin with `prefix`, without it."""
-        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
+        path = self.folder / f"{name}{'.npz' if name in self._done else ONCE}"
+        with np.load(path, allow_pickle=False) as stored:
             return {key.removeprefix(prefix): stored[key] for key in stored.files if key.startswith(prefix)}
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from sits_engine.samples.parcels import Series, read_pixels
 from sits_engine.samples.pixel_sets import PixelSets, offsets_of
 from sits_engine.samples.region import Region, read_polygons
 from sits_engine.samples.vectors import VectorSource
-from sits_engine.series.types import Grid
+from sits_engine.series.types import Cube, Grid, Window
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -160,8 +160,11 @@ def classify_parcels(
             def reading(share: float, start: float = part.start / len(sizes), span: float = span) -> None:
                 tick(start + 0.5 * span * share)
 
-            sets = _sets(series, parcels, part, bands, reading)
-            journal.store(name, {"probabilities": predictor.predict_sets(sets), "dates": _dates_seen(sets)})
+            watched = _Watched(series)
+            sets = _sets(watched, parcels, part, bands, reading)
+            answers = predictor.predict_sets(sets)
+            found: dict[str, npt.NDArray[Any]] = {"probabilities": answers, "dates": _dates_seen(sets)}
+            journal.store(name, found, for_good=not watched.missing)
         stored = journal.load(name)
         probabilities[part], dates[part] = stored["probabilities"], stored["dates"]
         tick(part.stop / len(sizes))
@@ -274,6 +277,21 @@ def _groups(sizes: npt.NDArray[np.int64], limit: int) -> Iterator[slice]:
         total += int(size)
     if start < len(sizes):
         yield slice(start, len(sizes))
+
+
+class _Watched:
+    """A series that notes whether an image was missing in what was read."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self.title, self.grid, self.positions = series.title, series.grid, series.positions
+        self.missing = False
+
+    def read(self, window: Window, bands: Sequence[str], *, keep_clouds: bool = False) -> Cube:
+        """See `TimeSeries.read`."""
+        cube = self._series.read(window, bands, keep_clouds=keep_clouds)
+        self.missing |= bool(cube.missing)
+        return cube
 
 
 def _sets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from sits_engine.mapping.classify import PixelPredictor, TileModel, TileResult, 
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.timings import Stopwatch, Timings
 from sits_engine.samples.region import Region
+from sits_engine.series.missing import MissingImages
 from sits_engine.series.types import Cube, Window
 
 #: Windows that wait between readers and worker beside those that are being read (one less), and results
@@ -40,6 +41,8 @@ class Readable(Protocol):
 
     @property
     def positions(self) -> npt.NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def missing(self) -> MissingImages: ...  # noqa: D102
     def read(self, window: Window, bands: Sequence[str]) -> Cube: ...  # noqa: D102
 
 
@@ -114,12 +117,16 @@ class TileWork:
         self, tile: Window, cube: Cube | None, inside: Mask, step: Callable[[int], None]
     ) -> TileResult:
         """What the map holds of a tile that was `read`; `step` gets its pixels as they are done."""
+        if cube is not None:
+            result = self._seen(tile, cube, inside, step)
+            return replace(result, missing=cube.missing) if cube.missing else result
+        step(tile.height * tile.width)
+        if isinstance(self.predictor, TileModel):
+            return self.predictor.nothing(tile, self.want_probabilities)
+        return nothing_of(tile, self.n_classes if self.want_probabilities else 0)
+
+    def _seen(self, tile: Window, cube: Cube, inside: Mask, step: Callable[[int], None]) -> TileResult:
         predictor = self.predictor
-        if cube is None:
-            step(tile.height * tile.width)
-            if isinstance(predictor, TileModel):
-                return predictor.nothing(tile, self.want_probabilities)
-            return nothing_of(tile, self.n_classes if self.want_probabilities else 0)
         if isinstance(predictor, TileModel):
             return predictor.classify(
                 cube,

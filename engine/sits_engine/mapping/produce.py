@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from sits_engine.series.types import Window
 
 #: Shares of the job's time, for the progress bar: tiles, assembly and sieve, files.
 TILES_END, ASSEMBLY_END = 0.9, 0.94
+#: Metadata of a map: items of images that couldn't be read everywhere.
+LEFT_OUT = "SITS_IMAGES_LEFT_OUT"
 #: What the journal calls arrays on parcels.
 PARCELS = "parcels-"
 KEPT = "Free some space and run it again: finished tiles are kept. Or choose another disk."
@@ -163,6 +165,9 @@ Runner = Callable[[MapRequest, Sequence[Window], Keep, Tick], Timings | None]
 
 def run_here(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tick) -> Timings:
     """The runner that classifies in this process."""
+    if isinstance(request.predictor, SegmentTiles):
+        # of the whole map, so that a run that goes on computes as the first one did
+        request.predictor.predictor.expect(request.region.window.height * request.region.window.width)
     return run_tiles(request.work, tiles, request.plan, keep, tick)
 
 
@@ -198,17 +203,25 @@ def produce(
         finished += pixels
         progress(TILES_END * finished / total, request.phase)
 
+    missing: dict[str, None] = {}
+
     def keep(tile: Window, result: TileResult) -> None:
         arrays: dict[str, npt.NDArray[Any]] = {"classes": result.classes, "confidence": result.confidence}
         if result.probabilities is not None:
             arrays["probabilities"] = result.probabilities
         arrays |= {PARCELS + name: array for name, array in (result.parcels or {}).items()}
-        journal.store(tile_name(tile), arrays)
+        if result.missing:
+            request.series.missing.add(*result.missing)
+            missing.update(dict.fromkeys(one.item for one in result.missing))
+        # Where an image was missing, another run may have better luck.
+        journal.store(tile_name(tile), arrays, for_good=not result.missing)
 
     timings = runner(request, left, keep, tick) if left else None
     progress(TILES_END, "Writing the map")
     with naming_full_disk(request.folders[0], KEPT), naming_full_disk(request.folders[-1], KEPT):
         parcels = _parcels(request, journal, tiles)
+        if missing:
+            request = replace(request, tags={**request.tags, LEFT_OUT: ", ".join(sorted(missing))})
         pixels, sieved = _write(request, journal, tiles, progress)
     area = pixel_area_ha(request.map_region.map_grid)
     hectares = {c.name: float(area @ pixels[:, i + 1]) for i, c in enumerate(request.card.classes)}

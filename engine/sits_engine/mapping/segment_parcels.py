@@ -60,7 +60,8 @@ def classify_parcels(
                 tick(share)  # only to look at the cancel flag
 
             step(0)
-            journal.store(name, _measured(series, bands, segments, every[part], step))
+            sums, whole = _measured(series, bands, segments, every[part], step)
+            journal.store(name, sums, for_good=whole)
         totals.add(journal.load(name))
         done += len(part)
         tick(done / len(every))
@@ -73,12 +74,12 @@ def _measured(
     segments: SegmentTiles,
     pixels: ParcelPixels,
     step: Callable[[int], None],
-) -> Sums:
-    """What the pixels of one tile add to the parcels that own them."""
+) -> tuple[Sums, bool]:
+    """What the pixels of one tile add to the parcels that own them; and whether all images were read."""
     top, left = int(pixels.row.min()), int(pixels.col.min())
     tile = Window(top, left, int(pixels.row.max()) + 1 - top, int(pixels.col.max()) + 1 - left)
     area = segments.area(tile)
     cube = series.read(area, bands)
     wanted = pixels.mask(tile, segments.scale)
     p = segments.probabilities(cube, tile, wanted, series.positions, step)
-    return pixels.measured(p, tile, cube, area)
+    return pixels.measured(p, tile, cube, area), not cube.missing

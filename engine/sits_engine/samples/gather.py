@@ -60,6 +60,10 @@ class Gathered:
     reused: bool = False
 
 
+#: Ends the mark of samples for which images couldn't be read: they are kept, and read anew the next time.
+INCOMPLETE = "without some images"
+
+
 def gather(
     sources: Sources, *, store: Path | None = None, progress: Callable[[float], None] = lambda fraction: None
 ) -> Gathered:
@@ -103,7 +107,8 @@ def gather(
     joined = PixelSets.concatenate([with_classes(part, codes) for part in parts])
     notes = [*dict.fromkeys(notes), *warning]
     if store is not None:
-        joined.save(store, fingerprint=mark, extra={"notes": notes})
+        whole = not any(series.missing for series in sources.series)
+        joined.save(store, fingerprint=mark if whole else f"{mark} {INCOMPLETE}", extra={"notes": notes})
     return Gathered(joined, notes)
 
 

@@ -40,6 +40,10 @@ class MissingImages:
     def __reduce__(self) -> tuple[type[MissingImages], tuple[bool]]:
         return MissingImages, (self.allowed,)
 
+    def __bool__(self) -> bool:
+        """Whether anything was left out so far."""
+        return bool(self._found)
+
     def given_up(self, scene: Scene) -> str | None:
         """Why an image isn't tried any more, None if it is."""
         return self._given_up.get(scene.id)

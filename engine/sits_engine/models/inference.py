@@ -17,6 +17,7 @@ from sits_engine.device import Device
 from sits_engine.models import compiled, pixel_kernel, pixel_stage, set_pooling, workers
 from sits_engine.models import folded as form
 from sits_engine.models.card import ModelCard
+from sits_engine.models.card_batch import CardBatch
 from sits_engine.models.model_file import load_model
 from sits_engine.models.pseltae import PSELTAE
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from sits_engine.samples.pixel_sets import PixelSets
 
 Floats = npt.NDArray[np.float32]
-#: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card.
-PIXELS_CPU, PIXELS_GPU = 128, 2**16
+#: Pixels and parcel pixels of a batch: what stays in the cache of a core, and what fills a card. A card
+#: begins with fewer pixels (`CardBatch`), and a tile has several batches, so that copies overlap.
+PIXELS_CPU, PIXELS_GPU = 128, 2**15
+PIXELS_FIRST = 2**12
 ROWS_CPU, ROWS_GPU = 2**17, 2**22
 #: Pixels times dates of a set from which on it's worth operations of its own (CPU, nothing compiled).
 WHOLE_ROWS = 256
@@ -61,7 +64,8 @@ class Predictor:
         self.device = device
         self.module = module.eval().to(device.torch)
         self.notice = notice
-        self.batch_pixels = PIXELS_CPU if device.is_cpu else PIXELS_GPU
+        largest = PIXELS_CPU if device.is_cpu else PIXELS_GPU
+        self._batch = CardBatch(device, PIXELS_FIRST, largest, smallest=256, notice=notice)
         self.batch_rows = ROWS_CPU if device.is_cpu else ROWS_GPU
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)
@@ -74,6 +78,15 @@ class Predictor:
         """Read the model file `path` and make a predictor of it (options as the constructor)."""
         module, card = load_model(path)
         return cls(module, card, device, **options)
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels computed at once; setting it keeps a card from choosing."""
+        return self._batch.size
+
+    @batch_pixels.setter
+    def batch_pixels(self, size: int) -> None:
+        self._batch.fix(size)
 
     @property
     def mask_dates(self) -> bool:
@@ -113,6 +126,7 @@ class Predictor:
             offset_ = torch.as_tensor(offset, dtype=torch.float32, device=device)
             dates = torch.as_tensor(np.asarray(positions, np.float32), device=device)
             calendar = None if self._folded is None else form.calendar(self._folded, dates)
+            hidden = calendar is not None and self.mask_dates
 
             def classify(part: slice) -> None:
                 numbers = torch.from_numpy(np.ascontiguousarray(values[:, :, part])).to(device)
@@ -121,7 +135,31 @@ class Predictor:
                 probabilities = torch.softmax(logits, -1).mul_(ok.any(0).unsqueeze(1))
                 out[part] = probabilities.cpu().numpy()
 
-            self._in_batches(classify, n, "batch_pixels")
+            def launch(part: slice) -> Tensor:
+                # What decides how is looked up here: asking the card would wait for it.
+                clear = valid[:, part]
+                used = clear.any(1) if hidden else np.ones(len(clear), bool)
+                if not used.any():
+                    return torch.zeros(part.stop - part.start, out.shape[1], device=device)
+                ok = self._batch.move(clear[used])
+                numbers = self._batch.move(values[used, :, part])
+                keep = slice(None) if used.all() else torch.from_numpy(np.flatnonzero(used)).to(device)
+                logits = self._pixel_logits(
+                    numbers,
+                    ok,
+                    scale_[keep],
+                    offset_[keep],
+                    dates,
+                    None if calendar is None else calendar[keep],
+                    bool(clear[used].all()),
+                )
+                return torch.softmax(logits, -1).mul_(ok.any(0).unsqueeze(1))
+
+            if self.device.is_cpu:
+                self._in_batches(classify, n, "batch_pixels")
+            else:
+                for part, found in self._batch.one_behind(n, launch):
+                    out[part] = found.cpu().numpy()
         return out
 
     @cached_property
@@ -200,10 +238,14 @@ class Predictor:
         offset: Tensor,
         dates: Tensor,
         calendar: Tensor | None,
+        clear: bool | None = None,
     ) -> Tensor:
-        """(T, C, n) as read, (T, n) -> (n, K)."""
+        """(T, C, n) as read, (T, n) -> (n, K).
+
+        `clear`: all pixels are clear at all dates; None to look, and to leave out dates without any.
+        """
         hidden = self.mask_dates
-        if self._folded is not None and calendar is not None and hidden:
+        if self._folded is not None and calendar is not None and hidden and clear is None:
             used = ok.any(1)
             if not bool(used.all()):
                 # Dates on which the whole batch is clouded are not computed at all.
@@ -223,7 +265,9 @@ class Predictor:
             mask = ok.T.unsqueeze(-1) if hidden else torch.ones_like(ok.T.unsqueeze(-1))
             return self._plain(pixels, mask, dates.expand(mask.shape[0], -1))
         x = form.sequence_of_pixels(self._folded, physical.flatten(0, 1))
-        valid = ok if hidden and not bool(ok.all()) else None
+        if clear is None:
+            clear = bool(ok.all())
+        valid = ok if hidden and not clear else None
         return form.logits(self._folded, x.view(*physical.shape[:2], -1), calendar, valid)
 
     def _padded(self, sets: PixelSets, part: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:

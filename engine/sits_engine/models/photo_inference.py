@@ -17,6 +17,7 @@ from sits_engine.device import Device
 from sits_engine.errors import ModelError
 from sits_engine.models import workers
 from sits_engine.models.card import ModelCard
+from sits_engine.models.card_batch import CardBatch
 from sits_engine.models.model_file import load_model
 from sits_engine.models.precision import half_type, mixed
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
@@ -30,6 +31,8 @@ Head = Callable[[Tensor], Tensor]
 Cut = tuple[Floats, npt.NDArray[np.bool_]]
 #: Places of a batch: what keeps a core busy and stays in its cache, and what fills a card.
 BATCH_CPU, BATCH_GPU = 64, 2**13
+#: Places of a card's first batch (`CardBatch`).
+BATCH_FIRST = 2**10
 #: A card that can't take so many can't take any.
 SMALLEST_BATCH = 64
 #: Pixels of a tile whose composites are made together.
@@ -72,7 +75,8 @@ class EmbeddingPredictor:
             raise ValueError(f"{steps} steps; possible: {STEPS}")
         self.card, self.device, self.steps, self.notice = card, device, steps, notice
         self.module = module.eval().to(device.torch)
-        self.batch = BATCH_CPU if device.is_cpu else BATCH_GPU
+        largest = BATCH_CPU if device.is_cpu else BATCH_GPU
+        self._batch = CardBatch(device, BATCH_FIRST, largest, smallest=SMALLEST_BATCH, notice=notice)
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)[:, None, None]
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)[:, None, None]
         self._forms: dict[tuple[int, ...], Folded] = {}
@@ -82,6 +86,15 @@ class EmbeddingPredictor:
         """Read the model file `path` and make a predictor of it (options as the constructor)."""
         module, card = load_model(path)
         return cls(module, card, device, **options)
+
+    @property
+    def batch(self) -> int:
+        """Places computed at once; setting it keeps a card from choosing."""
+        return self._batch.size
+
+    @batch.setter
+    def batch(self, size: int) -> None:
+        self._batch.fix(size)
 
     @property
     def context(self) -> int:
@@ -206,7 +219,7 @@ class EmbeddingPredictor:
     def _vectors(self, cut: Cut, there: npt.NDArray[np.int64], *, half: bool = True) -> Tensor:
         """Composites (B, t, C, S, S) physical of the months `there`, (B, t) used -> (B, dim) unit vectors."""
         numbers, clear = cut
-        x = ((self._move(numbers) - self._mean) / self._std).clamp_(0, 1)
+        x = ((self._batch.move(numbers) - self._mean) / self._std).clamp_(0, 1)
         used = None
         if self.steps != MONTHS:
             # quarters and years are made of all months
@@ -214,10 +227,10 @@ class EmbeddingPredictor:
             every = np.zeros((len(clear), MONTHS), bool)
             every[:, there] = clear
             months = torch.from_numpy(there).to(x.device)
-            x, used = aggregated(year.index_copy_(1, months, x), self._move(every), self.steps)
+            x, used = aggregated(year.index_copy_(1, months, x), self._batch.move(every), self.steps)
             there = np.arange(self.steps)
         elif not clear.all():
-            used = self._move(clear)
+            used = self._batch.move(clear)
         with mixed(self.device) if half else nullcontext():
             out = encode(self._folded(there), x.flatten(2), used)
         return nn.functional.normalize(out.float(), dim=1)
@@ -257,43 +270,8 @@ class EmbeddingPredictor:
             parts = [slice(a, min(a + self.batch, n)) for a in range(0, n, self.batch)]
             workers.run(lambda part: fetch(part, answer(part)), parts)
             return
-        start = 0
-        waiting: tuple[slice, Tensor] | None = None
-        with torch.no_grad():
-            while start < n:
-                part = slice(start, min(n, start + self.batch))
-                found: Tensor | None = None
-                try:
-                    found = answer(part)
-                except torch.OutOfMemoryError:
-                    if self.batch <= SMALLEST_BATCH:
-                        raise
-                if found is None:
-                    # outside the except: the error holds on to the tensors that filled the card
-                    self._halve()
-                    continue
-                if waiting is not None:
-                    fetch(*waiting)
-                waiting = (part, found)
-                start = part.stop
-            if waiting is not None:
-                fetch(*waiting)
-
-    def _move(self, array: npt.NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.device.torch.type != "cuda":
-            return tensor.to(self.device.torch)
-        return tensor.pin_memory().to(self.device.torch, non_blocking=True)
-
-    def _halve(self) -> None:
-        self.batch //= 2
-        if self.device.torch.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.notice:
-            self.notice(
-                f"{self.device.label}: memory is full, going on with batches of {self.batch} instead of "
-                f"{2 * self.batch}."
-            )
+        for part, found in self._batch.one_behind(n, answer):
+            fetch(part, found)
 
 
 def _composites(

@@ -19,6 +19,7 @@ from sits_engine.errors import ModelError
 from sits_engine.models import workers
 from sits_engine.models.blend import Blend, reflected, starts, touching
 from sits_engine.models.card import ModelCard
+from sits_engine.models.card_batch import CardBatch, for_many
 from sits_engine.models.model_file import load_model
 from sits_engine.models.precision import mixed
 from sits_engine.models.segmentation.folding import folded
@@ -26,8 +27,9 @@ from sits_engine.samples.dates import evenly
 
 Floats = npt.NDArray[np.float32]
 Place = tuple[int, int]
-#: Windows of a batch that fill a card.
+#: Windows of a batch that fill a card, and those of its first one (`CardBatch`).
 WINDOWS_GPU = 32
+WINDOWS_FIRST = 8
 #: Pixels of a batch for each thread of a processor, at least two windows and at most `WINDOWS_GPU`. On one
 #: thread PyTorch computes small convolutions of a single window without oneDNN, which takes UNet3D 1.7 times
 #: as long; from four windows of 24 pixels on more make nothing faster.
@@ -106,7 +108,8 @@ class SegmentPredictor:
                 "The file was changed or damaged: get it again from where it came from.",
             )
         self.step = max(1, round(self.window * (1 - overlap)))
-        self.batch_windows = windows_of_a_batch(self.window) if device.is_cpu else WINDOWS_GPU
+        largest = windows_of_a_batch(self.window) if device.is_cpu else WINDOWS_GPU
+        self._batch = CardBatch(device, WINDOWS_FIRST, largest, unit=" windows", notice=notice)
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)
         self._small_said = False
@@ -116,6 +119,19 @@ class SegmentPredictor:
         """Read the model file `path` and make a predictor of it (options as the constructor)."""
         module, card = load_model(path)
         return cls(module, card, device, **options)
+
+    @property
+    def batch_windows(self) -> int:
+        """Windows computed at once; setting it keeps a card from choosing."""
+        return self._batch.size
+
+    @batch_windows.setter
+    def batch_windows(self, size: int) -> None:
+        self._batch.fix(size)
+
+    def expect(self, pixels: int) -> None:
+        """A map of so many pixels is to be made: compile the network where that pays."""
+        self.module = for_many(self.module, self.device, pixels, self.notice)
 
     @property
     def mask_dates(self) -> bool:
@@ -226,25 +242,9 @@ class SegmentPredictor:
                 for part, found in zip(some, answers, strict=True):
                     yield from zip(part, found.numpy(), strict=True)
             return
-        start = 0
-        waiting: tuple[Sequence[Place], Tensor] | None = None
-        while start < len(places):
-            part = places[start : start + self.batch_windows]
-            try:
-                with torch.no_grad():
-                    found = self._infer(view, part)
-            except torch.OutOfMemoryError:
-                if self.batch_windows <= 1:
-                    raise
-                self._halve()
-                continue
-            # The card computes this batch while the last one is blended and the next is cut.
-            if waiting is not None:
-                yield from self._fetched(view, *waiting)
-            waiting = (part, found)
-            start += len(part)
-        if waiting is not None:
-            yield from self._fetched(view, *waiting)
+        # The card computes a batch while the last one is blended and the next is cut.
+        for own, answer in self._batch.one_behind(len(places), lambda own: self._infer(view, places[own])):
+            yield from self._fetched(view, places[own], answer)
 
     def _fetched(self, view: View, places: Sequence[Place], found: Tensor) -> Iterator[tuple[Place, Floats]]:
         """Answers from the card; those that half precision could not hold are computed again."""
@@ -285,32 +285,14 @@ class SegmentPredictor:
             valid[i] = clear[index] & used[:, None, None]
             scale[i], offset[i], days[i] = view.scale[index], view.offset[index], view.positions[index]
         device = self.device.torch
-        ok = self._move(valid)
-        a = self._move(scale) / self._std
-        b = (self._move(offset) - self._mean) / self._std
-        images = self._move(numbers).to(torch.float32)
+        ok = self._batch.move(valid)
+        a = self._batch.move(scale) / self._std
+        b = (self._batch.move(offset) - self._mean) / self._std
+        images = self._batch.move(numbers).to(torch.float32)
         if numbers.dtype.kind == "f":
             images = torch.nan_to_num(images)
         images = torch.addcmul(b[..., None, None], images, a[..., None, None]) * ok.unsqueeze(2)
         return images, torch.as_tensor(days, device=device), ok.flatten(2).any(2)
-
-    def _move(self, array: npt.NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        if self.device.torch.type != "cuda":
-            return tensor.to(self.device.torch)
-        return tensor.pin_memory().to(self.device.torch, non_blocking=True)
-
-    def _halve(self) -> None:
-        """Out of the card's memory: go on with half the batch, and say so."""
-        current = self.batch_windows
-        self.batch_windows = current // 2
-        if self.device.torch.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.notice:
-            self.notice(
-                f"{self.device.label}: memory is full, going on with batches of {current // 2} windows "
-                f"instead of {current}."
-            )
 
 
 def windows_of_a_batch(window: int) -> int:

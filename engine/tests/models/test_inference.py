@@ -1,6 +1,7 @@
 """The fast forms of prediction give the probabilities of the plain network."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +146,22 @@ def test_another_network_runs_as_it_is():
             Other(), card(), sets.values[own].transpose(1, 2, 0), sets.valid[own].T, sets.positions[i]
         )
         np.testing.assert_allclose(row, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("clouds", ["none", "some", "whole dates", "all"])
+def test_the_path_of_cards_gives_the_same(clouds):
+    """On the processor: a device that says it is a card."""
+    values, valid, scale, offset, positions = pixels(n=300)
+    valid = {"none": valid | True, "some": valid, "all": valid & False}.get(clouds, valid.copy())
+    if clouds == "whole dates":
+        valid[1::2] = False
+    wanted = Predictor(network(), card(), CPU).predict_pixels(values, valid, scale, offset, positions)
+    there = Device(torch.device("cpu"), "a card")
+    predictor = Predictor(network(), card(), there)
+    predictor.device = SimpleNamespace(torch=there.torch, label="a card", is_cpu=False)
+    predictor.batch_pixels = 64
+    found = predictor.predict_pixels(values, valid, scale, offset, positions)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_a_full_card_halves_the_batch_and_says_so(monkeypatch):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing, write_numbers
-from sits_engine.jobs.map_crops import CACHE_MB, OVERLAP
+from sits_engine.jobs.base import JobResult, claim_outputs, existing, write_numbers
+from sits_engine.jobs.map_crops import OVERLAP
+from sits_engine.jobs.series_reading import SeriesJob
+from sits_engine.mapping.tiles import CACHE_MB
 
 if TYPE_CHECKING:
     from sits_engine.mapping.bottleneck import Storage
@@ -25,7 +27,7 @@ SAMPLE = 1024
 MIB = 2**20
 
 
-class PlanMap(Job):
+class PlanMap(SeriesJob):
     """Tell what a crop map will take before it is made: time, bytes to read, memory, disk space."""
 
     title: ClassVar[str] = "Plan map"
@@ -74,7 +76,6 @@ class PlanMap(Job):
         from sits_engine.mapping.tiles import tiles_of
 
         claim_outputs((self.output,), (self.series, self.model, self.region))
-        existing(self.series, "Time series")
         existing(self.model, "Model")
         if self.folder is not None:
             existing(self.folder, "Folder of the map")
@@ -145,11 +146,10 @@ class PlanMap(Job):
         from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
         from sits_engine.models.segment_inference import SegmentPredictor
         from sits_engine.samples.region import make_region
-        from sits_engine.series.time_series import TimeSeries
 
         device = select(self.device)
         ctx.device = device.label
-        series = TimeSeries.open(self.series, season_year=self.season_year)
+        series = self.open_series(self.series, ctx, season_year=self.season_year)
         region = make_region(series.grid, self.extent, self.region)
         recipe = CropRecipe(self.overlap, self.batch_size, self.fast)
         predictor = recipe.predictor(self.model, device, ctx.warn)

@@ -154,7 +154,7 @@ def _structure(port: Port) -> dict[str, Any]:
 
 
 def _classes(card: ModelCard) -> Iterator[dict[str, Any]]:
-    """Classes with names that are unique and of letters, digits, - and _; the description has the full one."""
+    """Classes with unique names of letters, digits, - and _ alone; the description has the full one."""
     taken: set[str] = set()
     for value, one in enumerate(card.classes, start=1):
         name = re.sub(r"[^0-9A-Za-z_-]+", "_", one.name).strip("_") or f"class_{value}"

@@ -70,8 +70,8 @@ zip: build/.system ## dist/sits_qgis-<version>.zip, ready for "Install from ZIP"
 scan: zip dev ## what the plugin repository checks on upload, on the built zip
 	$(PYTHON) tools/scan.py
 
-bench: dev ## pixels and parcels a second against eager PyTorch and a random forest
-	PYTHONPATH=engine $(PYTHON) benchmarks/run.py
+bench: dev ## all goals of speed in one table, on this machine (BENCH="--quick", "--json FILE", "--device cuda")
+	PYTHONPATH=engine $(PYTHON) benchmarks/table.py $(BENCH)
 
 locks: $(UV) ## solve engine/requirements/*.txt again (versions with hashes)
 	tools/make_locks.sh $(UV)

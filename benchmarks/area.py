@@ -119,6 +119,7 @@ def main() -> int:
     if options.plot:
         plot(rows, options.plot)
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     faults = wrong(rows)
     for sentence in faults:

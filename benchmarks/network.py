@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import sits_engine  # first: it sets how the threads of torch wait
 import torch
-from roofline import settle
+from roofline import as_published, settle
 from sits_engine.device import Device, threads
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.schedule import adam
@@ -134,13 +134,14 @@ def plain_inference(
     module: torch.nn.Module, batch: int, pixels: int, repeats: int, number: int, device: Device = CPU
 ) -> Work:
     """The published form in eval mode on normalised input that is on the device, `repeats` batches."""
-    module.to(device.torch)
+    module = module.to(device.torch)
     x = torch.randn(batch, DATES, BANDS, pixels, device=device.torch)
     mask = torch.ones(batch, DATES, pixels, device=device.torch)
     positions = torch.arange(DATES, device=device.torch).mul(10).expand(batch, -1)
 
     def work() -> int:
         torch.set_num_threads(number)
+        as_published()
         with torch.inference_mode():
             for _ in range(repeats):
                 torch.softmax(module(x, mask, positions), -1)

@@ -25,7 +25,7 @@ import numpy as np
 import sits_engine  # noqa: F401 - first: it sets how the threads of torch wait
 import torch
 from network import BASELINE, CPU, Work, best_of, measure, on_threads
-from roofline import settle
+from roofline import as_published, settle
 from sits_engine.device import Device, threads
 from sits_engine.models.card import BandCard, ModelCard
 from sits_engine.models.photo_inference import EmbeddingPredictor
@@ -85,6 +85,7 @@ def forms(width: str, available: int, device: Device = CPU) -> tuple[dict[str, W
 
     def published(batch: int, number: int) -> Work:
         def work() -> int:
+            as_published()
             with torch.no_grad():
                 for start in range(0, PLACES, batch):
                     part = images[start : start + batch]

@@ -2,11 +2,12 @@
 
     python benchmarks/roofline.py [--device cuda]
 
-Ceiling: the rate of float32 matrix products, all threads, as PyTorch gives them (the best of oneDNN and
-the plain product, of large squares and of the layers of PSE+LTAE in batches on a thread each), and the
-rate of copying 256 MiB, bytes read and written. Work that needs F operations and moves B bytes (what is
-read as it comes, not what stays in the cache) can't take less than max(F / product, B / copy); the share
-reached is this time over the measured one. A multiplication and an addition are two operations.
+Ceiling: the rate of float32 matrix products (on a card the best of float32, TF32 and bfloat16), all
+threads, as PyTorch gives them (the best of oneDNN and the plain product, of large squares and of the
+layers of PSE+LTAE in batches on a thread each), and the rate of copying 256 MiB, bytes read and written.
+Work that needs F operations and moves B bytes (what is read as it comes, not what stays in the cache)
+can't take less than max(F / product, B / copy); the share reached is this time over the measured one. A
+multiplication and an addition are two operations.
 
 Operations are those of the multiplied-out form that is run, not of the published one: of PSE+LTAE counted
 from its hyperparameters, of other networks by PyTorch's counter while they run (with oneDNN's operator,
@@ -80,6 +81,10 @@ def measure(device: Device, available: int, rounds: int = 5) -> Ceiling:
         for side in SIDES if device.is_cpu else [4 * side for side in SIDES]:
             a, b = (torch.randn(side, side, device=device.torch) for _ in range(2))
             forms += [_product(a, b, affine), _product(a, b, torch.mm)]
+            if not device.is_cpu:
+                forms.append(_product(a.bfloat16(), b.bfloat16(), torch.mm))
+        # TF32 where the card has it, as maps have it.
+        torch.set_float32_matmul_precision("highest" if device.is_cpu else "high")
         products = [_rates(form, device, rounds) for form in forms]
         layers, layers_processor = _rates(_layers(device), device, rounds)
         source = torch.ones(COPY_BYTES // 4, device=device.torch)
@@ -131,6 +136,11 @@ def _rates(work: Callable[[], float], device: Device, rounds: int) -> tuple[floa
         settle(device)
         found.append((done / (time.perf_counter() - began), done / (time.process_time() - processor)))
     return statistics.median(a for a, _ in found), statistics.median(b for _, b in found)
+
+
+def as_published() -> None:
+    """Products in full float32, which what maps leaves otherwise on a card."""
+    torch.set_float32_matmul_precision("highest")
 
 
 def settle(device: Device) -> None:

@@ -1,8 +1,10 @@
-"""`make bench`: every benchmark, one after the other, on an otherwise quiet machine.
+"""Every benchmark, one after the other, on an otherwise quiet machine; `make bench` is table.py alone.
 
-    python benchmarks/run.py [network] [mapping] [memory] [parcels] [adaptation] [segmentation]
-                             [photo_encoder] [photo_search] [-- options for them]
+    python benchmarks/run.py [table] [area] [country] [network] [mapping] [memory] [parcels] [adaptation]
+                             [segmentation] [photo_encoder] [photo_search] [-- options for them]
 
+The first three are what the documents show: `run.py table area country` writes docs/images/area.png, the
+table of docs/country.md, and build/bench.json and area.json.
 Each prints a table of its own; baselines run in the same process on the same data, interleaved with what
 they are compared to, so that ratios hold even where the machine is noisy.
 """
@@ -19,6 +21,9 @@ HERE = Path(__file__).resolve().parent
 #: Name -> script and its options. Memory: four times the area, so that it takes minutes; by itself,
 #: `mapping.py --memory` compares sixteen times.
 SCRIPTS = {
+    "table": ["table.py", "--json", "build/bench.json"],
+    "area": ["area.py", "--plot", "docs/images/area.png", "--json", "build/area.json"],
+    "country": ["country.py", "--table", "build/bench.json", "--write", "docs/country.md"],
     "network": ["network.py"],
     "mapping": ["mapping.py"],
     "memory": ["mapping.py", "--memory", "--large", "1536"],
@@ -63,7 +68,9 @@ def main(arguments: list[str]) -> int:
         script, *own = SCRIPTS[name]
         command = [sys.executable, str(HERE / script), *own, *options]
         try:
-            status = subprocess.run(command, env=env, check=False, timeout=LONGEST).returncode
+            status = subprocess.run(
+                command, env=env, cwd=HERE.parent, check=False, timeout=LONGEST
+            ).returncode
         except subprocess.TimeoutExpired:
             status = 124
         failed += status != 0

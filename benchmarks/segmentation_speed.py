@@ -35,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from adaptation_speed import interleaved, ratio
 from network import BANDS, CPU, Work, on_threads
-from roofline import settle
+from roofline import as_published, settle
 from segmentation_plain import DAYS, PlainTSViT, PlainUNet3D, published_input
 from segmentation_plain_recurrent import PlainBiConvGRU, PlainUNet2DCLSTM, PlainUNet3Df
 from sits_engine.device import Device, threads
@@ -191,6 +191,7 @@ def map_forms(side: Side, available: int, device: Device = CPU) -> tuple[dict[st
 
         def work() -> int:
             side.plain.eval()
+            as_published()
             with torch.inference_mode():
                 for _ in range(number // batch):
                     torch.softmax(side.plain(stack), 1)

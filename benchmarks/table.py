@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "rows": [row.as_json() for row in rows],
             "failed": failed,
         }
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return int(bool(failed))
 

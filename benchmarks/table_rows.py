@@ -56,7 +56,6 @@ class Row:
     share: float | None = None
     share_goal: float | None = None
     share_of_processor: float | None = None
-    note: str = ""
 
     @property
     def met(self) -> bool | None:

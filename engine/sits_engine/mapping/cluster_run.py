@@ -83,7 +83,11 @@ class TileRun:
             payload = self._payload()
             while todo or self.flying:
                 while todo and len(self.flying) < self._most():
-                    self._launch(payload, todo.popleft())
+                    tile = todo.popleft()
+                    try:
+                        self._launch(payload, tile)
+                    except Exception as problem:
+                        raise self._explained(tile, problem) from problem
                 try:
                     tile, answer, error = self.landed.get(timeout=0.2)
                 except queue.Empty:
@@ -186,7 +190,8 @@ class TileRun:
                 "TILE_SIZE. Finished tiles are kept; the same run goes on.",
                 tile=[tile.row, tile.col],
             )
-        if isinstance(problem, CancelledError):
+        # what a broken connection is called depends on what was going on at that moment
+        if isinstance(problem, (CancelledError, OSError)) or self.client.status != "running":
             return lost(address)
         return EngineError(
             "INTERNAL",

@@ -1,0 +1,229 @@
+"""What is said where a cluster can't make a map, and what a worker keeps; no processes are started here."""
+
+import pickle
+import socket
+from types import SimpleNamespace
+
+import dask
+import numpy as np
+import pytest
+from distributed import KilledWorker, LocalCluster
+from support.maps import BANDS, write_model, write_series
+
+from sits_engine import __version__
+from sits_engine.context import JobContext
+from sits_engine.errors import EngineError, InputError
+from sits_engine.mapping import cluster, cluster_run, cluster_worker
+from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
+from sits_engine.mapping.recipes import CropRecipe
+from sits_engine.samples.region import make_region
+from sits_engine.series.time_series import TimeSeries
+from sits_engine.series.types import Window
+
+TILE = Window(32, 64, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    return write_series(folder, height=40, width=50), write_model(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def empty():
+    """A scheduler in this process that has no workers."""
+    with LocalCluster(n_workers=0, dashboard_address=None, processes=False) as found:
+        yield found
+
+
+def job_of(world, **changes):
+    series = TimeSeries.open(world[0])
+    given = {
+        "key": "a",
+        "engine": __version__,
+        "series": series,
+        "sizes": cluster_worker.local_sizes(series),
+        "bands": BANDS,
+        "region": make_region(series.grid),
+        "recipe": CropRecipe(50, 0),
+        "model_name": "model.safetensors",
+        "model": world[1].read_bytes(),
+        "device": "cpu",
+        "threads": 1,
+        "processors": 1,
+        "n_classes": 3,
+        "want_probabilities": False,
+    }
+    return TileJob(**given | changes)
+
+
+def connect(address, device="cpu"):
+    with cluster.connected(address, device, JobContext()):
+        raise AssertionError("connected")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "127.0.0.1:{}", "nonsense://127.0.0.1:{}", "here"])
+def test_no_scheduler_there(address, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = address.format(free.getsockname()[1])
+    with pytest.raises(InputError, match=f"No Dask scheduler answers at {address}") as error:
+        connect(address)
+    assert "SCHEDULER" in error.value.advice
+
+
+def test_no_workers_in_time(empty):
+    waiting = dask.config.set({cluster_run.WAIT_KEY: 0.3})
+    with waiting, pytest.raises(EngineError, match=r"No worker came for 0\.3 seconds") as error:
+        connect(empty.scheduler_address)
+    assert "DASK_SITS__WAIT_FOR_WORKERS" in error.value.advice
+
+
+@pytest.fixture(scope="module")
+def one(empty):
+    """Its address, with a worker in this process."""
+    empty.scale(1)
+    empty.wait_for_workers(1)
+    return empty.scheduler_address
+
+
+def test_a_connection_tells_who_computes(one):
+    lines = []
+    ctx = JobContext(lambda kind, fields: lines.append(fields.get("text", "")))
+    with cluster.connected(one, "cpu", ctx) as found:
+        assert found.kind == "cpu"
+        assert found.label == "Dask cluster, 1 worker"
+    assert any("1 worker on 1 machine; 1 x CPU" in line for line in lines)
+    assert not ctx.warnings
+
+
+def test_another_engine_at_the_cluster(one, monkeypatch):
+    monkeypatch.setattr(cluster, "__version__", "9.9")
+    with pytest.raises(InputError, match=r"scheduler .and 1 others. .* its engine is ") as error:
+        connect(one)
+    assert "This engine is 9.9" in error.value.advice
+
+
+def test_no_engine_at_the_cluster(one, monkeypatch):
+    monkeypatch.setattr(cluster, "ENGINE", "not_there:__version__")
+    with pytest.raises(InputError, match=r"can't import sits_engine .No module named 'not_there'"):
+        connect(one)
+
+
+def test_another_python_at_the_cluster(one, monkeypatch):
+    monkeypatch.setattr(cluster.platform, "python_version_tuple", lambda: ("3", "99", "0"))
+    with pytest.raises(InputError, match=r"worker \S+ of .* its Python is 3"):
+        connect(one)
+
+
+def test_a_device_that_a_worker_lacks(one):
+    with pytest.raises(InputError, match="can't make maps: The device 'cuda:77' can't be used"):
+        connect(one, "cuda:77")
+
+
+def facts(device="cpu", **changes):
+    same = {"instructions": cluster_worker.instructions(), "torch": str(cluster.torch.__version__)}
+    return {"device": device, **same, **changes}
+
+
+def test_what_makes_workers_differ_is_said():
+    differences = cluster._differences
+    assert differences({"a": facts(), "b": facts()}) == []
+    (mixed,) = differences({"a": facts(), "b": facts("cuda", instructions="other")})
+    assert "different kinds of devices (1 x cpu, 1 x cuda)" in mixed
+    (other,) = differences({"a": facts(instructions="AVX9")})
+    assert "AVX9" in other
+    (version,) = differences({"a": facts("cuda", torch="0.1")})
+    assert "versions of PyTorch" in version
+
+
+def run_of(status="running", tries=1):
+    client, job = SimpleNamespace(status=status), SimpleNamespace(key="0" * 64)
+    run = cluster_run.TileRun(client, "tcp://a:1", {"cpu"}, JobContext(), job, None, None, None)
+    run.tries[TILE] = tries
+    return run
+
+
+def test_a_tile_that_ends_its_workers_is_named():
+    worker = SimpleNamespace(address="tcp://b:2")
+    error = run_of()._explained(TILE, KilledWorker("task", worker, 3))
+    assert "tile at row 32, column 64 (32 x 32 pixels) ended 4 workers" in error.message
+    assert error.code == "HOST_OOM"
+
+
+def test_a_broken_connection_is_the_scheduler_lost_whatever_it_is_called():
+    for run, problem in ((run_of(), OSError("closed")), (run_of("closed"), RuntimeError("closed"))):
+        assert "was lost" in run._explained(TILE, problem).message
+    assert "could not take up the tile" in run_of()._explained(TILE, RuntimeError("unpacking")).message
+
+
+def test_a_refusal_counts_at_the_third_try_and_at_once_where_no_other_helps():
+    refusal = Refusal("NETWORK", "no answer.", "Wait.", final=False)
+    answer = Answer("w (host)", None, refusal)
+    assert run_of(tries=2)._accepted(TILE, answer) is False
+    with pytest.raises(EngineError, match=r"row 32, column 64 .* failed 3 times, at last at the worker w"):
+        run_of(tries=3)._accepted(TILE, answer)
+    final = Answer("w (host)", None, Refusal("INPUT_INVALID", "no image.", "Share it.", final=True))
+    with pytest.raises(EngineError, match=r"worker w \(host\) can't serve this map: no image"):
+        run_of()._accepted(TILE, final)
+
+
+def test_words_of_workers_and_late_devices_are_said_once():
+    run = run_of()
+    for _ in range(2):
+        result = Answer("w", object(), None, ("memory is full.",), "cuda")
+        assert run._accepted(TILE, result) is True
+    assert [w.startswith("Worker w") for w in run.ctx.warnings] == [True, True]
+    assert "another kind of device (cuda)" in run.ctx.warnings[1]
+
+
+def test_few_tiles_on_their_way():
+    run = run_of()
+    run.threads = {"a": 1, "b": 1}
+    assert run._most() == 4
+    run.threads = {"a": 64}
+    assert run._most() == 3
+
+
+def test_a_job_travels_and_answers_as_here(world):
+    job = job_of(world, want_probabilities=True)
+    other = pickle.loads(pickle.dumps(job))
+    found = []
+    for each in (job, other):
+        work = cluster_worker._open_new(each).work
+        cube, inside = work.read(Window(0, 0, 32, 32))
+        found.append(work.classify(Window(0, 0, 32, 32), cube, inside, lambda pixels: None))
+    np.testing.assert_array_equal(found[0].classes, found[1].classes)
+    np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
+
+
+def test_images_that_a_worker_can_not_see(world):
+    sizes = job_of(world).sizes
+    first = min(sizes)
+    with pytest.raises(InputError, match=r"It can't see the image /no/where.tif: No such file") as error:
+        cluster_worker._open_new(job_of(world, sizes={"/no/where.tif": 9}))
+    assert "same path on every machine" in error.value.advice
+    with pytest.raises(InputError, match="another file"):
+        cluster_worker._open_new(job_of(world, sizes={first: sizes[first] + 1}))
+
+
+def test_another_engine_at_a_worker_that_came_later(world):
+    with pytest.raises(InputError, match=f"The engine there is {__version__}, this one 9.9"):
+        cluster_worker._open_new(job_of(world, engine="9.9"))
+
+
+def test_a_worker_keeps_two_maps_open(world, monkeypatch):
+    opened, closed = [], []
+
+    def new(job):
+        opened.append(job.key)
+        series = SimpleNamespace(close=lambda: closed.append(job.key))
+        return cluster_worker._Opened(None, series, "cpu", [])
+
+    monkeypatch.setattr(cluster_worker, "_open_new", new)
+    monkeypatch.setattr(cluster_worker, "_opened", type(cluster_worker._opened)())
+    for key in "aabacb":
+        cluster_worker._open(SimpleNamespace(key=key))
+    assert opened == ["a", "b", "c", "b"]
+    assert closed == ["b", "a"]

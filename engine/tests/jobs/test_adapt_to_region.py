@@ -17,7 +17,8 @@ from sits_engine.jobs import job_class
 from sits_engine.jobs.adapt_to_region import AdaptToRegion
 from sits_engine.jobs.describe_model import description
 from sits_engine.learning.adaptation.options import METHODS, AdaptOptions
-from sits_engine.models.model_file import load_model, read_card
+from sits_engine.learning.distill import DistillOptions
+from sits_engine.models.model_file import load_fast, load_model, read_card
 
 
 def params(two_regions, tmp_path, **changes):
@@ -251,6 +252,28 @@ def test_shift_only_and_timematch_with_the_real_adaptation(two_regions, tmp_path
                 "device": "cpu",
             }
         ).run(JobContext())
+
+
+def test_an_adapted_model_gets_a_fast_network_where_it_is_asked_for_or_the_model_had_one(
+    two_regions, tmp_path, monkeypatch
+) -> None:
+    short = classmethod(lambda cls, shift, seed: cls(steps=40, batch_size=64, seed=seed))
+    monkeypatch.setattr(DistillOptions, "near", short)
+    first = tmp_path / "first.safetensors"
+    found = run(
+        two_regions, tmp_path, method="shift", fast=True, output=str(first), report=str(tmp_path / "r.html")
+    )
+    assert set(found.scores["fast"]) == {"agreement", "pixels"}  # no label of the target
+    assert "The fast network" in (tmp_path / "r.html").read_text("utf-8")
+    card = read_card(first)
+    _, own = load_fast(first)
+    assert own.positions == card.positions
+    again = tmp_path / "again.safetensors"
+    run(two_regions, tmp_path, method="shift", model=str(first), output=str(again))
+    assert read_card(again).fast is not None
+    plain = run(two_regions, tmp_path, method="shift")
+    assert "fast" not in plain.scores
+    assert read_card(tmp_path / "adapté.safetensors").fast is None
 
 
 def test_a_cancelled_adaptation_goes_on_from_its_last_epoch(two_regions, tmp_path) -> None:

@@ -22,6 +22,7 @@ from sits_engine.device import select
 from sits_engine.errors import Cancelled, EngineError, InputError, ModelError, from_exception
 from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping.class_map import ClassMap
+from sits_engine.models.card import FastCard
 from sits_engine.models.inference import Predictor
 from sits_engine.models.model_file import load_model, save_model
 from sits_engine.series.time_series import TimeSeries
@@ -83,6 +84,38 @@ def test_map_is_the_models_answer_with_nodata_where_nothing_is_clear(world, tmp_
     assert result.scores["pixels"] == (classes > 0).sum()
     areas = result.scores["areas"]
     assert areas == {name: pytest.approx((found[0] == i + 1).sum() / 100) for i, name in enumerate(CLASSES)}
+
+
+def test_fast_maps_pixels_with_the_fast_network_and_parcels_with_the_model(world, tmp_path):
+    series, model = world
+    small = tmp_path / "small.safetensors"
+    write_model(small, seed=2, width="fast")
+    fast, own = load_model(small)
+    both = tmp_path / "both.safetensors"
+    module, card = load_model(model)
+    save_model(both, module, card, (fast, FastCard(hyperparameters=own.hyperparameters)))
+    parcels = {"parcels": parcels_file(tmp_path / "p.gpkg")}
+    run(
+        (series, both), output=tmp_path / "fast.tif", output_parcels=tmp_path / "f.gpkg", fast=True, **parcels
+    )
+    run((series, small), output=tmp_path / "small.tif")
+    run(world, output=tmp_path / "plain.tif", output_parcels=tmp_path / "q.gpkg", **parcels)
+    assert (read(tmp_path / "fast.tif") == read(tmp_path / "small.tif")).all()
+    assert (read(tmp_path / "fast.tif")[0] != read(tmp_path / "plain.tif")[0]).mean() > 0.2
+    with rasterio.open(tmp_path / "fast.tif") as image:
+        assert image.tags()["SITS_NETWORK"] == "fast"
+    a, b = (gpd.read_file(tmp_path / name)["class"] for name in ("f.gpkg", "q.gpkg"))
+    assert a.equals(b)
+    assert a.notna().any()
+    ctx = JobContext()
+    run((series, both), ctx, output_parcels=tmp_path / "g.gpkg", fast=True, **parcels)
+    assert any("parcels are classified by the model itself" in sentence for sentence in ctx.warnings)
+
+
+def test_fast_without_a_fast_network_says_the_way_out(world, tmp_path):
+    with pytest.raises(InputError, match="holds no fast network") as refused:
+        run(world, output=tmp_path / "map.tif", fast=True)
+    assert "FAST" in refused.value.advice
 
 
 def test_file_is_cloud_optimised_with_colours_names_and_units(world, tmp_path):

@@ -17,7 +17,8 @@ from sits_engine.jobs import job_class
 from sits_engine.jobs.build_time_series import BuildTimeSeries
 from sits_engine.jobs.describe_model import DescribeModel
 from sits_engine.jobs.train_source_model import TrainSourceModel
-from sits_engine.models.model_file import load_model
+from sits_engine.learning.distill import DistillOptions
+from sits_engine.models.model_file import load_fast, load_model
 from sits_engine.outputs import numbers_beside
 
 DAYS = [datetime.date(2019, 3, 1) + datetime.timedelta(days=25 * i) for i in range(7)]
@@ -122,6 +123,26 @@ def test_from_parcels_to_model_report_and_numbers(region, tmp_path) -> None:
     assert any("macro f1" in line for line in lines)
     assert told.scores["classes"] == "blé dur, maize, wheat"
     assert "blé dur" in (tmp_path / "d.html").read_text()
+
+
+def test_a_fast_network_goes_into_the_file_the_report_and_the_scores(region, tmp_path, monkeypatch) -> None:
+    short = classmethod(lambda cls, shift, seed: cls(steps=60, batch_size=64, seed=seed))
+    monkeypatch.setattr(DistillOptions, "near", short)
+    plain = run(region, tmp_path, output=str(tmp_path / "plain.safetensors"))
+    found = run(region, tmp_path, fast=True, report=str(tmp_path / "r.html"))
+    module, card = load_model(tmp_path / "modèle.safetensors")
+    first, _ = load_model(tmp_path / "plain.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), first.parameters(), strict=True))
+    fast, own = load_fast(tmp_path / "modèle.safetensors")
+    assert own.scores == found.scores["fast"]
+    assert own.scores["agreement"] > 0.4
+    assert own.scores["teacher_macro_f1"] > 0
+    assert all(parameter.isfinite().all() for parameter in fast.parameters())
+    assert {name: v for name, v in found.scores.items() if name != "fast"} == plain.scores
+    assert "The fast network" in (tmp_path / "r.html").read_text("utf-8")
+    numbers = json.loads(numbers_beside(tmp_path / "r.html").read_text("utf-8"))
+    assert numbers["fast"]["macro_f1"] == own.scores["macro_f1"]
+    assert len(numbers["fast"]["f1"]) == len(card.classes)
 
 
 def test_tiny_data_give_a_model_and_no_figures(region, tmp_path) -> None:

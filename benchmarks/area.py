@@ -3,11 +3,11 @@
     python benchmarks/area.py [--sides 640 1280 2560] [--rounds 3] [--width fast] [--dates 24]
                               [--plot docs/images/area.png] [--json FILE] [--folder DIR]
 
-In each round a process of its own maps each area, files to file, after a tiny map that starts libraries and
-compilers (its seconds are told apart). Time is by the clock and in seconds of the processors, which other
-programs disturb less; memory is the peak of the process (VmHWM). Figures are medians over the rounds. The exit
-status is 1 if a pixel takes 10 % more or less processor time at the largest than at the smallest area, or the peak
-grows by 10 % or reaches 1 GiB. The images take 2.5 GB of disk.
+In each round a process of its own maps each area, files to file, after a tiny map that starts libraries
+and compilers (its seconds are told apart). Time is by the clock and in seconds of the processors, which
+other programs disturb less; memory is the peak of the process (VmHWM). Figures are medians over the
+rounds. The exit status is 1 if a pixel takes 10 % more or less processor time at the largest than at the
+smallest area, or the peak grows by 10 % or reaches 1 GiB. The images take 2.5 GB of disk.
 """
 
 from __future__ import annotations

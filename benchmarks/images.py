@@ -49,6 +49,27 @@ def make_series(folder: Path, size: int, dates: int) -> Path:
     return series
 
 
+def as_jpeg2000(series: Path) -> Path:
+    """The series of the same images in JPEG 2000, without loss, tiles of 1024 pixels as products have them."""
+    import rasterio
+
+    copy = series.with_name(series.stem + "-jp2.json")
+    if copy.exists():
+        return copy
+    for path in sorted(series.with_name(series.stem.replace("series", "images")).glob("*.tif")):
+        with rasterio.open(path) as image:
+            kept = {
+                key: image.profile[key] for key in ("width", "height", "count", "dtype", "crs", "transform")
+            }
+            lossless = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}
+            tiles = {"blockxsize": 1024, "blockysize": 1024}
+            with rasterio.open(path.with_suffix(".jp2"), "w", **kept, **lossless, **tiles, nodata=0) as file:
+                file.write(image.read())
+                file.descriptions = image.descriptions
+    copy.write_text(series.read_text(encoding="utf-8").replace(".tif", ".jp2"), encoding="utf-8")
+    return copy
+
+
 def labels_path(series: Path) -> Path:
     """Where the classes 1..8 (H, W) of the pixels of a series lie."""
     return series.with_suffix(".npy")

@@ -50,7 +50,7 @@ def make_series(folder: Path, size: int, dates: int) -> Path:
 
 
 def as_jpeg2000(series: Path) -> Path:
-    """The series of the same images in JPEG 2000, without loss, tiles of 1024 pixels as products have them."""
+    """The series of the same images in JPEG 2000, without loss, tiles of 1024 pixels as in products."""
     import rasterio
 
     copy = series.with_name(series.stem + "-jp2.json")

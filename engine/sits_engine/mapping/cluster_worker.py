@@ -183,7 +183,8 @@ def classify_tile(job: TileJob, tile: Window, parcels: ParcelPixels | None) -> A
         missing = () if cube is None else cube.missing
         return Answer(name, result, None, said, opened.device, missing)
     except Exception as error:
-        log.exception("tile %s of map %s", tile, job.key[:12])
+        if not isinstance(error, Cancelled):
+            log.exception("tile %s of map %s", tile, job.key[:12])
         plain = from_exception(error)
         return Answer(name, None, Refusal(plain.code, plain.message, plain.advice, final=opened is None))
 

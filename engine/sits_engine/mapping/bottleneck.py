@@ -14,7 +14,7 @@ from sits_engine.mapping.timings import Stage, Timings
 from sits_engine.models.card import ModelCard
 from sits_engine.models.registry import WIDTHS
 from sits_engine.series.reader import placement
-from sits_engine.series.scenes import gdal_path, is_remote
+from sits_engine.series.scenes import gdal_path, over_network
 from sits_engine.series.time_series import TimeSeries
 
 #: How the images of a series are stored, as far as it matters for reading them.
@@ -39,13 +39,20 @@ LIGHTER: dict[Network, str] = {
 }
 
 
+def remote(series: Any) -> bool:
+    """Whether images of a series are read from a server."""
+    if not isinstance(series, TimeSeries):
+        return False
+    return any(over_network(href) for scenes in series.scenes for scene in scenes for href in scene.hrefs())
+
+
 def storage(series: Any, bands: Sequence[str]) -> Storage:
     """How the images of a series are stored, judged by those of its first date; the slowest counts."""
     if not isinstance(series, TimeSeries):
         return "unknown"
     scene = series.scenes[0][0]
     used = [band for band in scene.bands if band.name in bands]
-    if any(is_remote(band.href) or band.href.startswith("/vsicurl") for band in used):
+    if any(over_network(band.href) for band in used):
         return "remote"
     found: set[Storage] = set()
     try:

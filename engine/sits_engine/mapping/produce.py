@@ -14,13 +14,13 @@ from rasterio.windows import Window as RioWindow
 
 from sits_engine.mapping import cog
 from sits_engine.mapping.areas import pixel_area_ha
-from sits_engine.mapping.bottleneck import network_of, sentence, storage
+from sits_engine.mapping.bottleneck import network_of, remote, sentence, storage
 from sits_engine.mapping.class_map import CLASSES_TAG, MapClass, classes_tag
 from sits_engine.mapping.classify import PROBABILITY_NODATA, PixelPredictor, TileModel, TileResult
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.parcel_sums import ParcelTotals
-from sits_engine.mapping.pipeline import Plan, Readable, TileWork, run_tiles
+from sits_engine.mapping.pipeline import READERS, Plan, Readable, TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
 from sits_engine.mapping.space import space_of
@@ -168,7 +168,10 @@ def run_here(request: MapRequest, tiles: Sequence[Window], keep: Keep, tick: Tic
     if isinstance(request.predictor, SegmentTiles):
         # of the whole map, so that a run that goes on computes as the first one did
         request.predictor.predictor.expect(request.region.window.height * request.region.window.width)
-    return run_tiles(request.work, tiles, request.plan, keep, tick)
+    how = request.plan
+    if remote(request.series):
+        how = replace(how, readers=max(how.readers, READERS))
+    return run_tiles(request.work, tiles, how, keep, tick)
 
 
 def produce(

@@ -1,6 +1,7 @@
 """The sentence that says what limited a map."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import rasterio
 from support.maps import BANDS, write_series
 from support.memory_series import series as memory_series
 
+from sits_engine.mapping import produce
 from sits_engine.mapping.bottleneck import sentence, storage
+from sits_engine.mapping.pipeline import Plan
 from sits_engine.mapping.timings import Timings
 from sits_engine.series.time_series import TimeSeries
 
@@ -41,7 +44,7 @@ CARD = Timings(10, starved=1, computing=8.5, blocked=0.5, processors=2, card=Tru
         (READING, "tiles", "pixels", "Reading took 71 % of the time (decompressing", "use more processors."),
         (IDLE, "tiles", "pixels", "Reading took 71 % of the time (waiting for the disk)", "a local disk."),
         (IDLE, "resampled", "pixels", "Reading took 71 % of the time", "from a slow disk), computing 24 %"),
-        (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (the network", "in training (FAST), or use"),
+        (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (", "in training (FAST), or use"),
         (COMPUTING, "tiles", "fast", "Computing took 85 %", "use more processors or a graphics card."),
         (COMPUTING, "tiles", "segments", "Computing took 85 %", "lower OVERLAP, or use a graphics card."),
         (COMPUTING, "tiles", "words", "Computing took 85 %", "fewer STEPS, or use a graphics card."),
@@ -92,3 +95,13 @@ def test_strips_and_jpeg2000(tmp_path):
         with rasterio.open(tmp_path / name, "w", **profile) as image:
             image.write(values)
         assert storage(changed(series, href=str(tmp_path / name)), BANDS) == kind
+
+
+def test_two_readers_where_images_come_from_a_server(tmp_path, monkeypatch):
+    series = TimeSeries.open(write_series(tmp_path))
+    seen = []
+    monkeypatch.setattr(produce, "run_tiles", lambda work, tiles, how, keep, tick: seen.append(how.readers))
+    for images in (series, changed(series, href="/vsicurl/https://there.test/a.tif")):
+        request = SimpleNamespace(predictor=None, series=images, plan=Plan(1, 4096), work=None)
+        produce.run_here(request, [], None, None)
+    assert seen == [1, 2]

@@ -8,7 +8,7 @@ import pytest
 from support.maps import grid
 
 from sits_engine.errors import InputError
-from sits_engine.mapping.pipeline import QUEUE, READERS, Plan, TileWork, plan, run_tiles
+from sits_engine.mapping.pipeline import QUEUE, Plan, TileWork, plan, run_tiles
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.samples.region import make_region
 from sits_engine.series.types import Cube, Window
@@ -77,7 +77,7 @@ def test_few_windows_are_alive_at_a_time():
     series = Series()
     run(series, Predictor(delay=0.001))
     # those that are read or wait, and one in worker, those in the second queue and one in the writer
-    assert series.most <= (READERS + QUEUE - 1) + 1 + QUEUE + 1
+    assert series.most <= ALONE.readers + (QUEUE - 1) + 1 + QUEUE + 1
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_several_readers_read_at_the_same_time_but_not_more_than_may_wait():
 def test_timings_name_the_slow_stage(slow, stage):
     class Late(Series):
         def read(self, window, bands):
-            time.sleep(0.01 if slow == "reader" else 0)
+            time.sleep(0.06 if slow == "reader" else 0)
             return super().read(window, bands)
 
     def keep(window, result):
         series.kept += 1
-        time.sleep(0.01 if slow == "disk" else 0)
+        time.sleep(0.06 if slow == "disk" else 0)
 
     series = Late()
-    tiles = list(tiles_of(GRID.whole, 16))
-    job = TileWork(series, ["a", "b"], make_region(GRID), Predictor(0.01 * (slow == "network")), 3, 100)
+    tiles = list(tiles_of(GRID.whole, 32))
+    job = TileWork(series, ["a", "b"], make_region(GRID), Predictor(0.06 * (slow == "network")), 3, 4096)
     timings = run_tiles(job, tiles, Plan(1, 100, readers=1), keep, lambda pixels: None)
     shares = timings.shares()
     assert max(shares, key=shares.get) == stage
@@ -153,6 +153,7 @@ def test_plan():
     assert plan(True, 1).chunk == 4096
     assert plan(False, 8).chunk > plan(True, 8).chunk
     assert (plan(False, 8).card, plan(True, 8).card) == (True, False)
+    assert (plan(True, 2).readers, plan(True, 16).readers) == (1, 2)
 
 
 def test_tiles_outside_the_region_are_not_read():

@@ -107,16 +107,16 @@ def test_several_readers_read_at_the_same_time_but_not_more_than_may_wait():
 def test_timings_name_the_slow_stage(slow, stage):
     class Late(Series):
         def read(self, window, bands):
-            time.sleep(0.06 if slow == "reader" else 0)
+            time.sleep(0.04 if slow == "reader" else 0)
             return super().read(window, bands)
 
     def keep(window, result):
         series.kept += 1
-        time.sleep(0.06 if slow == "disk" else 0)
+        time.sleep(0.04 if slow == "disk" else 0)
 
     series = Late()
-    tiles = list(tiles_of(GRID.whole, 32))
-    job = TileWork(series, ["a", "b"], make_region(GRID), Predictor(0.06 * (slow == "network")), 3, 4096)
+    tiles = list(tiles_of(GRID.whole, 16))
+    job = TileWork(series, ["a", "b"], make_region(GRID), Predictor(0.04 * (slow == "network")), 3, 4096)
     timings = run_tiles(job, tiles, Plan(1, 100, readers=1), keep, lambda pixels: None)
     shares = timings.shares()
     assert max(shares, key=shares.get) == stage

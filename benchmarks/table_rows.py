@@ -90,9 +90,17 @@ class Settings:
     folder: Path
     device: Device
 
+    def goals(self, **on_a_processor: float) -> dict[str, float]:
+        """What is asked of a network alone: on a card a share of the roofline, where any was asked for."""
+        return on_a_processor if self.device.is_cpu or not on_a_processor else {"share_goal": ON_A_CARD}
+
+    def by_processor(self, ratio: float, share: float) -> dict[str, float]:
+        """Figures of processor seconds, which say nothing of a card."""
+        return {"processor": ratio, "share_of_processor": share} if self.device.is_cpu else {}
+
 
 def alone(
-    settings: Settings, measured: tuple[Mapping[str, Any], str], work: str, unit: str, against: str = ""
+    settings: Settings, measured: tuple[Mapping[str, Any], str], work: str, unit: str
 ) -> Callable[..., Row]:
     """A maker of lines from what `network.measure` found; the ceiling is measured right after it."""
     found, how = measured
@@ -103,14 +111,16 @@ def alone(
         return Row(
             f"{work}{label}",
             unit,
-            against or f"published form, eager, {how}",
+            f"published form, eager, {how}",
             found[network.BASELINE]["per_second"],
             figures["per_second"],
             figures["ratio"],
-            processor=figures["ratio_of_processor_seconds"],
             share=ceiling.share(figures["per_second"], operations, moved),
-            share_of_processor=ceiling.share_of_processor(figures["per_processor_second"], operations),
-            **goals,
+            **settings.by_processor(
+                figures["ratio_of_processor_seconds"],
+                ceiling.share_of_processor(figures["per_processor_second"], operations),
+            ),
+            **settings.goals(**goals),
         )
 
     return row
@@ -123,8 +133,6 @@ def pixels(settings: Settings) -> list[Row]:
     numbers = network.networks("standard")[2].hyperparameters
     operations = roofline.pseltae_operations(numbers, network.DATES)
     moved = network.DATES * (2 * network.BANDS + 1)
-    if not settings.device.is_cpu:
-        return [row("ours", operations, moved, share_goal=ON_A_CARD)]
     rows = [row("ours", operations, moved, ", plain operators", goal=2.5)]
     if "ours, compiled" in measured[0]:
         rows.append(row("ours, compiled", operations, moved, ", C++ compiler", goal=4.0, share_goal=0.75))
@@ -263,9 +271,9 @@ def segmentation(settings: Settings) -> list[Row]:
         work = f"{title}, windows of {segmentation_speed.WINDOW} pixels, {side.dates} dates"
         against = f"published form, eager, {how}"
         busy_rate = 1 / statistics.median(cpu for _, cpu in found["ours"])
-        more = {"processor": processor, "share": share}
-        more["share_of_processor"] = ceiling.share_of_processor(busy_rate, operations)
-        rows.append(Row(work, "windows", against, rates[how], rates["ours"], clock, **goals, **more))
+        more = settings.by_processor(processor, ceiling.share_of_processor(busy_rate, operations))
+        more |= settings.goals(**goals)
+        rows.append(Row(work, "windows", against, rates[how], rates["ours"], clock, share=share, **more))
     return rows
 
 

@@ -230,7 +230,8 @@ class TileRun:
         flying = list(self.flying.values())
         if flying and self.client.status == "running":
             aside(lambda: self.client.cancel(flying, force=True))
-        self.fetchers.shutdown(wait=False, cancel_futures=True)
+        # what is being kept at this moment shall be whole before the journal is given free
+        aside(lambda: self.fetchers.shutdown(cancel_futures=True))
 
 
 def aside(call: Callable[[], Any], seconds: float = 5.0) -> None:

@@ -4,11 +4,11 @@ from qgis.core import QgsProcessingOutputFile, QgsProcessingOutputNumber
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from .definitions import MODEL_FILTER, file_output
 from .documented import InMapping
 from .segmentationoptions import segmentation_options
-from .trainingoptions import effort
+from .trainingoptions import effort, resume
 from .windowinputs import FromWindows, data_set, label_inputs, more_labels
 
 
@@ -64,7 +64,9 @@ class TrainSegmentationModel(FromWindows, InMapping, EngineAlgorithm):
             *more_labels(),
             data_set(),
             *segmentation_options(),
+            resume(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

@@ -115,6 +115,9 @@ class TrainSegmentationModel(WindowFields):
     windows_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the windows for the next run with the same inputs"
     )
+    resume: bool = Field(
+        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
+    )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
     @field_validator("output")
@@ -135,10 +138,21 @@ class TrainSegmentationModel(WindowFields):
         """One folder is a list, too."""
         return [value] if isinstance(value, (str, Path)) else value
 
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """Where an interrupted run goes on from: states of pre-training and of fine-tuning."""
+        name = self.output.stem
+        return (
+            self.output.with_name(f"{name}.cscl.resume.safetensors"),
+            self.output.with_name(f"{name}.resume.safetensors"),
+        )
+
     def run(self, ctx: JobContext) -> JobResult:
         """Cut or open windows, split, train, calibrate, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)
-        claim_outputs((self.output, self.report, numbers), [*self.label_files(), *self.windows])
+        claim_outputs(
+            (self.output, self.report, numbers, *self.checkpoints), [*self.label_files(), *self.windows]
+        )
         # before the networks are loaded, which takes seconds: what is wrong here is told at once
         ctx.progress(0.0, "Opening images and labels")
         given = [name for name in REPLACED if getattr(self, name)]
@@ -160,8 +174,12 @@ class TrainSegmentationModel(WindowFields):
         for note in material.notes:
             ctx.info(note)
         options = self._options(material)
+        if not self.resume:
+            self._forget()
         try:
-            result = train_segmentation(material.windows, options, device, ctx, start=0.2, end=0.97)
+            result = train_segmentation(
+                material.windows, options, device, ctx, start=0.2, end=0.97, checkpoints=self.checkpoints
+            )
         except InputError as error:
             raise self._with_fields(error, len(material.windows.classes)) from error
         result.report.notes[:0] = material.notes
@@ -180,10 +198,15 @@ class TrainSegmentationModel(WindowFields):
             outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module.cpu(), result.card)
+        self._forget()
         scores = {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
         scores |= {"n_windows": len(material.windows), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
+
+    def _forget(self) -> None:
+        for path in self.checkpoints:
+            path.unlink(missing_ok=True)
 
     def _of_series(self, sources: WindowSources, ctx: JobContext) -> Material:
         """Windows cut out of time series."""
@@ -258,7 +281,7 @@ class TrainSegmentationModel(WindowFields):
         from sits_engine.learning.segmentation.options import SegmentOptions
         from sits_engine.samples.classes import ClassTable
 
-        left_out = {"output", "report", "numbers", "windows_store"}
+        left_out = {"output", "report", "numbers", "windows_store", "resume"}
         return SegmentOptions(
             architecture=self.architecture,
             width=self.width,

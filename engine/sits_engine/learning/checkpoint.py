@@ -33,16 +33,18 @@ class Checkpoint:
     Attributes:
         path: file, beside the output.
         mark: of inputs and settings, see `mark_of`.
+        what: is trained, for people, where a run has several stages.
     """
 
     path: Path
     mark: str
+    what: str = "training"
 
     def save(
         self,
         parts: Mapping[str, nn.Module],
         optimizer: optim.Optimizer,
-        schedule: optim.lr_scheduler.LRScheduler,
+        schedule: optim.lr_scheduler.LRScheduler | None,
         facts: Mapping[str, Any],
     ) -> None:
         """Write networks, optimiser and JSON facts, complete or not at all."""
@@ -54,7 +56,7 @@ class Checkpoint:
             if isinstance(value, Tensor)
         }
         rates = [group["lr"] for group in optimizer.param_groups]
-        own = {"format": FORMAT, "mark": self.mark, "steps": schedule.last_epoch, "rates": rates}
+        own = {"format": FORMAT, "mark": self.mark, "steps": schedule and schedule.last_epoch, "rates": rates}
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with outputs.atomic(self.path) as temporary:
             temporary.write_bytes(save(plain, metadata={KEY: json.dumps({**facts, **own})}))
@@ -90,9 +92,9 @@ class Checkpoint:
         content = self.read()
         if content is not None:
             done = len(facts_of(content)["rows"])
-            ctx.info(f"Going on after epoch {done}, where an earlier run was interrupted.")
+            ctx.info(f"Going on with {self.what} after epoch {done}, where an earlier run was interrupted.")
         elif self.path.is_file():
-            ctx.info(f"{self.path.name} is of a run with other inputs or settings: training starts anew.")
+            ctx.info(f"{self.path.name} is of a run with other inputs or settings: {self.what} starts anew.")
         return content
 
 
@@ -108,7 +110,7 @@ def restore(
     content: bytes,
     parts: Mapping[str, nn.Module],
     optimizer: optim.Optimizer,
-    schedule: optim.lr_scheduler.LRScheduler,
+    schedule: optim.lr_scheduler.LRScheduler | None = None,
 ) -> dict[str, Any]:
     """Put the state of `Checkpoint.read` into networks, optimiser and schedule; gives the facts."""
     facts = facts_of(content)
@@ -127,7 +129,8 @@ def restore(
     for group, rate in zip(groups, facts["rates"], strict=True):
         group["lr"] = rate
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    schedule.last_epoch = facts["steps"]
+    if schedule is not None:
+        schedule.last_epoch = facts["steps"]
     return facts
 
 

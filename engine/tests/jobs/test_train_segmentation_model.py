@@ -279,3 +279,27 @@ def test_cancelling_leaves_nothing(region, tmp_path) -> None:
 
 def test_the_command_line_has_a_short_name() -> None:
     assert job_class("train-segmentation") is TrainSegmentationModel
+
+
+def test_an_interrupted_run_goes_on_and_leaves_only_its_outputs(region, tmp_path) -> None:
+    def interrupt(kind, fields) -> None:
+        if kind == "metric" and fields["name"] == "validation_miou":
+            ctx.cancel()
+
+    ctx = JobContext(interrupt)
+    with pytest.raises(Cancelled) as caught:
+        train(region, tmp_path, ctx, cscl=True, cscl_epochs=1)
+    states = sorted(path.name for path in tmp_path.iterdir())
+    assert [name.split(".", 1)[1] for name in states] == ["cscl.resume.safetensors", "resume.safetensors"]
+    assert "The state after epoch 1 is kept" in caught.value.advice
+    said = []
+    train(
+        region,
+        tmp_path,
+        JobContext(lambda kind, fields: said.append(fields.get("text"))),
+        cscl=True,
+        cscl_epochs=1,
+    )
+    assert "Going on with pre-training after epoch 1, where an earlier run was interrupted." in said
+    assert "Going on with training after epoch 1, where an earlier run was interrupted." in said
+    assert not [path for path in tmp_path.iterdir() if ".resume" in path.name]

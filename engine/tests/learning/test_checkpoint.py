@@ -112,7 +112,7 @@ def test_the_file_of_another_run_or_kind_is_none(tmp_path):
     assert replace(file, mark="other").take_up(ctx) is None
     assert replace(file, path=tmp_path / "none").take_up(ctx) is None
     assert said == [
-        "Going on after epoch 0, where an earlier run was interrupted.",
+        "Going on with training after epoch 0, where an earlier run was interrupted.",
         "a.safetensors is of a run with other inputs or settings: training starts anew.",
     ]
     from safetensors.torch import save_file

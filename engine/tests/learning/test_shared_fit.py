@@ -52,7 +52,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit(tmp_path) -> None:
     assert stop.message == "Enough."
     assert stop.advice.startswith("The state after epoch 1 is kept in m.resume.safetensors")
     resumed, said = told(task(dropout=0.2), file)
-    assert said == ["Going on after epoch 1, where an earlier run was interrupted."]
+    assert said == ["Going on with training after epoch 1, where an earlier run was interrupted."]
     assert same(resumed, whole)
     assert resumed.epochs == whole.epochs
     assert resumed.best_epoch == whole.best_epoch

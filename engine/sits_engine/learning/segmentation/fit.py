@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.checkpoint import Checkpoint, restore
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.cscl import cscl_loss
 from sits_engine.learning.segmentation.parts import Parts, parts_for
@@ -120,6 +122,8 @@ def pretrain(
     device: Device,
     ctx: JobContext,
     progress: Progress = lambda share: None,
+    *,
+    checkpoint: Checkpoint | None = None,
 ) -> PretrainResult:
     """Stage 0: train a network, all but its class head, with CSCL.
 
@@ -129,10 +133,11 @@ def pretrain(
         validation: for the curve; nothing is chosen by it.
         contrast, options: see there; `patience` is not used.
         progress: gets the done share, in every step.
+        checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
         InputError: the loss stops being a number.
-        Cancelled: somebody asked to stop.
+        Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
     torch.manual_seed(options.seed + 1)  # the network's own first weights stay those of a run without
     channels = int(module.embedding_channels)  # type: ignore[arg-type]
@@ -140,13 +145,18 @@ def pretrain(
     compare = Comparison(module, head, contrast)
     rows: list[PretrainRow] = []
     steps = _steps(cutter, compare.loss, [module, head], options, device, ctx)
-    with closing(steps):
-        for epoch in range(1, options.epochs + 1):
+    parts = {"network": module, "head": head}
+    if checkpoint is not None and (facts := _resumed(steps, checkpoint, parts, ctx)):
+        rows = [PretrainRow(**row) for row in facts["rows"]]
+    with closing(steps), _kept(checkpoint, rows):
+        for epoch in range(len(rows) + 1, options.epochs + 1):
             loss = _epoch(steps, epoch, options, progress, "Pre-training")
             held, positive, negative = validation.pairs(compare, [module, head], ctx)
             rows.append(PretrainRow(epoch, steps.learning_rate, loss, held, positive, negative))
             ctx.metric("pretrain_loss", loss, epoch)
             ctx.metric("pretrain_validation_loss", held, epoch)
+            if checkpoint is not None:
+                _save(steps, checkpoint, parts, rows)
     return PretrainResult(head.eval(), rows, steps.batch_size)
 
 
@@ -169,6 +179,8 @@ def finetune(
     device: Device,
     ctx: JobContext,
     progress: Progress = lambda share: None,
+    *,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Stage 2: train with cross-entropy over known pixels; keep the weights with the best validation mIoU.
 
@@ -178,21 +190,31 @@ def finetune(
         validation: what the weights are chosen by; without places the last weights are kept.
         options: see `StageOptions`.
         progress: gets the done share, in every step.
+        checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
         InputError: the loss stops being a number.
-        Cancelled: somebody asked to stop.
+        Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
 
     def loss_of(batch: Batch) -> Tensor:
         return known_cross_entropy(module(*batch.inputs), batch.labels)
 
-    best_state, best_key, best_epoch = copy.deepcopy(module.state_dict()), (-1.0, 0.0), 0
+    best, best_key, best_epoch = copy.deepcopy(module), (-1.0, 0.0), 0
     rows: list[SegmentEpochRow] = []
     started = time.monotonic()
     steps = _steps(cutter, loss_of, [module], options, device, ctx, parts_for(module, device))
-    with closing(steps):
-        for epoch in range(1, options.epochs + 1):
+    parts = {"network": module, "best": best}
+    if checkpoint is not None and (facts := _resumed(steps, checkpoint, parts, ctx)):
+        rows = [SegmentEpochRow(**row) for row in facts["rows"]]
+        (first, second), best_epoch = facts["best_key"], facts["best_epoch"]
+        best_key = first, second
+    with closing(steps), _kept(checkpoint, rows):
+        for epoch in range(len(rows) + 1, options.epochs + 1):
+            if epoch - 1 - best_epoch >= options.patience:
+                since = f"no better validation mIoU since epoch {best_epoch}"
+                ctx.info(f"Stopped after epoch {epoch - 1}: {since}.")
+                break
             train_loss = _epoch(steps, epoch, options, progress, "Training")
             loss, miou, accuracy = validation.classes(module, ctx)
             rows.append(SegmentEpochRow(epoch, steps.learning_rate, train_loss, loss, miou, accuracy))
@@ -204,13 +226,39 @@ def finetune(
             key = (round(smooth, 6), -loss) if len(validation) else (float(epoch), 0.0)
             if key > best_key:
                 best_key, best_epoch = key, epoch
-                best_state = copy.deepcopy(module.state_dict())
-            elif epoch - best_epoch >= options.patience:
-                ctx.info(f"Stopped after epoch {epoch}: no better validation mIoU since epoch {best_epoch}.")
-                break
+                best.load_state_dict(module.state_dict())
+            if checkpoint is not None:
+                _save(steps, checkpoint, parts, rows, best_key=best_key, best_epoch=best_epoch)
     seconds = max(time.monotonic() - started, 1e-9)
-    module.load_state_dict(best_state)
+    module.load_state_dict(best.state_dict())
     return FitResult(module.eval(), rows, best_epoch, steps.batch_size, steps.samples / seconds)
+
+
+def _kept(checkpoint: Checkpoint | None, rows: Sequence[object]) -> AbstractContextManager[None]:
+    return nullcontext() if checkpoint is None else checkpoint.kept(rows)
+
+
+def _save(
+    steps: Steps[RawBatch, Batch],
+    checkpoint: Checkpoint,
+    parts: dict[str, nn.Module],
+    rows: list[PretrainRow] | list[SegmentEpochRow],
+    **facts: Any,
+) -> None:
+    state = {"rows": [asdict(row) for row in rows], "batch_size": steps.batch_size, "scale": steps.scale}
+    checkpoint.save(parts, steps.optimizer, None, {**state, "done": steps.done, **facts})
+
+
+def _resumed(
+    steps: Steps[RawBatch, Batch], checkpoint: Checkpoint, parts: dict[str, nn.Module], ctx: JobContext
+) -> dict[str, Any] | None:
+    """Put the state of an earlier run back; its facts, or None where there is none."""
+    found = checkpoint.take_up(ctx)
+    if found is None:
+        return None
+    facts = restore(found, parts, steps.optimizer)
+    steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
+    return facts
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -255,6 +303,7 @@ def _epoch(
 ) -> float:
     """All steps of one epoch; the mean loss."""
     losses = []
+    steps.begin(epoch)
     total = options.epochs * options.steps_per_epoch
     for _ in range(options.steps_per_epoch):
         progress(steps.done / total)

@@ -6,6 +6,7 @@ import platform
 import time
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
 from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
 from sits_engine.learning.segmentation.profiles import window_profiles
+from sits_engine.learning.segmentation.resume import checkpoints_of
 from sits_engine.learning.segmentation.scores import DISTANCES, ZONES, class_iou
 from sits_engine.learning.segmentation.sides import Sides, split_windows
 from sits_engine.learning.segmentation.summary import (
@@ -69,6 +71,7 @@ def train_segmentation(
     *,
     start: float = 0.0,
     end: float = 1.0,
+    checkpoints: tuple[Path, Path] | None = None,
 ) -> SegmentationResult:
     """Train on windows that are labelled by code.
 
@@ -76,6 +79,8 @@ def train_segmentation(
         coded: all windows, `classes` being the codes.
         options: see `SegmentOptions`.
         start, end: share of the whole job that this is, for the progress.
+        checkpoints: files that hold the state after each epoch of pre-training and of fine-tuning; a run with
+            the same inputs goes on from them.
 
     Raises:
         InputError: too few classes, windows or labels, a window that doesn't fit, or training diverges.
@@ -92,6 +97,7 @@ def train_segmentation(
     cutting = Cutting(settings.window, settings.n_dates, options.turning)
     cutters = [Cutter(part, bands, cutting, device.torch) for part in (train, held)]
     validation = Validation(cutters[1] if len(cutters[1].usable) else None, len(classes), device)
+    kept = checkpoints_of(checkpoints, settings, bands, classes, train, held)
     torch.manual_seed(options.seed)
     module = build(settings.architecture, settings.hyperparameters).to(device.torch)
     shown = _shown(sides)
@@ -102,7 +108,15 @@ def train_segmentation(
     if n_before:
         progress = ctx.part(start, middle, f"Pre-training on {device.label}")
         before = pretrain(
-            module, cutters[0], validation, settings.contrast, settings.pretrain, device, ctx, progress
+            module,
+            cutters[0],
+            validation,
+            settings.contrast,
+            settings.pretrain,
+            device,
+            ctx,
+            progress,
+            checkpoint=kept[0],
         )
         ctx.info(
             "Pre-training: neighbours of one class have a mean similarity of "
@@ -119,7 +133,9 @@ def train_segmentation(
                 index=shown,
             )
     progress = ctx.part(middle, start + 0.9 * (end - start), f"Training on {device.label}")
-    fitted = finetune(module, cutters[0], validation, settings.finetune, device, ctx, progress)
+    fitted = finetune(
+        module, cutters[0], validation, settings.finetune, device, ctx, progress, checkpoint=kept[1]
+    )
     ctx.info(
         f"Kept the weights of epoch {fitted.best_epoch} of {len(fitted.epochs)}; "
         f"{fitted.windows_per_second:.1f} windows a second."

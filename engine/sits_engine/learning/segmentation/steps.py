@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -122,10 +122,10 @@ class Steps(Generic[RawT, BatchT]):
         self._recipe, self._epochs, self._steps = recipe, epochs, steps_per_epoch
         self._device, self._ctx = device, ctx
         parameters = [p for module in modules for p in module.parameters()]
-        self._optimizer = recipe.optimizer(parameters)
+        self.optimizer = recipe.optimizer(parameters)
         # only float16 runs out of range; the scaler lives on the card, so nothing waits for it
         self._scaler = torch.amp.GradScaler("cuda", enabled=half_type(device) == torch.float16)
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._epoch = seed, 0
         self._patient = Patient(ctx.check_cancelled, device)
         self._drawing = None if device.is_cpu else ThreadPoolExecutor(1, "draw")
         self._batches = self._draw_batches()
@@ -135,6 +135,23 @@ class Steps(Generic[RawT, BatchT]):
         """Of the last step; 0 before the first."""
         return self._recipe.rate(self.done - 1, self._steps, self._epochs) if self.done else 0.0
 
+    @property
+    def scale(self) -> dict[str, Any]:
+        """State of the scaler of losses in float16; empty without."""
+        return self._scaler.state_dict()
+
+    @scale.setter
+    def scale(self, state: dict[str, Any]) -> None:
+        if state:
+            self._scaler.load_state_dict(state)
+
+    def begin(self, epoch: int) -> None:
+        """Chance of an epoch comes from seed and number: a resumed run is the same."""
+        self._epoch = epoch
+        torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
+        self._batches.close()
+        self._batches = self._draw_batches()
+
     def step(self) -> Tensor:
         """One step; its loss stays on the device, so that it isn't waited for.
 
@@ -142,7 +159,7 @@ class Steps(Generic[RawT, BatchT]):
             Cancelled: somebody asked to stop.
             torch.OutOfMemoryError: not even the smallest batch fits.
         """
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self._recipe.rate(self.done, self._steps, self._epochs)
         while True:
             try:
@@ -153,7 +170,7 @@ class Steps(Generic[RawT, BatchT]):
                     raise
             # outside the except: the error holds on to the tensors that filled the card
             self._halve()
-        self._scaler.step(self._optimizer)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
         self.done += 1
         self.samples += self.batch_size
@@ -168,7 +185,7 @@ class Steps(Generic[RawT, BatchT]):
     def _forward_backward(self) -> Tensor:
         for module in self._modules:
             module.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         batch = self._cutter.on_device(next(self._batches))
         total = torch.zeros((), device=self._device.torch)
         for part, weight in self._parts(batch):
@@ -179,7 +196,7 @@ class Steps(Generic[RawT, BatchT]):
         return total
 
     def _halve(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         self._batches.close()
         self.batch_size //= 2
         crops = "windows" if self.batch_size > 1 else "window"
@@ -193,10 +210,11 @@ class Steps(Generic[RawT, BatchT]):
     def _draw_batches(self) -> Generator[RawT, None, None]:
         """Endless batches; beside a card the next one is cut while it computes."""
         usable = self._cutter.usable
-        sampler = ShuffledSampler(usable, self.batch_size, self._rng)
+        rng = np.random.default_rng([self._seed, self._epoch])
+        sampler = ShuffledSampler(usable, self.batch_size, rng)
 
         def draw() -> RawT:
-            raw = self._cutter.drawn(usable[sampler.draw()], self._rng)
+            raw = self._cutter.drawn(usable[sampler.draw()], rng)
             return raw.pinned() if self._device.torch.type == "cuda" else raw
 
         if self._drawing is None:

@@ -11,6 +11,7 @@ from support.field_windows import TinySegmenter, field_windows
 from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, InputError
+from sits_engine.learning.checkpoint import Checkpoint
 from sits_engine.learning.segmentation.batches import Cutter, Cutting, normalisation
 from sits_engine.learning.segmentation.fit import (
     Comparison,
@@ -235,3 +236,51 @@ def test_tsvit_sees_the_season_within_few_steps():
     options = StageOptions(2, 20, recipe("tsvit", "finetune", published=False), 8)
     result = finetune(module, cutter, Validation(held_cutter, 3, CPU, most=12), options, CPU, JobContext())
     assert result.epochs[-1].validation_miou > 0.6
+
+
+def interrupted(stage, file, steps) -> None:
+    """Cancelled after so many steps."""
+    ctx, seen = JobContext(), []
+
+    def progress(share) -> None:
+        seen.append(share)
+        if len(seen) > steps:
+            ctx.cancel("Enough.")
+
+    with pytest.raises(Cancelled) as caught:
+        stage(ctx, progress, file)
+    assert "is kept in m.resume.safetensors" in caught.value.advice
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+def test_an_interrupted_stage_goes_on_bit_by_bit(name, tmp_path) -> None:
+    options = dataclasses.replace(OPTIONS, epochs=3, steps_per_epoch=4)
+    modules = []
+
+    def stage(ctx, progress=lambda share: None, checkpoint=None):
+        cutter, held_cutter = cutters()
+        validation = Validation(held_cutter, 3, CPU)
+        modules.append(network())
+        arguments = (options, CPU, ctx, progress)
+        if name == "finetune":
+            return finetune(modules[-1], cutter, validation, *arguments, checkpoint=checkpoint)
+        contrast = ContrastOptions()
+        return pretrain(modules[-1], cutter, validation, contrast, *arguments, checkpoint=checkpoint)
+
+    def rows(result):
+        return result.rows if name == "pretrain" else result.epochs
+
+    whole = stage(JobContext())
+    file = Checkpoint(tmp_path / "m.resume.safetensors", "mark", "a stage")
+    interrupted(stage, file, 6)
+    said = []
+    ctx = JobContext(lambda kind, fields: said.append(fields.get("text")))
+    resumed = stage(ctx, checkpoint=file)
+    assert "Going on with a stage after epoch 1, where an earlier run was interrupted." in said
+    first, last = modules[0].state_dict(), modules[-1].state_dict()
+    assert all(torch.equal(first[key], last[key]) for key in first)
+    assert rows(resumed) == rows(whole)
+    # a stage that has ended is not trained again
+    again = stage(JobContext(), checkpoint=file)
+    assert rows(again) == rows(whole)
+    assert all(torch.equal(first[key], value) for key, value in modules[-1].state_dict().items())

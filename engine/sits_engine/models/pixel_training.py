@@ -94,10 +94,11 @@ class _Training(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         moments: list[Tensor] = []
         folded: list[tuple[Tensor, Tensor]] = []
+        own = pixels.count
         for k, e in enumerate(eps):
             weight, gamma, beta = parameters[3 * k : 3 * k + 3]
             sums, products = pixels.moments(folded)
-            number = sums.new_full((1,), pixels.count)
+            number = sums.new_full((1,), own)
             if total:
                 flat = total(torch.cat([number, sums, products.flatten()]))
                 number, sums = flat[:1], flat[1 : 1 + len(sums)]

@@ -38,6 +38,8 @@ from sits_engine.samples.pixel_sets import PixelSets
 TEACHER_BATCH = 128
 #: Steps between two looks at cancellation and two reports of progress.
 LOOK = 10
+#: Steps between two points of the curve of the loss.
+REPORT = 100
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,6 @@ def distill(
     training = TrainingForm(student)
     optimizer = schedule.adam(student, options.learning_rate, 0.0)
     falling = schedule.cosine(optimizer, options.steps)
-    losses: list[Tensor] = []
     for step in range(options.steps):
         if step % LOOK == 0:
             ctx.check_cancelled()
@@ -123,23 +124,30 @@ def distill(
         target = answers(values, valid, positions)
         optimizer.zero_grad(set_to_none=True)
         logits = training(values.unsqueeze(3), valid.unsqueeze(2), positions, valid)
-        loss = divergence(logits, target, options.temperature)
+        loss = divergence(logits, target, valid.any(1), options.temperature)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         falling.step()
-        losses.append(loss.detach())
+        if step % REPORT == 0:
+            ctx.metric("fast_loss", float(loss.detach()), step)
     progress(1.0)
     return student.eval().cpu()
 
 
-def divergence(logits: Tensor, target: Tensor, temperature: float) -> Tensor:
-    """Mean KL divergence (N, K) of a student's answers from its teacher's, times temperature squared.
+def divergence(logits: Tensor, target: Tensor, seen: Tensor, temperature: float) -> Tensor:
+    """Mean KL divergence of a student's answers from its teacher's, times temperature squared.
 
     The factor keeps the size of gradients independent of the temperature (Hinton et al. 2015, section 2).
+
+    Args:
+        logits, target: (N, K) of student and teacher.
+        seen: (N,) bool, samples that count: those with a valid date.
+        temperature: divides the logits of both.
     """
     wanted = torch.log_softmax(target / temperature, 1)
     found = torch.log_softmax(logits / temperature, 1)
-    return functional.kl_div(found, wanted, reduction="batchmean", log_target=True) * temperature**2
+    apart = functional.kl_div(found, wanted, reduction="none", log_target=True).sum(1)
+    return (apart * seen).sum() / seen.sum().clamp(min=1) * temperature**2
 
 
 class _Teacher:

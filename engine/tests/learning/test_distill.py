@@ -88,11 +88,16 @@ def test_clouds_count_where_the_model_was_trained_with_them(sets):
 
 def test_divergence_is_nothing_for_equal_answers_and_keeps_its_size_with_the_temperature():
     target = torch.tensor([[2.0, 0.0, -1.0], [0.0, 3.0, 0.0]])
-    assert divergence(target + 5, target, 2.0).item() == pytest.approx(0, abs=1e-6)
+    seen = torch.tensor([True, True])
+    assert divergence(target + 5, target, seen, 2.0).item() == pytest.approx(0, abs=1e-6)
     logits = target + torch.tensor([[0.3, -0.2, 0.0], [0.1, 0.0, -0.4]])
-    values = [divergence(logits, target, t).item() for t in (4.0, 8.0)]
+    values = [divergence(logits, target, seen, t).item() for t in (4.0, 8.0)]
     assert values[0] > 0
     assert values[1] == pytest.approx(values[0], rel=0.5)
+    odd = torch.cat([logits, torch.full((1, 3), 50.0)]), torch.cat([target, torch.eye(3)[:1] * 90])
+    mostly = torch.tensor([True, True, False])
+    assert divergence(*odd, mostly, 4.0).item() == pytest.approx(values[0])
+    assert divergence(*odd, ~mostly & False, 4.0).item() == 0
 
 
 def test_cancelling_ends_it(sets):

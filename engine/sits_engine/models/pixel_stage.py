@@ -95,7 +95,7 @@ class Groups:
         def pool(chunk: Chunk) -> None:
             x, mask = self.take(chunk)
             h = run_layers(x.flatten(0, 1), folded)[-1]
-            pool_chunk(h.view(*x.shape[:2], -1), mask, pooled[chunk[0] : chunk[1]])
+            pool_chunk(h.view(*x.shape[:2], h.shape[1]), mask, pooled[chunk[0] : chunk[1]])
 
         self.each(pool)
         return pooled
@@ -132,7 +132,7 @@ class Groups:
         def work(chunk: Chunk) -> list[Affine]:
             x, mask = self.take(chunk)
             values = run_layers(x.flatten(0, 1), folded)
-            g = first(chunk, values[-1].view(*x.shape[:2], -1), mask).flatten(0, 1)
+            g = first(chunk, values[-1].view(*x.shape[:2], values[-1].shape[1]), mask).flatten(0, 1)
             found: list[Affine] = []
             for k in reversed(range(len(folded))):
                 # ReLU: the gradient passes where the output is positive.
@@ -188,7 +188,8 @@ def plan(
         x,
         None if full else mask.to(x.dtype),
         order,
-        tuple(_chunks(extent, rows)),
+        # a share of a batch may hold nothing that counts
+        tuple(_chunks(extent, rows)) or ((0, 0, 1),),
         padded_statistics,
         in_order,
     )

@@ -288,7 +288,7 @@ def test_an_interrupted_run_goes_on_and_leaves_only_its_outputs(region, tmp_path
 
     ctx = JobContext(interrupt)
     with pytest.raises(Cancelled) as caught:
-        train(region, tmp_path, ctx, cscl=True, cscl_epochs=1)
+        train(region, tmp_path, ctx, cscl=True, cscl_epochs=1, epochs=2)
     states = sorted(path.name for path in tmp_path.iterdir())
     assert [name.split(".", 1)[1] for name in states] == ["cscl.resume.safetensors", "resume.safetensors"]
     assert "The state after epoch 1 is kept" in caught.value.advice
@@ -299,6 +299,7 @@ def test_an_interrupted_run_goes_on_and_leaves_only_its_outputs(region, tmp_path
         JobContext(lambda kind, fields: said.append(fields.get("text"))),
         cscl=True,
         cscl_epochs=1,
+        epochs=2,
     )
     assert "Going on with pre-training after epoch 1, where an earlier run was interrupted." in said
     assert "Going on with training after epoch 1, where an earlier run was interrupted." in said

@@ -7,7 +7,9 @@ import torch
 from networks import network
 from torch import nn
 
+from sits_engine.models import packed
 from sits_engine.models.shared_norm import SharedBatchNorm, over_all, shared_statistics
+from sits_engine.models.training_form import TrainingForm
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,22 @@ def test_two_halves_have_the_statistics_of_the_whole() -> None:
     assert float(count) == 10
     assert torch.allclose(mean, whole.mean(0))
     assert torch.allclose(variance, whole.var(0, correction=0), rtol=1e-2)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_share_without_any_clear_date_takes_part(compiled, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(packed, "possible", lambda *given: False)
+    module = network().train()
+    with shared_statistics(module, lambda tensor: tensor.clone()):
+        nothing = torch.zeros(3, 6, 4, dtype=torch.bool)
+        logits = TrainingForm(module)(
+            torch.rand(3, 6, 3, 4), nothing, torch.arange(6.0).repeat(3, 1), nothing.any(2)
+        )
+        logits.sum().backward()
+    assert logits.shape == (3, 4)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
+    assert all(value.isfinite().all() for value in module.state_dict().values())
 
 
 def test_the_block_leaves_the_network_as_it_was_but_trained() -> None:

@@ -128,8 +128,14 @@ def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
         aside(client.close)
 
 
+class _Client(Client):
+    """A client that is closed by hand: Dask's own, forgotten before it connected, holds up the process."""
+
+    def __del__(self) -> None: ...
+
+
 def _client(address: str, ctx: JobContext) -> Any:
-    make: Any = Client  # its methods have no types
+    make: Any = _Client  # its methods have no types
     try:
         return _patiently(
             lambda: make(address, timeout=CONNECT_SECONDS, set_as_default=False, name="sits"),

@@ -88,7 +88,7 @@ class SetForm(Form):
     """
 
     tasks: tuple[str, ...] = ("classification",)
-    batch = 1024
+    batch = 256
 
     def __init__(self, module: PSELTAE, card: ModelCard) -> None:
         super().__init__(card)
@@ -109,6 +109,9 @@ class SetForm(Form):
         self.shift, self.heads = fold.shift, fold.expand.shape[1]
         bands = len(card.bands)
         clouds = "True where the pixel is real and clear at that date"
+        days = card.date_convention
+        if not self.hides_clouds:
+            days += "; a date that repeats the one before is padding"
         self.inputs = (
             Port(
                 "pixels",
@@ -118,7 +121,7 @@ class SetForm(Form):
                 "reflectance 0 to 1 (indices -1 to 1) of the pixels of a set; a single pixel is a set of one",
             ),
             Port("valid", "bool", (BATCH, DATES, PIXELS), (-1, -1, -1), clouds),
-            Port("positions", "float32", (BATCH, DATES), (-1, -1), card.date_convention),
+            Port("positions", "float32", (BATCH, DATES), (-1, -1), days),
         )
         self.output = Port(
             "probabilities",

@@ -8,7 +8,7 @@ import json
 import logging
 import platform
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,7 @@ class Exported:
 
 
 def export_onnx(
-    path: Path,
-    module: nn.Module,
-    card: ModelCard,
-    *,
-    seed: int = 1,
-    tick: Callable[[float], None] = lambda share: None,
+    path: Path, module: nn.Module, card: ModelCard, tick: Callable[[float], None] = lambda share: None
 ) -> Exported:
     """Write `module` as ONNX to `path`, if ONNX Runtime gives the numbers of PyTorch; else no file.
 
@@ -67,7 +62,6 @@ def export_onnx(
         path: ends with .onnx.
         module: the network that the card describes, in eval mode, on the CPU.
         card: its card; goes into the metadata as in a model file.
-        seed: of the numbers that are tried.
         tick: called with the done share; may raise to stop.
 
     Raises:
@@ -90,15 +84,11 @@ def export_onnx(
         model.metadata_props[PORTS_KEY] = json.dumps(ports(form))
         program.save(temporary)
         tick(0.6)
-        session = session_of(temporary)
+        # from memory: Windows doesn't rename a file that is open
+        session = session_of(temporary.read_bytes())
         worst = 0.0
         for number, sizes in enumerate(TRIED, start=1):
-            given = example(form, sizes, seed + number)
-            with torch.no_grad():
-                wanted = form.plain(*given)
-            numbers = {port.name: x.numpy() for port, x in zip(form.inputs, given, strict=True)}
-            found = torch.from_numpy(session.run([form.output.name], numbers)[0])
-            worst = max(worst, _difference(found, wanted))
+            worst = max(worst, _difference(session, form, example(form, sizes, seed=number)))
             tick(0.6 + 0.4 * number / len(TRIED))
         if not worst <= TOLERANCE:
             raise ModelError(
@@ -151,7 +141,10 @@ def example(form: Form, sizes: tuple[int, int, int], seed: int) -> tuple[Tensor,
             given.append(clear)
         elif port.axes == (BATCH, DATES):
             low, high = form.days
-            days = torch.randint(low, high + 1, shape, generator=random).sort(1).values
+            # no day twice where that can be: published forms take it for padding
+            span = high + 1 - low
+            rows = [torch.randperm(max(span, dates), generator=random)[:dates] for _ in range(batch)]
+            days = (torch.stack(rows) % span + low).sort(1).values
             given.append(days if port.data_type == "int64" else days.float())
         else:
             normal = torch.randn(shape, generator=random).movedim(2, -1)
@@ -159,8 +152,12 @@ def example(form: Form, sizes: tuple[int, int, int], seed: int) -> tuple[Tensor,
     return tuple(given)
 
 
-def _difference(found: Tensor, wanted: Tensor) -> float:
-    """The largest one; infinite where shapes differ or a number is none."""
+def _difference(session: Any, form: Form, given: Sequence[Tensor]) -> float:
+    """The largest one between ONNX Runtime and PyTorch; infinite where a number is none."""
+    numbers = {port.name: x.numpy() for port, x in zip(form.inputs, given, strict=True)}
+    found = torch.from_numpy(session.run([form.output.name], numbers)[0])
+    with torch.no_grad():
+        wanted = form.plain(*given)
     if found.shape != wanted.shape or not bool(torch.isfinite(found).all()):
         return float("inf")
     return float((found - wanted).abs().max())
@@ -212,8 +209,8 @@ def _quiet() -> Iterator[None]:
             one.setLevel(level)
 
 
-def _runtime() -> Callable[[Path], Any]:
-    """What opens an ONNX file for inference.
+def _runtime() -> Callable[[bytes], Any]:
+    """What opens the content of an ONNX file for inference.
 
     Raises:
         InputError: there is no ONNX Runtime.
@@ -228,9 +225,9 @@ def _runtime() -> Callable[[Path], Any]:
             "Export on Windows, macOS or Linux with an x86-64 processor; the file runs anywhere.",
         ) from error
 
-    def opened(path: Path) -> Any:
+    def opened(content: bytes) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     return opened

@@ -165,7 +165,16 @@ def test_examples_have_clear_clouded_and_empty_sets():
     assert valid[0].all()
     assert not valid[3].any()
     assert 0 < valid[1:3].float().mean() < 1
-    assert (days.diff(dim=1) >= 0).all()
+    assert (days.diff(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_what_is_exported_is_the_published_form(reference):
+    form = form_of(network(reference=reference), card(reference=reference, temperature=0.4)).eval()
+    for seed in range(20):
+        given = example(form, (5, 7, 4), seed)
+        with torch.no_grad():
+            torch.testing.assert_close(form(*given), form.plain(*given), atol=1e-5, rtol=0)
 
 
 def test_other_numbers_than_pytorchs_leave_no_file(tmp_path, monkeypatch):

@@ -9,12 +9,12 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from . import regions
 from .adaptationoptions import METHODS, adaptation_options
 from .definitions import MODEL_FILTER, choice, described, file_input, file_output
 from .documented import InAdaptation
-from .trainingoptions import resume
+from .trainingoptions import fast, resume
 
 
 class AdaptToRegion(InAdaptation, EngineAlgorithm):
@@ -99,8 +99,15 @@ class AdaptToRegion(InAdaptation, EngineAlgorithm):
             *regions.parcel_parameters(),
             regions.samples_store(),
             *adaptation_options(),
+            fast(
+                tr(
+                    "A small network that learned to answer like the adapted one in the target goes into the "
+                    "same file, for 'Fast map' of 'Map crops'. Made in any case where the model holds one."
+                )
+            ),
             resume(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

@@ -4,7 +4,7 @@ from qgis.core import QgsProcessingOutputFile, QgsProcessingOutputNumber, QgsPro
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from . import regions, styling
 from .adaptationoptions import METHODS, epochs, shift_augmentation
 from .definitions import choice, described, file_input, file_output, folder_input, number, switch
@@ -103,6 +103,7 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
             ),
             *published_data(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

@@ -4,7 +4,7 @@ from qgis.core import QgsProcessingOutputFile, QgsProcessingOutputNumber, QgsPro
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from . import regions
 from .adaptationoptions import estimator, max_shift, seed
 from .definitions import MODEL_FILTER, file_input, file_output, number
@@ -67,6 +67,7 @@ class EstimateTemporalShift(InAdaptation, EngineAlgorithm):
             *regions.parcel_parameters(),
             seed(tr("The same seed on a CPU gives the same estimate.")),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

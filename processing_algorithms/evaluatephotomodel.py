@@ -11,7 +11,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from . import photosources, styling
 from .definitions import MODEL_FILTER, choice, described, file_input, file_output, text
 from .documented import InPhotos
@@ -115,6 +115,7 @@ class EvaluatePhotoModel(InPhotos, EngineAlgorithm):
             *photosources.photo_options(),
             photosources.clip_folder(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

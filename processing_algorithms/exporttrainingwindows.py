@@ -7,6 +7,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
+from ..parameters import unreadable_parameter
 from .adaptationoptions import seed
 from .definitions import described, number
 from .documented import InMapping
@@ -65,6 +66,7 @@ class ExportTrainingWindows(FromWindows, InMapping, EngineAlgorithm):
                 low=1,
             ),
             seed(tr("The same seed draws the same windows.")),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         for name, label in (

@@ -17,7 +17,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, raster_source, vector_source
+from ..parameters import device_parameter, raster_source, unreadable_parameter, vector_source
 from . import styling
 from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, file_output
 from .documented import InMapping
@@ -128,6 +128,7 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
             ),
             *mask_options(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

@@ -15,7 +15,13 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, extent_string, scheduler_parameter, vector_source
+from ..parameters import (
+    device_parameter,
+    extent_string,
+    scheduler_parameter,
+    unreadable_parameter,
+    vector_source,
+)
 from . import styling
 from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number, switch
 from .documented import InMapping
@@ -158,6 +164,7 @@ class MapCrops(InMapping, EngineAlgorithm):
                 default=False,
             ),
             device_parameter(),
+            unreadable_parameter(),
             number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),
             number(
                 "OVERLAP",

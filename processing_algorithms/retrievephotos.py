@@ -12,7 +12,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, vector_source
+from ..parameters import device_parameter, unreadable_parameter, vector_source
 from . import foundphotos, photosources, styling
 from .definitions import choice, described, file_output, number
 from .documented import InPhotos
@@ -131,6 +131,7 @@ class RetrievePhotos(InPhotos, EngineAlgorithm):
                 high=2**31 - 1,
             ),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputNumber("N_PLACES", tr("Places that could be asked")))

@@ -9,7 +9,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter
+from ..parameters import device_parameter, unreadable_parameter
 from . import photosources
 from .adaptationoptions import seed
 from .definitions import MODEL_FILTER, choice, described, file_output, folder_input, number, switch
@@ -83,6 +83,7 @@ class TrainPhotoModel(InPhotos, EngineAlgorithm):
             *_images(),
             *_learning(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

@@ -11,7 +11,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, vector_source, vector_sources
+from ..parameters import device_parameter, unreadable_parameter, vector_source, vector_sources
 from .definitions import MODEL_FILTER, TABLE_FILTER, described, file_input, file_output, number, text
 from .documented import InMapping
 from .facts import FactsError, series_facts
@@ -147,6 +147,7 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
             *training_options(),
             resume(),
             device_parameter(),
+            unreadable_parameter(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))

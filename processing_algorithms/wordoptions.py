@@ -9,7 +9,13 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, extent_string, scheduler_parameter, vector_source
+from ..parameters import (
+    device_parameter,
+    extent_string,
+    scheduler_parameter,
+    unreadable_parameter,
+    vector_source,
+)
 from .definitions import MODEL_FILTER, SERIES_FILTER, choice, described, file_input, folder_input, number
 from .documented import InPhotos
 from .facts import FactsError, missing_bands, model_facts, series_facts
@@ -75,6 +81,7 @@ def advanced_options():
             default="12",
         ),
         device_parameter(),
+        unreadable_parameter(),
         number(
             "TILE_SIZE",
             tr("Tile size (pixels)"),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 #: Variables that make a foreign Python, PROJ, GDAL or loader pick up QGIS's files.
 FOREIGN = ("PYTHON", "PROJ", "GDAL", "LD_", "DYLD_")
+#: What begins like them but holds a user's settings for networks and memory. Those that name no files of
+#: QGIS (AWS_, CPL_, VSI_, CURL_, proxies and certificates) pass in any case.
+SETTINGS = ("GDAL_HTTP_", "GDAL_CURL_", "GDAL_CACHEMAX")
 WINDOWS = sys.platform == "win32"
 
 
@@ -16,7 +19,11 @@ def clean_environment(environ=None, extra=None):
     """Copy of `environ` (default: our own) without QGIS's settings, plus `extra` variables."""
     environ = dict(os.environ if environ is None else environ)
     roots = _qgis_roots(environ)
-    clean = {k: v for k, v in environ.items() if not k.upper().startswith(FOREIGN)}
+    clean = {
+        k: v
+        for k, v in environ.items()
+        if not k.upper().startswith(FOREIGN) or k.upper().startswith(SETTINGS)
+    }
     if WINDOWS:
         for name in [k for k in clean if k.upper() == "PATH"]:
             clean[name] = outside(clean[name], roots)

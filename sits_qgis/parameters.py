@@ -21,6 +21,7 @@ __all__ = [
     "raster_paths",
     "raster_source",
     "scheduler_parameter",
+    "unreadable_parameter",
     "vector_source",
     "vector_sources",
 ]
@@ -37,6 +38,28 @@ def device_parameter(name="DEVICE"):
     )
     parameter.setHelp(
         tr("auto: a graphics card if one works, else the CPU. The log says which one was chosen.")
+    )
+    parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    return parameter
+
+
+def unreadable_parameter(name="UNREADABLE"):
+    """What to do where an image can't be read; under 'Advanced parameters', stored by its word."""
+    parameter = QgsProcessingParameterEnum(
+        name,
+        tr("Images that can't be read"),
+        ["error", "missing"],
+        False,
+        "error",
+        optional=False,
+        usesStaticStrings=True,
+    )
+    parameter.setHelp(
+        tr(
+            "Images on servers are tried several times. error: the run then stops and names the first image "
+            "that can't be read. missing: such images are left out where they can't be read, as if they "
+            "were clouded there; the log and the result list them."
+        )
     )
     parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
     return parameter

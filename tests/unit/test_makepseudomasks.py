@@ -84,6 +84,7 @@ def test_series_and_windows_are_enough(algorithm, given, context, windows):
         "effort": "standard",
         "output": given["OUTPUT"],
         "maps": "clues",
+        "unreadable": "error",
         "affinity": True,
         "refine": True,
         "background": "class",

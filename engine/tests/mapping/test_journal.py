@@ -171,3 +171,15 @@ def test_objects_are_refused(tmp_path):
 def test_fingerprint_is_of_content_not_of_order():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})
     assert os.path.basename(work_folder(__import__("pathlib").Path("x/Maïs 1.tif"))) == ".Maïs 1.tif.work"
+
+
+def test_what_is_of_use_to_one_run_only_is_not_gone_on_from(tmp_path):
+    with_all = {"classes": np.ones((2, 2), np.uint8)}
+    journal = Journal.open(tmp_path / "work", "key")
+    journal.store("a", with_all)
+    journal.store("b", with_all, for_good=False)
+    assert journal.load("b")["classes"].sum() == 4
+    assert journal.done == {"a"}
+    journal.close()
+    assert Journal.open(tmp_path / "work", "key").done == {"a"}
+    assert sorted(path.name for path in (tmp_path / "work").glob("*.npz")) == ["a.npz"]

@@ -101,11 +101,11 @@ def test_what_may_pass_is_tried_again(tmp_path, server, fault):
 @pytest.mark.parametrize(
     ("fault", "tries", "words"),
     [
-        (404, 1, r"HTTP 404 \(1 try\).*is gone"),
-        (403, 1, r"HTTP 403 \(1 try\).*refuses access.*AWS_PROFILE"),
+        (404, 2, r"HTTP 404 \(2 tries\).*is gone"),
+        (403, 2, r"HTTP 403 \(2 tries\).*refuses access.*AWS_PROFILE"),
         (503, 5, r"HTTP 503 \(5 tries\).*run it again"),
         ("reset", 5, r"reset by peer \(5 tries\)"),
-        ("whole", 1, r"Range downloading not supported.*\(1 try\).*download them"),
+        ("whole", 2, r"Range downloading not supported.*\(2 tries\).*download them"),
     ],
 )
 def test_what_lasts_is_said_with_the_way_out(tmp_path, server, fault, tries, words):
@@ -118,10 +118,11 @@ def test_what_lasts_is_said_with_the_way_out(tmp_path, server, fault, tries, wor
     assert error.value.details["status"] == (fault if isinstance(fault, int) else None)
 
 
-def test_a_failure_is_not_remembered(tmp_path, server):
+@pytest.mark.parametrize("fault", [503, 404, 403])
+def test_a_failure_is_not_remembered(tmp_path, server, fault):
     """GDAL believes for the rest of the process that a file isn't there, unless it is told otherwise."""
     values = image(tmp_path)
-    server.always["a.tif"] = 503
+    server.always["a.tif"] = fault
     with pytest.raises(EngineError):
         read(DatasetPool(), server.url + "a.tif")
     server.always.clear()
@@ -288,7 +289,7 @@ def test_s3_is_signed_with_the_users_own_keys(tmp_path, server, monkeypatch):
         assert seen.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIATESTTESTTEST/")
         assert seen.headers["x-amz-request-payer"] == "requester"
     server.always["b.tif"] = 403
-    with pytest.raises(EngineError, match=r"Can't read s3://bucket/b\.tif: HTTP 403 \(1 try\)") as error:
+    with pytest.raises(EngineError, match=r"Can't read s3://bucket/b\.tif: HTTP 403 \(2 tries\)") as error:
         read(DatasetPool(), "s3://bucket/b.tif")
     assert "AKIATEST" not in str(error.value)
     assert "geheim" not in str(error.value)
@@ -312,7 +313,7 @@ def test_https_with_an_own_certificate(tmp_path):
         pytest.skip("no openssl that can make certificates")
     values = image(tmp_path)
     with serving(tmp_path, certificate=(certificate, key)) as server:
-        with pytest.raises(EngineError, match=r"certificate.*\(1 try\).*CURL_CA_BUNDLE"):
+        with pytest.raises(EngineError, match=r"certificate.*\(2 tries\).*CURL_CA_BUNDLE"):
             read(DatasetPool(), server.url + "a.tif")
         # GDAL takes the name of the certificates once a process
         done = in_new_process(

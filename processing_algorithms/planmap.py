@@ -10,7 +10,7 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import device_parameter, extent_string, vector_source
+from ..parameters import device_parameter, extent_string, unreadable_parameter, vector_source
 from .definitions import (
     MODEL_FILTER,
     SERIES_FILTER,
@@ -105,6 +105,7 @@ class PlanMap(InMapping, EngineAlgorithm):
                 tr("As in 'Map crops': the fast network in the model's file, where there is one."),
                 default=False,
             ),
+            unreadable_parameter(),
             device_parameter(),
             number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),
             number(

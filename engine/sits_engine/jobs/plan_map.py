@@ -189,7 +189,7 @@ class PlanMap(SeriesJob):
         ctx.info(said)
         busy = {stage: round(share, 3) for stage, share in found.timings.shares().items()}
         scores: dict[str, Any] = {"bottleneck": said, "busy": busy, "storage": stored}
-        slow_reading = found.cost.reading > found.cost.computing
+        slow_reading = found.timings.reading > found.cost.computing
         if stored in SLOW and slow_reading:
             ctx.progress(0.8, "Measuring a clipped copy")
             scores["copy"] = self._copy(ctx, request, series, found, extent)
@@ -223,7 +223,7 @@ class PlanMap(SeriesJob):
             "map_seconds": round(seconds, 2),
             "times_as_fast": round(found.seconds / seconds, 2),
         }
-        slower = found.cost.reading / max(found.cost.computing, 1e-9)
+        slower = found.timings.reading / max(found.cost.computing, 1e-9)
         ctx.info(
             f"Reading these images takes {slower:.1f} times as long as the network does. A clipped, tiled "
             f"copy (CLIP_FOLDER of 'Build image time series') takes about {_size(facts['bytes'])} and "

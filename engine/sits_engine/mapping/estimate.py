@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -94,7 +94,7 @@ class Estimate:
 
     Attributes:
         cost: of the whole map, each stage by itself.
-        timings: as the pipeline overlaps them.
+        timings: as the pipeline overlaps them, after the files were opened.
         low, high: seconds by the fastest and by the slowest spot.
         opening: seconds to open the files.
         assembly: seconds to put the map together.
@@ -114,7 +114,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """Of the whole map."""
-        return self.timings.elapsed + self.opening + self.assembly
+        return self.timings.elapsed + self.assembly
 
 
 def extent_of(region: Region, tiles: Sequence[Window]) -> Extent:
@@ -128,7 +128,7 @@ def extent_of(region: Region, tiles: Sequence[Window]) -> Extent:
         shapely.box(*window_bounds(region.grid, tile)).buffer(-edge, join_style="mitre") for tile in tiles
     ]
     hit = set(shapely.STRtree(boxes).query(region.polygons, "intersects")[1].tolist())
-    used = [tile for i, tile in enumerate(tiles) if i in hit]
+    used = [tile for i, tile in enumerate(tiles) if i in hit] or list(tiles)
     pixels = sum(tile.height * tile.width for tile in used)
     x, y = region.grid.resolution
     inside = shapely.intersection(region.polygons, shapely.box(*window_bounds(region.grid, region.window)))
@@ -180,8 +180,16 @@ def measure(
         torch.set_num_threads(before)
     each = [rate.scaled(extent.pixels, extent.wanted) for rate in rates]
     whole = sum(each, Cost()).scaled(1 / len(each), 1 / len(each))
-    timings = whole.timings(how, processors)
+    # the first window was read without anything to wait for it: it delays the map
     opening = max(0.0, first.cost.reading - whole.reading * first.pixels / extent.pixels)
+    timings = whole.timings(how, processors)
+    timings = replace(
+        timings,
+        elapsed=timings.elapsed + opening,
+        reading=timings.reading + opening,
+        starved=timings.starved + opening,
+        read_processor=timings.read_processor + (first.cost.read_processor if opening else 0.0),
+    )
     assembly = ASSEMBLY * bytes_of_a_pixel * extent.pixels
     times = [one.timings(how, processors).elapsed for one in each]
     spread = SPREAD if len(times) == 1 else 0.0

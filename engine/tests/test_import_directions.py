@@ -14,7 +14,7 @@ ORDER = ("series", "samples", "models", "learning", "retrieval", "mapping", "eva
 #: Modules beside the packages that every package may import; they import no package themselves.
 BASE = {"addresses", "errors", "context", "outputs", "device", "home", "protocol"}
 #: Entry points: they import jobs, and nothing imports them.
-TOP = {"cli", "serve"}
+TOP = {"cli", "serve", "__main__"}
 FORBIDDEN = {
     "qgis",
     "osgeo",

@@ -59,7 +59,7 @@ class Joined(Processes):
         device = own_device(request, self.place)
         kind = device.torch.type
         store = self.lifeline.store
-        with _talking():
+        with self._talking():
             if self.rank == 0:
                 store.set("device", kind)
             first = store.get("device").decode()
@@ -70,7 +70,7 @@ class Joined(Processes):
             )
         if kind == "cuda":
             torch.cuda.set_device(device.torch)
-        with _talking():
+        with self._talking():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
                 store=PrefixStore("group", store),
@@ -83,7 +83,7 @@ class Joined(Processes):
     def add(self, tensor: Tensor) -> Tensor:
         """Sum over all processes, without gradients."""
         out = tensor.detach().clone(memory_format=torch.contiguous_format)
-        with _talking():
+        with self._talking():
             dist.all_reduce(out)
         return out
 
@@ -104,12 +104,12 @@ class Joined(Processes):
     def begin_alike(self, module: nn.Module) -> None:
         """Give all processes the parameters and buffers of process 0."""
         for tensor in module.state_dict().values():
-            _broadcast(tensor)
+            self._broadcast(tensor)
 
     def numbers(self, values: list[float]) -> list[float]:
         """Those of process 0, so that all decide alike."""
         tensor = torch.tensor(values, dtype=torch.float64)
-        _broadcast(tensor)
+        self._broadcast(tensor)
         return [float(value) for value in tensor]
 
     def content(self, given: bytes | None) -> bytes | None:
@@ -127,7 +127,7 @@ class Joined(Processes):
         """Process 0 asks the others to take part in a task; they get facts (JSON) and arrays by `receive`."""
         layout = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
         words = json.dumps({"task": task, "facts": facts, "arrays": layout})
-        with _talking():
+        with self._talking():
             self.lifeline.store.set(f"call/{self._calls}", words)
         self._calls += 1
         for array in arrays.values():
@@ -136,7 +136,7 @@ class Joined(Processes):
     def receive(self) -> tuple[str, dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
         """The next call of process 0, as (task, facts, arrays); None when there is nothing left to do."""
         key, store = f"call/{self._calls}", self.lifeline.store
-        with _talking():
+        with self._talking():
             # by looking, not in a sum: process 0 may read images for hours
             while not store.check([key]):
                 self._ctx.check_cancelled()
@@ -154,14 +154,27 @@ class Joined(Processes):
     def explain(self, raised: BaseException) -> EngineError:
         """What is behind an error here: perhaps another process failed first."""
         if isinstance(raised, Lost | Cancelled):
-            # torchrun stops those that are left: what was said before it does counts
-            stopped = self._ctx.cancelled
             first = self.lifeline.first_error(2 * LOOK if isinstance(raised, Lost) else 0.0)
-            if first is not None:
+            # of two that were asked to stop, this one knows better what is kept
+            if first is not None and not (isinstance(raised, Cancelled) and first.code == raised.code):
                 return first
-            if stopped:
-                return self._ctx.stop()
         return from_exception(raised)
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """A broken connection is a lost process, or one that was asked to stop as this one was."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self._ctx.cancelled:
+                raise self._ctx.stop() from error
+            raise Lost(str(error).splitlines()[0].rstrip(".")) from error
+
+    def _broadcast(self, tensor: Tensor) -> None:
+        with self._talking():
+            dist.broadcast(tensor, 0)
 
     def _total(self, tensor: Tensor) -> Tensor:
         return _Total.apply(tensor, self)  # type: ignore[no-any-return, no-untyped-call]
@@ -171,7 +184,7 @@ class Joined(Processes):
         flat = array.reshape(-1).view(np.uint8)
         for start in range(0, len(flat), PIECE):
             self._ctx.check_cancelled()
-            _broadcast(torch.from_numpy(flat[start : start + PIECE]))
+            self._broadcast(torch.from_numpy(flat[start : start + PIECE]))
 
 
 class _Total(torch.autograd.Function):
@@ -187,25 +200,9 @@ class _Total(torch.autograd.Function):
         return ctx.processes.add(grad), None
 
 
-@contextmanager
-def _talking() -> Iterator[None]:
-    """A broken connection is a lost process."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        raise Lost(str(error).splitlines()[0].rstrip(".")) from error
-
-
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def _broadcast(tensor: Tensor) -> None:
-    with _talking():
-        dist.broadcast(tensor, 0)
 
 
 def own_device(request: str, place: Place) -> Device:

@@ -24,7 +24,7 @@ from .documented import InMapping
 from .facts import FactsError, series_facts
 from .maskoptions import mask_options
 from .tickform import CLASSES_TABLE
-from .trainingoptions import effort
+from .trainingoptions import effort, resume
 from .values import engine_values
 
 POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
@@ -127,6 +127,7 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
                 advanced=True,
             ),
             *mask_options(),
+            resume(),
             device_parameter(),
             unreadable_parameter(),
         ):

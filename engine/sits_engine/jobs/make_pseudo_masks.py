@@ -109,6 +109,9 @@ class MakePseudoMasks(SeriesJob):
         None, description="class table of the masks (.csv), for training; default: beside the masks"
     )
     output_model: Path | None = Field(None, description="classifier (.safetensors)")
+    resume: bool = Field(
+        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
+    )
     report: Path | None = Field(None, description="report (.html); its numbers are written beside it")
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
@@ -124,6 +127,11 @@ class MakePseudoMasks(SeriesJob):
         if not isinstance(value, str):
             return value
         return [word.strip() for word in value.replace(";", ",").split(",") if word.strip()]
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted run goes on from."""
+        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
 
     def run(self, ctx: JobContext) -> JobResult:
         """Read ticks and windows, train, make masks, write."""
@@ -172,6 +180,8 @@ class MakePseudoMasks(SeriesJob):
         device = devices.select(self.device)
         ctx.device = device.label
         ctx.info(f"Training will use {device.label}.")
+        if not self.resume:
+            self.checkpoint.unlink(missing_ok=True)
         made = make_masks(
             bags,
             self._options(series),
@@ -181,6 +191,7 @@ class MakePseudoMasks(SeriesJob):
             colors=table.color_of if table else None,
             start=0.1,
             end=0.95,
+            checkpoint=self.checkpoint,
         )
         ctx.progress(0.95, "Writing masks, model and report")
         outputs = {"output": str(self.output), "output_classes": str(classes_path)}
@@ -198,6 +209,7 @@ class MakePseudoMasks(SeriesJob):
             outputs["output_model"] = str(self.output_model)
         # the masks last: where they are, everything is
         self._write_masks(classes_path, series, bags, made)
+        self.checkpoint.unlink(missing_ok=True)
         scores: dict[str, Any] = {
             name: None if math.isnan(value) else round(value, 6) for name, value in report.scores.items()
         }
@@ -252,12 +264,13 @@ class MakePseudoMasks(SeriesJob):
             if path is not None:
                 existing(path, what)
         inputs = (self.series, self.windows, self.parcels, self.labels, self.class_table)
-        claim_outputs((self.output, classes_path, self.output_model, self.report, numbers), inputs)
+        outputs = (self.output, classes_path, self.output_model, self.report, numbers, self.checkpoint)
+        claim_outputs(outputs, inputs)
 
     def _options(self, series: TimeSeries) -> ExactOptions:
         from sits_engine.learning.exact.options import ExactOptions
 
-        left_out = {"output", "output_classes", "output_model", "report", "numbers"}
+        left_out = {"output", "output_classes", "output_model", "report", "numbers", "resume"}
         return ExactOptions(
             width=self.width,
             effort=self.effort,

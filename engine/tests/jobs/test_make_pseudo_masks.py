@@ -216,3 +216,29 @@ def test_crops_that_sharpening_would_lose_are_named(region, tmp_path, monkeypatc
     name = json.loads((tmp_path / "r_numbers.json").read_text(encoding="utf-8"))["classes"][1]["name"]
     sentence = f"Sharpening would have lost {name}: the masks drawn before it stay. Look at them."
     assert sentence in result.warnings
+
+
+def test_an_interrupted_run_goes_on_and_leaves_only_its_outputs(region, made, tmp_path) -> None:
+    def interrupt(kind, fields) -> None:
+        if kind == "progress" and fields["phase"] == "Sharpening the masks":
+            ctx.cancel()
+
+    ctx = JobContext(interrupt)
+    with pytest.raises(Cancelled) as caught:
+        make(region, tmp_path, ctx)
+    assert "The state after epoch 2 is kept in masks.resume.safetensors" in caught.value.advice
+    assert [path.name for path in tmp_path.iterdir()] == ["masks.resume.safetensors"]
+    said = []
+    make(region, tmp_path, JobContext(lambda kind, fields: said.append(fields.get("text"))))
+    assert "Going on with training after epoch 2, where an earlier run was interrupted." in said
+    assert not list(tmp_path.glob("*.resume*"))
+    assert (tmp_path / "masks.tif").read_bytes() == (made[0] / "masks.tif").read_bytes()
+
+
+def test_an_interrupted_run_is_forgotten_on_wish(region, tmp_path) -> None:
+    (tmp_path / "masks.resume.safetensors").write_bytes(b"of an earlier run")
+    said = []
+    ctx = JobContext(lambda kind, fields: said.append(fields.get("text") or ""))
+    make(region, tmp_path, ctx, resume=False, epochs=1, refine=False)
+    assert not any("masks.resume.safetensors" in line for line in said)
+    assert not list(tmp_path.glob("*.resume*"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.checkpoint import Checkpoint, restore
 from sits_engine.learning.exact.batches import BagBatch, BagCutter, RawBags
 from sits_engine.learning.exact.losses import exact_loss
 from sits_engine.learning.exact.options import ExactSettings
@@ -79,6 +80,7 @@ def fit_exact(
     *,
     seed: int,
     progress: Progress = lambda share: None,
+    checkpoint: Checkpoint | None = None,
 ) -> ExactFit:
     """Train a classifier.
 
@@ -89,17 +91,18 @@ def fit_exact(
         settings: see there.
         seed: of the draw.
         progress: gets the done share in every step.
+        checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
         InputError: the loss stops being a number.
-        Cancelled: somebody asked to stop.
+        Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")
     total = settings.epochs * settings.steps_per_epoch
     first = round(settings.contrast_from * total)
     recipe = Recipe(settings.learning_rate, "cosine", "adamw", warm_up=settings.warm_up)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator()
     parts: list[Tensor] = []
 
     def loss_of(batch: BagBatch) -> Tensor:
@@ -133,9 +136,18 @@ def fit_exact(
         device=device,
         ctx=ctx,
     )
-    with closing(steps):
-        for epoch in range(1, settings.epochs + 1):
+    found = checkpoint.take_up(ctx) if checkpoint is not None else None
+    if found is not None:
+        # the prototypes are the network's own
+        facts = restore(found, {"network": module}, steps.optimizer)
+        rows, precision = [ExactEpochRow(**row) for row in facts["rows"]], np.array(facts["precision"])
+        steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
+    kept = nullcontext() if checkpoint is None else checkpoint.kept(rows)
+    with closing(steps), kept:
+        for epoch in range(len(rows) + 1, settings.epochs + 1):
             parts.clear()
+            steps.begin(epoch)
+            generator.manual_seed(torch.initial_seed())
             for _ in range(settings.steps_per_epoch):
                 progress(steps.done / total)
                 steps.step()
@@ -147,6 +159,15 @@ def fit_exact(
             ctx.metric("train_loss", row.loss, epoch)
             if macro is not None:
                 ctx.metric("validation_average_precision", macro, epoch)
+            if checkpoint is not None:
+                state = {
+                    "rows": [asdict(row) for row in rows],
+                    "precision": precision.tolist(),
+                    "batch_size": steps.batch_size,
+                    "done": steps.done,
+                    "scale": steps.scale,
+                }
+                checkpoint.save({"network": module}, steps.optimizer, None, state)
     contrasting = bool(settings.losses.contrast) and first < total
     return ExactFit(
         module.eval(),

@@ -5,19 +5,20 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.exact.batches import BagCutter
 from sits_engine.learning.exact.cam import CamSettings
-from sits_engine.learning.exact.fit import ExactFit, Held, fit_exact
+from sits_engine.learning.exact.fit import ExactFit
 from sits_engine.learning.exact.masks import Masks, maps_of_window, masks_of, raw_maps, sharpened
 from sits_engine.learning.exact.options import ExactOptions, ExactSettings, settle
 from sits_engine.learning.exact.pseudo_labels import THRESHOLD_WORDS
@@ -29,6 +30,7 @@ from sits_engine.learning.exact.summary import (
     Thumbnail,
     TruthScores,
 )
+from sits_engine.learning.exact.task import ExactTask
 from sits_engine.learning.exact.truth import PixelTruth, confusion, scores_of
 from sits_engine.learning.segmentation.batches import normalisation
 from sits_engine.learning.segmentation.pictures import FALSE_COLOR, picture_of
@@ -70,6 +72,7 @@ def make_masks(
     colors: Mapping[str, str] | None = None,
     start: float = 0.0,
     end: float = 1.0,
+    checkpoint: Path | None = None,
 ) -> MaskResult:
     """Train on ticks and make masks.
 
@@ -79,6 +82,7 @@ def make_masks(
         truth: pixel labels for the report; they change no mask.
         colors: of classes; others are chosen.
         start, end: share of the whole job that this is, for the progress.
+        checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:
         InputError: windows that don't fit the network, or training diverges.
@@ -88,54 +92,19 @@ def make_masks(
     bands = normalisation(bags.windows, train)
     patch = int(settings.hyperparameters["patch"])
 
-    def cutter(index: npt.NDArray[np.int64] | None, turning: bool) -> BagCutter:
-        return BagCutter(bags, bands, settings.n_dates, patch, device.torch, turning=turning, index=index)
-
-    everything = cutter(None, False)
+    task = ExactTask(bags, train, held_index, bands, settings, options.turning, options.seed)
     ctx.info(
         f"{len(np.unique(bags.bag))} polygons with {len(bags)} windows and {len(bags.classes)} classes; "
         f"{settings.epochs} epochs of {settings.steps_per_epoch} steps, {settings.n_dates} dates."
     )
-    torch.manual_seed(options.seed)
-    module = ExactClassifier(**settings.hyperparameters).to(device.torch)
     middle = start + 0.9 * (end - start)
-    fitted = fit_exact(
-        module,
-        cutter(train, options.turning),
-        _held(bags, everything, held_index),
-        settings,
-        device,
-        ctx,
-        seed=options.seed,
-        progress=ctx.part(start, middle, f"Learning the crops on {device.label}"),
-    )
+    learning = ctx.part(start, middle, f"Learning the crops on {device.label}")
+    kept = task.checkpoint(checkpoint)
+    fitted = task.run(device, ctx, learning, checkpoint=kept)
     began = time.monotonic()
     kinds = [settings.cam] if truth is None else [settings.cam, PLAIN]
-    drawn = middle + 0.03 * (end - start) if options.refine else end
-    raw = raw_maps(module, everything, len(bags), kinds, device, ctx.part(middle, drawn, "Drawing the masks"))
-    masks = masks_of(
-        raw[0],
-        bags,
-        patch,
-        scaling=settings.cam.scaling,
-        background=settings.background,
-        least_confidence=0.0 if options.refine else options.least_confidence,
-    )
-    if options.refine:
-        masks = sharpened(
-            masks,
-            bags,
-            bands,
-            RefineSettings(),
-            device,
-            seed=options.seed,
-            background=settings.background,
-            least_confidence=options.least_confidence,
-            progress=ctx.part(drawn, end, "Sharpening the masks"),
-        )
-        if masks.kept:
-            names = ", ".join(bags.classes[k] for k in masks.kept)
-            ctx.warn(f"Sharpening would have lost {names}: the masks drawn before it stay. Look at them.")
+    with nullcontext() if kept is None else kept.kept(fitted.rows):
+        raw, masks = _drawn(task, fitted.module, kinds, options, device, ctx, (middle, end))
     seconds = {"training": fitted.seconds, "masks": time.monotonic() - began}
     chosen = distinct_colors(bags.classes, {**bags.colors, **(colors or {})})
     card = _card(settings, options, bands, bags, chosen)
@@ -161,7 +130,49 @@ def make_masks(
     report.warnings = list(dict.fromkeys([*bags.warnings, *ctx.warnings]))
     card.provenance = report.provenance
     card.scores = {name: round(v, 6) for name, v in report.scores.items() if not np.isnan(v)}
-    return MaskResult(module, card, masks, report)
+    return MaskResult(fitted.module, card, masks, report)
+
+
+def _drawn(
+    task: ExactTask,
+    module: ExactClassifier,
+    kinds: list[CamSettings],
+    options: ExactOptions,
+    device: Device,
+    ctx: JobContext,
+    progress: tuple[float, float],
+) -> tuple[list[Tensor], Masks]:
+    """Maps of each kind before scaling, and the masks of the first."""
+    bags, settings = task.bags, task.settings
+    start, end = progress
+    middle = start + 0.3 * (end - start) if options.refine else end
+    drawing = ctx.part(start, middle, "Drawing the masks")
+    raw = raw_maps(module, task.cutter(device), len(bags), kinds, device, drawing)
+    masks = masks_of(
+        raw[0],
+        bags,
+        int(settings.hyperparameters["patch"]),
+        scaling=settings.cam.scaling,
+        background=settings.background,
+        least_confidence=0.0 if options.refine else options.least_confidence,
+    )
+    if not options.refine:
+        return raw, masks
+    masks = sharpened(
+        masks,
+        bags,
+        task.bands,
+        RefineSettings(),
+        device,
+        seed=options.seed,
+        background=settings.background,
+        least_confidence=options.least_confidence,
+        progress=ctx.part(middle, end, "Sharpening the masks"),
+    )
+    if masks.kept:
+        names = ", ".join(bags.classes[k] for k in masks.kept)
+        ctx.warn(f"Sharpening would have lost {names}: the masks drawn before it stay. Look at them.")
+    return raw, masks
 
 
 def _split(bags: Bags, options: ExactOptions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -188,13 +199,6 @@ def _split(bags: Bags, options: ExactOptions) -> tuple[npt.NDArray[np.int64], np
             held.append(int(numbers[i]))
     out = np.isin(bags.bag, held)
     return np.flatnonzero(~out), np.flatnonzero(out)
-
-
-def _held(bags: Bags, cutter: BagCutter, index: npt.NDArray[np.int64]) -> Held | None:
-    if not len(index):
-        return None
-    _, first, place = np.unique(bags.bag[index], return_index=True, return_inverse=True)
-    return Held(cutter, index, place.astype(np.int64), bags.present[index[first]])
 
 
 def _card(

@@ -26,6 +26,8 @@ from sits_engine.outputs import numbers_beside
 from sits_engine.samples.raster_classes import drawn_from_ticks
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
+    from sits_engine.learning.processes import Processes
     from sits_engine.learning.segmentation.options import SegmentOptions
     from sits_engine.samples.window_data import WindowData
     from sits_engine.samples.window_grid import WindowSources
@@ -44,6 +46,7 @@ class TrainSegmentationModel(WindowFields):
     """Train TSViT, a U-Net or a recurrent network on labelled windows, test it on held-out land."""
 
     title: ClassVar[str] = "Train segmentation model"
+    several: ClassVar[bool] = True
 
     architecture: Literal["tsvit", "unet3d", "unet3df", "unet2d_clstm", "biconvgru"] = Field(
         "tsvit", description="network"
@@ -149,11 +152,27 @@ class TrainSegmentationModel(WindowFields):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Cut or open windows, split, train, calibrate, test, write."""
-        numbers = self.numbers or numbers_beside(self.report or self.output)
-        claim_outputs(
-            (self.output, self.report, numbers, *self.checkpoints), [*self.label_files(), *self.windows]
-        )
         # before the networks are loaded, which takes seconds: what is wrong here is told at once
+        opened = self._open(ctx)
+
+        from sits_engine.learning.distributed import joined
+
+        with joined(self.device, ctx) as (processes, device):
+            return self._run(ctx, opened, processes, device)
+
+    def help(self, ctx: JobContext) -> None:
+        """Train with the process that runs the job."""
+        from sits_engine.learning.distributed import joined
+        from sits_engine.learning.segmentation.shared_stages import help_stages
+
+        with joined(self.device, ctx) as (processes, device):
+            help_stages(processes, device, ctx)
+
+    def _open(self, ctx: JobContext) -> tuple[list[WindowData], WindowSources | None]:
+        """Data sets or time series."""
+        claim_outputs(
+            (self.output, self.report, self._numbers, *self.checkpoints), [*self.label_files(), *self.windows]
+        )
         ctx.progress(0.0, "Opening images and labels")
         given = [name for name in REPLACED if getattr(self, name)]
         sets = open_data_sets(self.windows, given, int(self.scale), self.split) if self.windows else []
@@ -161,15 +180,27 @@ class TrainSegmentationModel(WindowFields):
         if self.class_table is not None:
             existing(self.class_table, "Class table")
         self._check_folds()
+        return sets, sources
 
-        from sits_engine import device as devices
+    @property
+    def _numbers(self) -> Path:
+        return self.numbers or numbers_beside(self.report or self.output)
+
+    def _run(
+        self,
+        ctx: JobContext,
+        opened: tuple[list[WindowData], WindowSources | None],
+        processes: Processes,
+        device: Device,
+    ) -> JobResult:
         from sits_engine.learning.segmentation.run import train_segmentation
         from sits_engine.models.model_file import save_model
         from sits_engine.report.segmentation import write_segmentation_report
 
-        device = devices.select(self.device)
+        sets, sources = opened
         ctx.device = device.label
-        ctx.info(f"Training will use {device.label}.")
+        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
+        ctx.info(f"Training will use {device.label}{together}.")
         material = self._of_series(sources, ctx) if sources else self._of_data_sets(sets, ctx)
         for note in material.notes:
             ctx.info(note)
@@ -178,7 +209,14 @@ class TrainSegmentationModel(WindowFields):
             self._forget()
         try:
             result = train_segmentation(
-                material.windows, options, device, ctx, start=0.2, end=0.97, checkpoints=self.checkpoints
+                material.windows,
+                options,
+                device,
+                ctx,
+                start=0.2,
+                end=0.97,
+                processes=processes,
+                checkpoints=self.checkpoints,
             )
         except InputError as error:
             raise self._with_fields(error, len(material.windows.classes)) from error
@@ -194,8 +232,8 @@ class TrainSegmentationModel(WindowFields):
             beside = write_segmentation_report(self.report, result.report)
             outputs |= {"report": str(self.report), "numbers": str(beside)}
         if self.numbers is not None or self.report is None:
-            write_numbers(numbers, result.report.as_json())
-            outputs["numbers"] = str(numbers)
+            write_numbers(self._numbers, result.report.as_json())
+            outputs["numbers"] = str(self._numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module.cpu(), result.card)
         self._forget()

@@ -6,6 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ class StoredArray:
         store: (N,) the store of each window.
         row: (N,) its place there.
         bands: for each store the places of the bands wanted (axis 2), or None: all, or there are none.
+
+    Attributes:
+        store, row, bands: as given.
     """
 
     def __init__(
@@ -40,14 +44,40 @@ class StoredArray:
         row: npt.NDArray[np.integer],
         bands: Sequence[Sequence[int] | None] | None = None,
     ) -> None:
-        self._stores, self._store, self._row = list(stores), store, row
-        self._bands = list(bands) if bands is not None else [None] * len(self._stores)
+        self._stores, self.store, self.row = list(stores), store, row
+        self.bands = list(bands) if bands is not None else [None] * len(self._stores)
         self.dtype: np.dtype[Any] = np.dtype(self._stores[0].dtype)
-        first, chosen = self._stores[0], self._bands[0]
+        first, chosen = self._stores[0], self.bands[0]
         inner = first.shape[2:] if chosen is None else (len(chosen), *first.shape[3:])
         self.shape: tuple[int, ...] = (len(row), max(s.shape[1] for s in self._stores), *inner)
         self._kept: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @classmethod
+    def at(
+        cls,
+        places: Sequence[str],
+        store: npt.NDArray[np.integer],
+        row: npt.NDArray[np.integer],
+        bands: Sequence[Sequence[int] | None],
+    ) -> StoredArray:
+        """The array whose stores lie at these places; see `places`.
+
+        Raises:
+            InputError: one isn't there.
+        """
+        import zarr
+
+        try:
+            stores = [zarr.open_array(place, mode="r") for place in places]
+        except Exception as error:  # each kind of store has errors of its own
+            raise InputError(f"{', '.join(places)} can't be read: {error}.", "Copy the data set.") from error
+        return cls(stores, store, row, bands)
+
+    @property
+    def places(self) -> list[str]:
+        """Folders of the stores."""
+        return [str(Path(one.store.root).absolute() / one.path) for one in self._stores]
 
     @property
     def ndim(self) -> int:
@@ -60,7 +90,7 @@ class StoredArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self.row)
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         return (self[i] for i in range(len(self)))
@@ -72,7 +102,7 @@ class StoredArray:
         if isinstance(key, (int, np.integer)):
             return self._window(int(key))
         index = np.asarray(key)
-        return StoredArray(self._stores, self._store[index], self._row[index], self._bands)
+        return StoredArray(self._stores, self.store[index], self.row[index], self.bands)
 
     def read(self, progress: Callable[[float], None] = lambda share: None) -> npt.NDArray[Any]:
         """All of it as an array; neighbours in a store are read together.
@@ -87,10 +117,10 @@ class StoredArray:
         step = max(1, SLAB_BYTES // max(1, self.nbytes // max(1, len(self))))
         for start in range(0, len(self), step):
             for number, stored in enumerate(self._stores):
-                here = start + np.flatnonzero(self._store[start : start + step] == number)
+                here = start + np.flatnonzero(self.store[start : start + step] == number)
                 if len(here):
-                    part = _rows(stored, self._row[here])
-                    bands = self._bands[number]
+                    part = _rows(stored, self.row[here])
+                    bands = self.bands[number]
                     out[here, : part.shape[1]] = part if bands is None else part[:, :, list(bands)]
             progress(min(1.0, (start + step) / max(1, len(self))))
         return out
@@ -102,9 +132,9 @@ class StoredArray:
             if i in self._kept:
                 self._kept.move_to_end(i)
                 return self._kept[i]
-        number = int(self._store[i])
-        part = _read(self._stores[number], int(self._row[i]))
-        bands = self._bands[number]
+        number = int(self.store[i])
+        part = _read(self._stores[number], int(self.row[i]))
+        bands = self.bands[number]
         if bands is not None:
             part = part[:, list(bands)]
         if len(part) < self.shape[1]:

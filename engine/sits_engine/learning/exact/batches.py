@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sits_engine.learning.exact.pseudo_labels import inside_patches
 from sits_engine.learning.segmentation.batches import Cutter, Cutting, RawBatch
+from sits_engine.learning.segmentation.steps import EVERYTHING
 from sits_engine.models.card import BandCard
 from sits_engine.samples.bags import Bags
 
@@ -101,8 +102,14 @@ class BagCutter:
         """Mean number of windows that a drawn polygon gives."""
         return float(np.mean([min(len(own), MOST_OF_A_BAG) for own in self._members]))
 
-    def drawn(self, index: npt.NDArray[np.integer], rng: np.random.Generator) -> RawBags:
-        """Windows of these polygons, turned, with dates left out by chance; of a large one some windows."""
+    def drawn(
+        self, index: npt.NDArray[np.integer], rng: np.random.Generator, share: slice = EVERYTHING
+    ) -> RawBags:
+        """Windows of these polygons, turned, with dates left out by chance; of a large one some windows.
+
+        Args:
+            share: which polygons of the batch to return; chance is drawn for all.
+        """
         chosen, owner = [], []
         for place, number in enumerate(index.tolist()):
             own = self._members[number]
@@ -110,12 +117,13 @@ class BagCutter:
                 own = np.sort(rng.choice(own, MOST_OF_A_BAG, replace=False))
             chosen.append(own)
             owner.append(np.full(len(own), place))
-        windows = np.concatenate(chosen)
-        first = np.array([own[0] for own in chosen])
+        first, owners = np.array([own[0] for own in chosen]), np.concatenate(owner).astype(np.int64)
+        mine = np.arange(len(index))[share]
+        windows = np.flatnonzero(np.isin(owners, mine))
         return RawBags(
-            self._cutter.drawn(windows, rng),
-            torch.from_numpy(self._bags.present[first]),
-            torch.from_numpy(np.concatenate(owner).astype(np.int64)),
+            self._cutter.drawn(np.concatenate(chosen), rng, windows),
+            torch.from_numpy(self._bags.present[first[mine]]),
+            torch.from_numpy(np.searchsorted(mine, owners[windows])),
         )
 
     def at(self, index: npt.NDArray[np.integer]) -> RawBags:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sits_engine.learning.segmentation.flips import Turning, draw, turned
+from sits_engine.learning.segmentation.steps import EVERYTHING
 from sits_engine.models.card import BandCard
 from sits_engine.samples.dates import evenly
 from sits_engine.samples.windows import WindowSet
@@ -102,14 +103,22 @@ class Cutter:
         self._mean = torch.tensor([b.mean for b in bands], device=device)[:, None, None]
         self._factor = 1.0 / torch.tensor([b.std for b in bands], device=device)[:, None, None]
 
-    def drawn(self, index: npt.NDArray[np.integer], rng: np.random.Generator) -> RawBatch:
+    def drawn(
+        self, index: npt.NDArray[np.integer], rng: np.random.Generator, share: slice | Ints = EVERYTHING
+    ) -> RawBatch:
         """One random crop of each of these windows: same generator state, same batch.
 
         A crop holds one known pixel drawn from those of its window, and lies anywhere around it. All pixels
         are about equally likely then, and no crop is without a label.
+
+        Args:
+            share: which crops of the batch to cut; chance is drawn for all.
         """
         places = [(int(i), *self._place(int(i), rng)) for i in index]
-        return self._cut(places, draw(len(places), self.cutting.turning, rng), rng)
+        symmetries = draw(len(places), self.cutting.turning, rng)
+        seeds = rng.integers(0, 2**63, len(places))
+        mine = np.arange(len(places))[share]
+        return self._cut([places[i] for i in mine], symmetries[mine], seeds[mine])
 
     def at(self, places: Sequence[Place]) -> RawBatch:
         """Crops at these places, unturned, with dates chosen evenly: nothing is left to chance."""
@@ -138,7 +147,8 @@ class Cutter:
             at.append(int(rng.integers(max(0, inside - side + 1), min(inside, length - side), endpoint=True)))
         return at[0], at[1]
 
-    def _cut(self, places: Sequence[Place], symmetries: Ints, rng: np.random.Generator | None) -> RawBatch:
+    def _cut(self, places: Sequence[Place], symmetries: Ints, seeds: Ints | None) -> RawBatch:
+        """Dates are left out by the seeds; None: none is."""
         windows, side, n = self.windows, self.cutting.window, self.cutting.n_dates
         scale, bands = windows.scale, len(windows.bands)
         values = np.zeros((len(places), n, bands, side, side), np.float32)
@@ -150,7 +160,7 @@ class Cutter:
             fine = np.s_[row * scale : (row + side) * scale, col * scale : (col + side) * scale]
             clear = windows.valid[i][here]
             share = clear.mean(axis=(1, 2), dtype=np.float32)
-            usable = share > 0 if rng is None else self._left(share > 0, rng)
+            usable = share > 0 if seeds is None else self._left(share > 0, int(seeds[b]))
             dates, used = evenly(windows.positions[i], usable, n, clear=share)
             values[b] = turned(windows.values[i][here][dates], int(symmetry))
             valid[b] = turned(clear[dates] & used[:, None, None], int(symmetry))
@@ -159,13 +169,13 @@ class Cutter:
         raw = (torch.from_numpy(array) for array in (values, valid, positions, labels))
         return RawBatch(*raw)
 
-    def _left(self, usable: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    def _left(self, usable: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.bool_]:
         """Usable dates of which some were left out; never fewer than the network takes, where there are."""
         index = np.flatnonzero(usable)
         spare = len(index) - self.cutting.n_dates
         if spare <= 0:
             return usable
-        out = usable.copy()
+        out, rng = usable.copy(), np.random.default_rng(seed)
         gone = min(spare, int(rng.binomial(len(index), self.cutting.leave_out)))
         out[rng.choice(index, gone, replace=False)] = False
         return out

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.cscl import cscl_loss
 from sits_engine.learning.segmentation.parts import Parts, parts_for
@@ -33,6 +34,7 @@ from sits_engine.learning.segmentation.summary import PretrainRow, SegmentEpochR
 from sits_engine.learning.segmentation.targets import pair_mask, same_class
 from sits_engine.learning.segmentation.validation import Validation
 from sits_engine.models.segmentation.similarity import SimilarityHead
+from sits_engine.models.shared_norm import shared_statistics
 
 Progress = Callable[[float], None]
 #: Epochs over which the validation mIoU is averaged to choose the weights.
@@ -103,6 +105,13 @@ class Comparison:
         same, mask = self.targets(batch.labels)
         return cscl_loss(similarity, same, mask, reference=self.options.reference)
 
+    def counted(self, labels: Tensor) -> Tensor:
+        """Number of pairs that the loss of crops is the mean of."""
+        mask = self.targets(labels)[1]
+        if mask is None or self.options.reference:
+            return torch.tensor(labels.numel() * self.options.kernel**2, device=labels.device)
+        return mask.sum()
+
 
 @dataclass
 class PretrainResult:
@@ -123,6 +132,7 @@ def pretrain(
     ctx: JobContext,
     progress: Progress = lambda share: None,
     *,
+    processes: Processes = ALONE,
     checkpoint: Checkpoint | None = None,
 ) -> PretrainResult:
     """Stage 0: train a network, all but its class head, with CSCL.
@@ -133,6 +143,7 @@ def pretrain(
         validation: for the curve; nothing is chosen by it.
         contrast, options: see there; `patience` is not used.
         progress: gets the done share, in every step.
+        processes: that share each batch; all of them call this with the same arguments.
         checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
@@ -144,14 +155,27 @@ def pretrain(
     head = SimilarityHead(channels, kernel=contrast.kernel, dilation=contrast.dilation).to(device.torch)
     compare = Comparison(module, head, contrast)
     rows: list[PretrainRow] = []
-    steps = _steps(cutter, compare.loss, [module, head], options, device, ctx)
+    both = nn.ModuleList([module, head])
+    processes.begin_alike(both)
+    steps = _steps(
+        cutter,
+        compare.loss,
+        both,
+        options,
+        device,
+        ctx,
+        processes,
+        lambda batch: compare.counted(batch.labels),
+    )
     parts = {"network": module, "head": head}
-    if checkpoint is not None and (facts := _resumed(steps, checkpoint, parts, ctx)):
+    if facts := _resumed(steps, checkpoint, parts, ctx, processes):
         rows = [PretrainRow(**row) for row in facts["rows"]]
-    with closing(steps), _kept(checkpoint, rows):
+    with closing(steps), _kept(checkpoint, rows), _sharing(steps, both, processes):
         for epoch in range(len(rows) + 1, options.epochs + 1):
-            loss = _epoch(steps, epoch, options, progress, "Pre-training")
-            held, positive, negative = validation.pairs(compare, [module, head], ctx)
+            own = _epoch(steps, epoch, options, progress)
+            found = validation.pairs(compare, [module, head], ctx, processes)
+            loss, held, positive, negative = processes.numbers([float(processes.add(own)), *found])
+            _check(loss, epoch, "Pre-training")
             rows.append(PretrainRow(epoch, steps.learning_rate, loss, held, positive, negative))
             ctx.metric("pretrain_loss", loss, epoch)
             ctx.metric("pretrain_validation_loss", held, epoch)
@@ -180,6 +204,7 @@ def finetune(
     ctx: JobContext,
     progress: Progress = lambda share: None,
     *,
+    processes: Processes = ALONE,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Stage 2: train with cross-entropy over known pixels; keep the weights with the best validation mIoU.
@@ -190,6 +215,7 @@ def finetune(
         validation: what the weights are chosen by; without places the last weights are kept.
         options: see `StageOptions`.
         progress: gets the done share, in every step.
+        processes: that share each batch; all of them call this with the same arguments.
         checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
@@ -203,20 +229,24 @@ def finetune(
     best, best_key, best_epoch = copy.deepcopy(module), (-1.0, 0.0), 0
     rows: list[SegmentEpochRow] = []
     started = time.monotonic()
-    steps = _steps(cutter, loss_of, [module], options, device, ctx, parts_for(module, device))
+    processes.begin_alike(module)
+    whole = nn.ModuleList([module])
+    steps = _steps(cutter, loss_of, whole, options, device, ctx, processes, _known, parts_for(module, device))
     parts = {"network": module, "best": best}
-    if checkpoint is not None and (facts := _resumed(steps, checkpoint, parts, ctx)):
+    if facts := _resumed(steps, checkpoint, parts, ctx, processes):
         rows = [SegmentEpochRow(**row) for row in facts["rows"]]
         (first, second), best_epoch = facts["best_key"], facts["best_epoch"]
         best_key = first, second
-    with closing(steps), _kept(checkpoint, rows):
+    with closing(steps), _kept(checkpoint, rows), _sharing(steps, whole, processes):
         for epoch in range(len(rows) + 1, options.epochs + 1):
             if epoch - 1 - best_epoch >= options.patience:
                 since = f"no better validation mIoU since epoch {best_epoch}"
                 ctx.info(f"Stopped after epoch {epoch - 1}: {since}.")
                 break
-            train_loss = _epoch(steps, epoch, options, progress, "Training")
-            loss, miou, accuracy = validation.classes(module, ctx)
+            own = _epoch(steps, epoch, options, progress)
+            found = validation.classes(module, ctx, processes)
+            train_loss, loss, miou, accuracy = processes.numbers([float(processes.add(own)), *found])
+            _check(train_loss, epoch, "Training")
             rows.append(SegmentEpochRow(epoch, steps.learning_rate, train_loss, loss, miou, accuracy))
             ctx.metric("train_loss", train_loss, epoch)
             ctx.metric("validation_loss", loss, epoch)
@@ -250,15 +280,36 @@ def _save(
 
 
 def _resumed(
-    steps: Steps[RawBatch, Batch], checkpoint: Checkpoint, parts: dict[str, nn.Module], ctx: JobContext
+    steps: Steps[RawBatch, Batch],
+    checkpoint: Checkpoint | None,
+    parts: dict[str, nn.Module],
+    ctx: JobContext,
+    processes: Processes,
 ) -> dict[str, Any] | None:
-    """Put the state of an earlier run back; its facts, or None where there is none."""
-    found = checkpoint.take_up(ctx)
+    """Put the state of an earlier run back, in all processes that which process 0 found.
+
+    Returns:
+        Its facts, or None where there is none.
+    """
+    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
     if found is None:
         return None
     facts = restore(found, parts, steps.optimizer)
     steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
     return facts
+
+
+@contextmanager
+def _sharing(steps: Steps[RawBatch, Batch], modules: nn.Module, processes: Processes) -> Iterator[None]:
+    """All processes train with the same batch size and the statistics of the whole batch."""
+    steps.agree()
+    with shared_statistics(modules, processes.total):
+        yield
+
+
+def _known(batch: Batch) -> Tensor:
+    """Number of pixels with a known class."""
+    return (batch.labels >= 0).sum()
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -275,10 +326,12 @@ def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _steps(
     cutter: Cutter,
     loss_of: Callable[[Batch], Tensor],
-    modules: list[nn.Module],
+    modules: nn.ModuleList,
     options: StageOptions,
     device: Device,
     ctx: JobContext,
+    processes: Processes,
+    counted: Callable[[Batch], Tensor],
     parts: Parts | None = None,
 ) -> Steps[RawBatch, Batch]:
     if not device.is_cpu:
@@ -286,7 +339,7 @@ def _steps(
     return Steps(
         cutter,
         loss_of,
-        modules,
+        list(modules),
         options.recipe,
         options.epochs,
         options.steps_per_epoch,
@@ -295,23 +348,25 @@ def _steps(
         device=device,
         ctx=ctx,
         parts=parts,
+        processes=processes,
+        counted=counted,
     )
 
 
-def _epoch(
-    steps: Steps[RawBatch, Batch], epoch: int, options: StageOptions, progress: Progress, what: str
-) -> float:
-    """All steps of one epoch; the mean loss."""
+def _epoch(steps: Steps[RawBatch, Batch], epoch: int, options: StageOptions, progress: Progress) -> Tensor:
+    """All steps of one epoch; the mean loss, where batches are shared this process's part of it."""
     losses = []
     steps.begin(epoch)
     total = options.epochs * options.steps_per_epoch
     for _ in range(options.steps_per_epoch):
         progress(steps.done / total)
         losses.append(steps.step())
-    loss = float(torch.stack(losses).mean())
+    return torch.stack(losses).mean()
+
+
+def _check(loss: float, epoch: int, what: str) -> None:
     if not np.isfinite(loss):
         raise InputError(
             f"{what} diverged in epoch {epoch}: the loss is no number any more.",
             "Lower LEARNING_RATE, and check the images for values that can't be.",
         )
-    return loss

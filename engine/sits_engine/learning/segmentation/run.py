@@ -17,16 +17,11 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning import scores as scoring
-from sits_engine.learning.segmentation.batches import Batch, Cutter, Cutting, normalisation
+from sits_engine.learning.processes import ALONE, Processes
+from sits_engine.learning.segmentation.batches import Batch, Cutter, normalisation
 from sits_engine.learning.segmentation.classes import assign_classes
 from sits_engine.learning.segmentation.evaluate import Judged, calibrate_and_score, judge
-from sits_engine.learning.segmentation.fit import (
-    Comparison,
-    FitResult,
-    PretrainResult,
-    finetune,
-    pretrain,
-)
+from sits_engine.learning.segmentation.fit import Comparison, FitResult, PretrainResult
 from sits_engine.learning.segmentation.given_sides import split_folds, split_regions
 from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
@@ -34,6 +29,7 @@ from sits_engine.learning.segmentation.pictures import chosen_windows, picture_o
 from sits_engine.learning.segmentation.profiles import window_profiles
 from sits_engine.learning.segmentation.resume import checkpoints_of
 from sits_engine.learning.segmentation.scores import DISTANCES, ZONES, class_iou
+from sits_engine.learning.segmentation.shared_stages import Stages
 from sits_engine.learning.segmentation.sides import Sides, split_windows
 from sits_engine.learning.segmentation.summary import (
     BorderRow,
@@ -42,10 +38,8 @@ from sits_engine.learning.segmentation.summary import (
     SegmentClassRow,
     ZoneRow,
 )
-from sits_engine.learning.segmentation.validation import Validation
 from sits_engine.learning.summary import SPLITS
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
-from sits_engine.models.registry import build
 from sits_engine.samples.classes import ClassInfo
 from sits_engine.samples.windows import WindowSet
 
@@ -71,6 +65,7 @@ def train_segmentation(
     *,
     start: float = 0.0,
     end: float = 1.0,
+    processes: Processes = ALONE,
     checkpoints: tuple[Path, Path] | None = None,
 ) -> SegmentationResult:
     """Train on windows that are labelled by code.
@@ -79,6 +74,7 @@ def train_segmentation(
         coded: all windows, `classes` being the codes.
         options: see `SegmentOptions`.
         start, end: share of the whole job that this is, for the progress.
+        processes: that share each batch; this is the first, the others are in `help_stages`.
         checkpoints: files that hold the state after each epoch of pre-training and of fine-tuning; a run with
             the same inputs goes on from them.
 
@@ -94,12 +90,9 @@ def train_segmentation(
     settings = settle(options, train, len(usable), hidden=sides.hidden)
     bands = normalisation(train, usable)
     ctx.info(_said(sides, settings, classes))
-    cutting = Cutting(settings.window, settings.n_dates, options.turning)
-    cutters = [Cutter(part, bands, cutting, device.torch) for part in (train, held)]
-    validation = Validation(cutters[1] if len(cutters[1].usable) else None, len(classes), device)
     kept = checkpoints_of(checkpoints, settings, bands, classes, train, held)
-    torch.manual_seed(options.seed)
-    module = build(settings.architecture, settings.hyperparameters).to(device.torch)
+    training = Stages(settings, options.turning, bands, train, held).on(device, processes)
+    cutter = training.cutter
     shown = _shown(sides)
     n_before, n_after = settings.cscl_epochs, settings.epochs
     middle = start + 0.9 * (end - start) * n_before / (n_before + n_after)
@@ -107,35 +100,23 @@ def train_segmentation(
     alike: Floats | None = None
     if n_before:
         progress = ctx.part(start, middle, f"Pre-training on {device.label}")
-        before = pretrain(
-            module,
-            cutters[0],
-            validation,
-            settings.contrast,
-            settings.pretrain,
-            device,
-            ctx,
-            progress,
-            checkpoint=kept[0],
-        )
+        before = training.pretrain(ctx, progress, kept[0])
         ctx.info(
             "Pre-training: neighbours of one class have a mean similarity of "
             f"{before.rows[-1].positive:.2f}, of different classes {before.rows[-1].negative:.2f}."
         )
         if settings.contrast.dilation == 1:
-            compare = Comparison(module, before.head, settings.contrast)
+            compare = Comparison(training.module, before.head, settings.contrast)
             alike = similarity_maps(
                 compare.similarity,
-                [module, before.head],
-                cutters[0],
+                [training.module, before.head],
+                cutter,
                 device,
                 progress=lambda share: ctx.check_cancelled(),
                 index=shown,
             )
     progress = ctx.part(middle, start + 0.9 * (end - start), f"Training on {device.label}")
-    fitted = finetune(
-        module, cutters[0], validation, settings.finetune, device, ctx, progress, checkpoint=kept[1]
-    )
+    fitted = training.finetune(ctx, progress, kept[1])
     ctx.info(
         f"Kept the weights of epoch {fitted.best_epoch} of {len(fitted.epochs)}; "
         f"{fitted.windows_per_second:.1f} windows a second."
@@ -144,7 +125,7 @@ def train_segmentation(
     testing = (start + 0.9 * (end - start), end)
     judged = _judge(fitted, card, sides, shown, options, device, ctx, testing)
     if alike is None:
-        alike = _embedding_maps(fitted.module, cutters[0], device, ctx, shown)
+        alike = _embedding_maps(fitted.module, cutter, device, ctx, shown)
     card.temperature = judged.temperature
     report = _report(sides, classes, judged, fitted, before, settings, options)
     report.examples = _examples(sides, judged, shown, alike, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
+from sits_engine.errors import InputError
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import ShuffledSampler
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.models.precision import half_type, mixed
 
 Result = TypeVar("Result")
+#: Of a batch.
+EVERYTHING = slice(None)
 
 
 class Raw(Protocol):
@@ -39,8 +44,10 @@ class Source(Protocol[RawT, MadeT]):
     def usable(self) -> npt.NDArray[np.int64]:
         """(M,) numbers of what can be drawn."""
 
-    def drawn(self, index: npt.NDArray[np.integer], rng: np.random.Generator) -> RawT:
-        """A batch of these; same generator state, same batch."""
+    def drawn(
+        self, index: npt.NDArray[np.integer], rng: np.random.Generator, share: slice = EVERYTHING
+    ) -> RawT:
+        """A batch of these, or its share of one process; same generator state, same batch."""
 
     def on_device(self, raw: RawT) -> MadeT:
         """What the network takes; doesn't wait for a CUDA card."""
@@ -99,6 +106,8 @@ class Steps(Generic[RawT, BatchT]):
         seed: of the draw.
         device, ctx: where to compute, and whom to ask.
         parts: what a step goes through in turn, and the weight of each part's loss; None: the batch at once.
+        processes: that share each batch; all of them make the same calls.
+        counted: number of what the loss of a batch is the mean of; needed where batches are shared.
     """
 
     def __init__(
@@ -115,14 +124,15 @@ class Steps(Generic[RawT, BatchT]):
         device: Device,
         ctx: JobContext,
         parts: Callable[[BatchT], Iterator[tuple[BatchT, Tensor | float]]] | None = None,
+        processes: Processes = ALONE,
+        counted: Callable[[BatchT], Tensor] | None = None,
     ) -> None:
-        self._parts = parts or _at_once
+        self._parts, self._processes, self._counted = parts or _at_once, processes, counted
         self.batch_size, self.samples, self.done = batch_size, 0, 0
-        self._cutter, self._loss_of, self._modules = cutter, loss_of, modules
+        self._cutter, self._loss_of, self._modules = cutter, loss_of, nn.ModuleList(modules)
         self._recipe, self._epochs, self._steps = recipe, epochs, steps_per_epoch
         self._device, self._ctx = device, ctx
-        parameters = [p for module in modules for p in module.parameters()]
-        self.optimizer = recipe.optimizer(parameters)
+        self.optimizer = recipe.optimizer(list(self._modules.parameters()))
         # only float16 runs out of range; the scaler lives on the card, so nothing waits for it
         self._scaler = torch.amp.GradScaler("cuda", enabled=half_type(device) == torch.float16)
         self._seed, self._epoch = seed, 0
@@ -148,12 +158,13 @@ class Steps(Generic[RawT, BatchT]):
     def begin(self, epoch: int) -> None:
         """Chance of an epoch comes from seed and number: a resumed run is the same."""
         self._epoch = epoch
-        torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
+        chance = [self._seed, epoch, self._processes.rank]
+        torch.manual_seed(int(np.random.SeedSequence(chance).generate_state(1)[0]))
         self._batches.close()
         self._batches = self._draw_batches()
 
     def step(self) -> Tensor:
-        """One step; its loss stays on the device, so that it isn't waited for.
+        """One step; its loss (this process's part of it) stays on the device, so that it isn't waited for.
 
         Raises:
             Cancelled: somebody asked to stop.
@@ -166,7 +177,7 @@ class Steps(Generic[RawT, BatchT]):
                 loss = self._patient.run(self._forward_backward)
                 break
             except torch.OutOfMemoryError:
-                if self.batch_size // 2 < SMALLEST_BATCH:
+                if self.batch_size // 2 < SMALLEST_BATCH or self._processes.size > 1:
                     raise
             # outside the except: the error holds on to the tensors that filled the card
             self._halve()
@@ -183,17 +194,64 @@ class Steps(Generic[RawT, BatchT]):
             self._drawing.shutdown(wait=False, cancel_futures=True)
 
     def _forward_backward(self) -> Tensor:
-        for module in self._modules:
-            module.train()
+        batch = self._next()
+        loss = self._gradients(batch, self._weight(batch))
+        self._processes.add_gradients(self._modules)
+        return loss
+
+    def _next(self) -> BatchT:
+        return self._cutter.on_device(next(self._batches))
+
+    def _weight(self, batch: BatchT) -> Tensor | float:
+        """Of this process's share, so that the losses of all add up to the mean over the whole batch."""
+        if self._counted is None or self._processes.size == 1:
+            return 1.0
+        own = self._counted(batch).double()
+        return (own / self._processes.add(own).clamp(min=1)).float()
+
+    def _gradients(self, batch: BatchT, share: Tensor | float) -> Tensor:
+        self._modules.train()
         self.optimizer.zero_grad(set_to_none=True)
-        batch = self._cutter.on_device(next(self._batches))
         total = torch.zeros((), device=self._device.torch)
         for part, weight in self._parts(batch):
             with mixed(self._device):
-                loss = self._loss_of(part) * weight
+                loss = self._loss_of(part) * (weight * share)
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    def agree(self) -> None:
+        """Several processes agree on a batch that fits into the memory of all: by a step without effect.
+
+        Later none could halve it alone: the others would wait for its part of a sum. So this comes before
+        norms share their statistics.
+
+        Raises:
+            InputError: there are more processes than crops in a batch.
+            torch.OutOfMemoryError: not even one crop a process fits.
+        """
+        size = self._processes.size
+        if size == 1:
+            return
+        before = copy.deepcopy(self._modules.state_dict())
+        while True:
+            if self.batch_size < size:
+                raise InputError(
+                    f"BATCH_SIZE is {self.batch_size}, but {size} processes share each batch.",
+                    f"Give at least {size}, or start fewer processes.",
+                )
+            try:
+                self._patient.run(lambda: self._gradients(self._next(), 1.0))
+                short = 0.0
+            except torch.OutOfMemoryError:
+                short = 1.0
+            self.optimizer.zero_grad(set_to_none=True)
+            if not float(self._processes.add(torch.tensor(short, device=self._device.torch))):
+                break
+            if self.batch_size // 2 < size:
+                raise torch.OutOfMemoryError(f"{self._device.label}: not even {self.batch_size} windows fit")
+            self._halve()
+        self._modules.load_state_dict(before)
 
     def _halve(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -214,7 +272,7 @@ class Steps(Generic[RawT, BatchT]):
         sampler = ShuffledSampler(usable, self.batch_size, rng)
 
         def draw() -> RawT:
-            raw = self._cutter.drawn(usable[sampler.draw()], rng)
+            raw = self._cutter.drawn(usable[sampler.draw()], rng, self._processes.share)
             return raw.pinned() if self._device.torch.type == "cuda" else raw
 
         if self._drawing is None:

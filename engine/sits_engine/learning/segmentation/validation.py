@@ -13,6 +13,7 @@ from torch import nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.learning import scores as scoring
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.batches import Cutter, Place
 from sits_engine.learning.segmentation.cscl import cscl_loss, pair_sums
 from sits_engine.learning.segmentation.inference import Apply
@@ -49,38 +50,56 @@ class Validation:
     def __len__(self) -> int:
         return len(self.places)
 
-    def classes(self, module: nn.Module, ctx: JobContext) -> tuple[float, float, float]:
-        """(cross-entropy, mIoU of the classes there, accuracy) of known pixels; NaN, 0, 0 without any."""
+    def classes(
+        self, module: nn.Module, ctx: JobContext, processes: Processes = ALONE
+    ) -> tuple[float, float, float]:
+        """(cross-entropy, mIoU of the classes there, accuracy) of known pixels; NaN, 0, 0 without any.
+
+        Args:
+            processes: that share the crops; all of them call this.
+        """
         if not self.places or self._cutter is None:
             return float("nan"), 0.0, 0.0
         confusion = torch.zeros(self._k**2, dtype=torch.int64, device=self._device.torch)
         loss = torch.zeros((), device=self._device.torch)
         apply = Apply(lambda batch: module(*batch.inputs), [module], self._cutter, self._device)
-        for _, logits, labels in apply.crops(self.places, lambda share: ctx.check_cancelled()):
+        for _, logits, labels in apply.crops(
+            self.places[processes.share], lambda share: ctx.check_cancelled()
+        ):
             found = logits.argmax(1)
             known = labels >= 0
             pairs = torch.where(known, labels * self._k + found, self._k**2).flatten()
             confusion += torch.bincount(pairs, minlength=self._k**2 + 1)[:-1]
             loss += F.cross_entropy(logits, labels.clamp_min(-1), ignore_index=-1, reduction="sum")
-        counts = confusion.view(self._k, self._k).cpu().numpy()
-        return float(loss) / int(counts.sum()), macro_iou(counts), scoring.accuracy(counts)
+        counts = processes.add(confusion).view(self._k, self._k).cpu().numpy()
+        return float(processes.add(loss)) / int(counts.sum()), macro_iou(counts), scoring.accuracy(counts)
 
     def pairs(
-        self, compare: Comparison, modules: Sequence[nn.Module], ctx: JobContext
+        self,
+        compare: Comparison,
+        modules: Sequence[nn.Module],
+        ctx: JobContext,
+        processes: Processes = ALONE,
     ) -> tuple[float, float, float]:
-        """(CSCL, mean similarity of positive pairs, of negative pairs); NaN where there is none."""
+        """(CSCL, mean similarity of positive pairs, of negative pairs); NaN where there is none.
+
+        Args:
+            processes: that share the crops; all of them call this.
+        """
         if not self.places or self._cutter is None:
             return float("nan"), float("nan"), float("nan")
-        sums = torch.zeros(4, device=self._device.torch)
-        losses = []
+        sums = torch.zeros(6, device=self._device.torch)
         apply = Apply(compare.similarity, modules, self._cutter, self._device)
-        for _, similarity, labels in apply.crops(self.places, lambda share: ctx.check_cancelled()):
+        for _, similarity, labels in apply.crops(
+            self.places[processes.share], lambda share: ctx.check_cancelled()
+        ):
             same, mask = compare.targets(labels)
-            losses.append(cscl_loss(similarity, same, mask, reference=compare.options.reference))
-            sums += pair_sums(similarity, same, mask)
-        positive, n_positive, negative, n_negative = (float(v) for v in sums.tolist())
+            number = compare.counted(labels)
+            loss = cscl_loss(similarity, same, mask, reference=compare.options.reference) * number
+            sums += torch.cat([torch.stack([loss, number]), pair_sums(similarity, same, mask)])
+        loss_sum, pairs, positive, n_positive, negative, n_negative = processes.add(sums).tolist()
         return (
-            float(torch.stack(losses).mean()),
+            loss_sum / max(1.0, pairs),
             positive / n_positive if n_positive else float("nan"),
             negative / n_negative if n_negative else float("nan"),
         )

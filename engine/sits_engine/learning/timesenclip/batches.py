@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sits_engine.learning.segmentation.steps import EVERYTHING
 from sits_engine.learning.timesenclip.masking import Draw, Masking, draw
 from sits_engine.models.card import BandCard
 from sits_engine.samples.composites import Composites
@@ -94,8 +95,17 @@ class PlaceSource:
         #: (M,) places that can be drawn
         self.usable = np.asarray(index, dtype=np.int64)
 
-    def drawn(self, index: npt.NDArray[np.integer], rng: np.random.Generator) -> RawPlaces:
-        """These places, and what is to be hidden of them."""
+    def drawn(
+        self, index: npt.NDArray[np.integer], rng: np.random.Generator, share: slice = EVERYTHING
+    ) -> RawPlaces:
+        """These places, and what is to be hidden of them.
+
+        Args:
+            share: which places of the batch to return; chance is drawn for all.
+        """
+        bands = self._pairs.composites.values.shape[2]
+        chance = draw(self._masking, len(index), bands, rng).of(share)
+        index = index[share]
         images = self._pairs.composites.values[index]
         photos, there = self._pairs.photos(index)
         return RawPlaces(
@@ -104,7 +114,7 @@ class PlaceSource:
             torch.from_numpy(photos),
             torch.from_numpy(there),
             torch.from_numpy(np.asarray(index, dtype=np.int64)),
-            draw(self._masking, len(index), images.shape[2], rng),
+            chance,
         )
 
     def on_device(self, raw: RawPlaces) -> RawPlaces:

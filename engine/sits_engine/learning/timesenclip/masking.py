@@ -49,6 +49,11 @@ class Draw:
     keep: Tensor
     bands: Tensor | None = None
 
+    def of(self, rows: slice) -> Self:
+        """What is done to some of the places."""
+        bands = None if self.bands is None else self.bands[rows]
+        return replace(self, kind=self.kind[rows], keep=self.keep[rows], bands=bands)
+
     def pinned(self) -> Self:
         """In memory from which a CUDA card can copy while it computes."""
         bands = None if self.bands is None else self.bands.pin_memory()

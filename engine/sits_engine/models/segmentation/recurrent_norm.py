@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sits_engine.models.shared_norm import SharesStatistics, move, normalised
+
 #: Scale at the start; small, so that the gates aren't saturated.
 START = 0.1
 EPS = 1e-5
 
 
-class RecurrentNorm(nn.Module):
+class RecurrentNorm(SharesStatistics):
     """Normalises channels, without shift.
 
     Args:
@@ -35,6 +37,10 @@ class RecurrentNorm(nn.Module):
     def forward(self, x: Tensor, step: int) -> Tensor:
         """Normalise (N, C, H, W) at a step, from 0; in training by the batch's own statistics."""
         row = self._row(step)
+        if self.training and self.total is not None:
+            y, count, mean, variance = normalised(x, self.weight, None, EPS, self.total)
+            move(self.running_mean[row], self.running_var[row], mean, variance, count, self.momentum)
+            return y
         return F.batch_norm(
             x,
             self.running_mean[row],
@@ -45,6 +51,10 @@ class RecurrentNorm(nn.Module):
             self.momentum,
             EPS,
         )
+
+    def anywhere(self, counts: Tensor) -> Tensor:
+        """Sums of (T,) counts over the processes that share their statistics, if any do."""
+        return counts if self.total is None or not self.training else self.total(counts)
 
     def line(self, step: int) -> tuple[Tensor, Tensor]:
         """(C,) factor and (C,) summand that it amounts to at a step in evaluation mode."""

@@ -41,7 +41,7 @@ class One:
 
     usable = torch.arange(CROPS).numpy()
 
-    def drawn(self, index, rng):
+    def drawn(self, index, rng, share):
         return batch()
 
     def on_device(self, raw):

@@ -18,8 +18,10 @@ from sits_engine.jobs.training_material import pixel_size_of
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
     from sits_engine.learning.exact.options import ExactOptions
     from sits_engine.learning.exact.run import MaskResult
+    from sits_engine.learning.processes import Processes
     from sits_engine.samples.bags import Bags
     from sits_engine.series.time_series import TimeSeries
 
@@ -31,6 +33,7 @@ class MakePseudoMasks(SeriesJob):
     """Learn from ticked windows what each crop looks like, and draw where in the windows it grows."""
 
     title: ClassVar[str] = "Make pseudo masks"
+    several: ClassVar[bool] = True
 
     series: Path = Field(description="time series (.json)")
     windows: str = Field(
@@ -135,6 +138,20 @@ class MakePseudoMasks(SeriesJob):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Read ticks and windows, train, make masks, write."""
+        from sits_engine.learning.distributed import joined
+
+        with joined(self.device, ctx) as (processes, device):
+            return self._run(ctx, processes, device)
+
+    def help(self, ctx: JobContext) -> None:
+        """Train with the process that runs the job."""
+        from sits_engine.learning.distributed import joined
+        from sits_engine.learning.exact.task import help_fit
+
+        with joined(self.device, ctx) as (processes, device):
+            help_fit(processes, device, ctx)
+
+    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
         classes_path = self.output_classes or self.output.with_name(f"{self.output.stem}_classes.csv")
         self._check(classes_path, numbers)
@@ -169,7 +186,6 @@ class MakePseudoMasks(SeriesJob):
         for sentence in bags.warnings:
             ctx.warn(sentence)
 
-        from sits_engine import device as devices
         from sits_engine.jobs.pixel_truth import read_truth
         from sits_engine.learning.exact.run import make_masks
         from sits_engine.models.model_file import save_model
@@ -177,9 +193,9 @@ class MakePseudoMasks(SeriesJob):
         truth = read_truth(
             series, bags, parcels=self.parcels, field=self.field, raster=self.labels, table=table
         )
-        device = devices.select(self.device)
         ctx.device = device.label
-        ctx.info(f"Training will use {device.label}.")
+        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
+        ctx.info(f"Training will use {device.label}{together}.")
         if not self.resume:
             self.checkpoint.unlink(missing_ok=True)
         made = make_masks(
@@ -191,6 +207,7 @@ class MakePseudoMasks(SeriesJob):
             colors=table.color_of if table else None,
             start=0.1,
             end=0.95,
+            processes=processes,
             checkpoint=self.checkpoint,
         )
         ctx.progress(0.95, "Writing masks, model and report")

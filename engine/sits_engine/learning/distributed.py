@@ -91,15 +91,19 @@ class Joined(Processes):
         """Replace the gradients by their sums over all processes.
 
         One sum of all of them after the backward pass: these networks have few parameters, and the training
-        forms call them piece by piece, which DistributedDataParallel can't follow.
+        forms call them piece by piece, which DistributedDataParallel can't follow. A parameter that has no
+        gradient in any process keeps none, so that its optimiser leaves it alone as in one process.
         """
         parameters = [p for p in module.parameters() if p.requires_grad]
-        flat = self.add(
-            torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
-        )
-        parts = torch.split(flat, [p.numel() for p in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        here = [p.grad is not None for p in parameters]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([g.flatten() for g in gradients])
+        flat = self.add(torch.cat([flat, torch.tensor(here, device=flat.device).to(flat.dtype)]))
+        *parts, there = torch.split(flat, [*(p.numel() for p in parameters), len(parameters)])
+        # a card is waited for only where something is missing
+        wanted = here if all(here) else there.bool().tolist()
+        for parameter, part, some in zip(parameters, parts, wanted, strict=True):
+            parameter.grad = part.view_as(parameter) if some else None
 
     def begin_alike(self, module: nn.Module) -> None:
         """Give all processes the parameters and buffers of process 0."""

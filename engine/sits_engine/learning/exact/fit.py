@@ -26,6 +26,7 @@ from sits_engine.learning.exact.losses import exact_loss
 from sits_engine.learning.exact.options import ExactSettings
 from sits_engine.learning.exact.precision import average_precision
 from sits_engine.learning.exact.summary import ExactEpochRow
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.learning.segmentation.steps import Patient, Steps
 from sits_engine.models.exact.classifier import ExactClassifier, ExactOutput
@@ -80,6 +81,7 @@ def fit_exact(
     *,
     seed: int,
     progress: Progress = lambda share: None,
+    processes: Processes = ALONE,
     checkpoint: Checkpoint | None = None,
 ) -> ExactFit:
     """Train a classifier.
@@ -91,10 +93,11 @@ def fit_exact(
         settings: see there.
         seed: of the draw.
         progress: gets the done share in every step.
+        processes: that share each batch; all of them call this with the same arguments.
         checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
-        InputError: the loss stops being a number.
+        InputError: the loss stops being a number, or a batch has too few polygons for all processes.
         Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
     if not device.is_cpu:
@@ -104,6 +107,8 @@ def fit_exact(
     recipe = Recipe(settings.learning_rate, "cosine", "adamw", warm_up=settings.warm_up)
     generator = torch.Generator()
     parts: list[Tensor] = []
+    processes.begin_alike(module)
+    trying, together = processes.size > 1, ALONE
 
     def loss_of(batch: BagBatch) -> Tensor:
         output = module(*batch.inputs, dates=settings.losses.affinity > 0)
@@ -114,13 +119,19 @@ def fit_exact(
             settings.losses,
             bags=batch.bags,
             inside=batch.inside,
-            contrast=steps.done >= first,
+            contrast=trying or steps.done >= first,
             generator=generator,
+            processes=together,
         )
         parts.append(torch.stack([getattr(loss, name).detach() for name in ("total", *PARTS)]))
         return loss.total
 
     polygons = max(2, round(settings.batch_size / cutter.windows_per_bag))
+    if polygons < processes.size:
+        raise InputError(
+            f"A batch has {polygons} polygons, but {processes.size} processes share it.",
+            "Raise BATCH_SIZE, or start fewer processes.",
+        )
     rows: list[ExactEpochRow] = []
     precision = np.full(module.n_classes, np.nan)
     started = time.monotonic()
@@ -135,8 +146,10 @@ def fit_exact(
         seed=seed,
         device=device,
         ctx=ctx,
+        processes=processes,
     )
-    found = checkpoint.take_up(ctx) if checkpoint is not None else None
+    # all processes go on from the file that process 0 found
+    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
     if found is not None:
         # the prototypes are the network's own
         facts = restore(found, {"network": module}, steps.optimizer)
@@ -144,17 +157,21 @@ def fit_exact(
         steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
     kept = nullcontext() if checkpoint is None else checkpoint.kept(rows)
     with closing(steps), kept:
+        # each for itself: where memory runs out in one, the others must not wait for its part of a sum
+        steps.agree()
+        trying, together = False, processes
         for epoch in range(len(rows) + 1, settings.epochs + 1):
             parts.clear()
             steps.begin(epoch)
-            generator.manual_seed(torch.initial_seed())
+            # the same in all processes, unlike torch's own chance
+            generator.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
             for _ in range(settings.steps_per_epoch):
                 progress(steps.done / total)
                 steps.step()
             macro = micro = None
             if held is not None:
-                precision, macro, micro = _held_precision(module, held, device, ctx)
-            row = _row(epoch, steps, parts, settings, first, macro, micro)
+                precision, macro, micro = _held_precision(module, held, device, ctx, processes)
+            row = _row(epoch, steps, processes.add(torch.stack(parts)), settings, first, macro, micro)
             rows.append(row)
             ctx.metric("train_loss", row.loss, epoch)
             if macro is not None:
@@ -224,18 +241,21 @@ def judged(
 
 
 def _held_precision(
-    module: ExactClassifier, held: Held, device: Device, ctx: JobContext
+    module: ExactClassifier, held: Held, device: Device, ctx: JobContext, processes: Processes
 ) -> tuple[Floats, float | None, float | None]:
     """(K,) average precision, its mean, and that of all pairs; the best window speaks for its polygon."""
-    logits = judged(
-        lambda output, batch: output.logits,
-        module,
-        held.cutter,
-        held.index,
-        device,
-        lambda share: ctx.check_cancelled(),
-        dates=False,
-    ).numpy()
+    all_logits, own = torch.zeros(len(held.index), module.n_classes), held.index[processes.share]
+    if len(own):
+        all_logits[processes.share] = judged(
+            lambda output, batch: output.logits,
+            module,
+            held.cutter,
+            own,
+            device,
+            lambda share: ctx.check_cancelled(),
+            dates=False,
+        )
+    logits = processes.add(all_logits).numpy()
     best = np.full(held.ticks.shape, -np.inf)
     np.maximum.at(best, held.bags, logits)
     each = np.array([average_precision(best[:, k], held.ticks[:, k]) for k in range(held.ticks.shape[1])])
@@ -247,14 +267,14 @@ def _held_precision(
 def _row(
     epoch: int,
     steps: Steps[RawBags, BagBatch],
-    parts: list[Tensor],
+    parts: Tensor,
     settings: ExactSettings,
     first: int,
     macro: float | None,
     micro: float | None,
 ) -> ExactEpochRow:
-    """Means of the epoch; InputError where they are no numbers."""
-    mean = dict(zip(("total", *PARTS), torch.stack(parts).mean(0).tolist(), strict=True))
+    """Means of the epoch from its steps' parts of the loss (n, 6); InputError where they are no numbers."""
+    mean = dict(zip(("total", *PARTS), parts.mean(0).tolist(), strict=True))
     if not np.isfinite(mean["total"]):
         raise InputError(
             f"Training diverged in epoch {epoch}: the loss is no number any more.",
@@ -262,7 +282,7 @@ def _row(
         )
     contrasting = bool(settings.losses.contrast) and steps.done > first
     # an epoch in which the contrastive loss begins is averaged over the steps that had it
-    late = [part[1 + PARTS.index("contrast")] for part in parts[max(0, first - steps.done + len(parts)) :]]
+    late = parts[max(0, first - steps.done + len(parts)) :, 1 + PARTS.index("contrast")]
     return ExactEpochRow(
         epoch=epoch,
         learning_rate=steps.learning_rate,
@@ -270,7 +290,7 @@ def _row(
         classes=mean["classes"],
         temporal=mean["temporal"],
         spatial=mean["spatial"],
-        contrast=float(torch.stack(late).mean()) if contrasting else None,
+        contrast=float(late.mean()) if contrasting else None,
         affinity=mean["affinity"] if settings.losses.affinity else None,
         validation_map_macro=macro,
         validation_map_micro=micro,

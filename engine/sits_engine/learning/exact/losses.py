@@ -12,6 +12,7 @@ from torch import Tensor
 from sits_engine.learning.exact.affinity import AffinitySettings, propagate
 from sits_engine.learning.exact.cam import fused, relative
 from sits_engine.learning.exact.prototypes import ClueSettings, clue_loss
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.models.exact.classifier import ExactOutput
 from sits_engine.models.exact.clues import CluePrototypes
 
@@ -69,8 +70,12 @@ def exact_loss(
     inside: Tensor | None = None,
     contrast: bool = True,
     generator: torch.Generator | None = None,
+    processes: Processes = ALONE,
 ) -> ExactLoss:
     """The loss of a batch; moves prototypes of mode 'momentum' as well where `contrast` is on.
+
+    Where several processes share a batch, each has whole polygons of it, and what this gives is this one's
+    part: the parts of all add up to the loss of the batch, and all move their prototypes alike.
 
     Args:
         output: of the network, with `date_features` unless `settings.affinity` is 0.
@@ -81,6 +86,7 @@ def exact_loss(
         inside: (B, h, w) bool, patches that count; None: all.
         contrast: False: without the contrastive loss (published: before step 4000).
         generator: of the draw of prototypes.
+        processes: that share the batch; all call this with the same settings.
 
     Source: shared/spec/exact.md section 3.
     """
@@ -89,12 +95,13 @@ def exact_loss(
     of_window = ticked if bags is None else ticked[bags]
     activation = fused(output)
     zero = output.logits.new_zeros(())
-    classes = bag_loss(output.logits, ticked, bags)
+    number = processes.add(_number_of_bags(ticked, bags))
+    classes = bag_loss(output.logits, ticked, bags, number)
     if settings.pooling == "mean":
         of_time, of_space = output.temporal_logits, output.spatial_logits
     else:
         of_time, of_space = (pooled(m, inside) for m in (output.temporal_map, output.spatial_map))
-    temporal, spatial = bag_loss(of_time, ticked, bags), bag_loss(of_space, ticked, bags)
+    temporal, spatial = (bag_loss(scores, ticked, bags, number) for scores in (of_time, of_space))
     pulled, spread = zero, zero
     if contrast and settings.contrast:
         pulled = clue_loss(
@@ -105,9 +112,12 @@ def exact_loss(
             settings.clues,
             inside=inside,
             generator=generator,
+            processes=processes,
         )
     if settings.affinity:
-        spread = affinity_loss(activation, output.date_features, of_window, settings.propagation, inside)
+        spread = affinity_loss(
+            activation, output.date_features, of_window, settings.propagation, inside, processes
+        )
     total = classes + settings.patches * (temporal + spatial)
     total = total + settings.contrast * pulled + settings.affinity * spread
     return ExactLoss(total, classes, temporal, spatial, pulled, spread)
@@ -123,7 +133,9 @@ def pooled(scores: Tensor, inside: Tensor | None = None) -> Tensor:
     return flat.masked_fill(~mask, -1e9).logsumexp(2) - count.log()
 
 
-def bag_loss(logits: Tensor, ticks: Tensor, bags: Tensor | None = None) -> Tensor:
+def bag_loss(
+    logits: Tensor, ticks: Tensor, bags: Tensor | None = None, number: Tensor | None = None
+) -> Tensor:
     """Multi-label soft-margin loss over polygons.
 
     A tick says 'somewhere in this polygon': it asks for the smooth maximum of the polygon's windows (the
@@ -135,14 +147,18 @@ def bag_loss(logits: Tensor, ticks: Tensor, bags: Tensor | None = None) -> Tenso
         ticks: (A, K) bool, of polygons.
         bags: (B,) int64, the polygon of each window; None: each window is one. Polygons without a window here
             don't count.
+        number: () polygons of the whole batch, where this is a part of it; None: those here.
 
     Returns:
-        Mean over classes and polygons, a scalar in float32.
+        Sum over polygons, divided by their number, and mean over classes; a scalar in float32.
     """
     z = logits.float()
     ticked = ticks.to(torch.bool)
+    if number is None:
+        number = _number_of_bags(ticked, bags)
     if bags is None:
-        return F.binary_cross_entropy_with_logits(z, ticked.float())
+        each = F.binary_cross_entropy_with_logits(z, ticked.float(), reduction="sum")
+        return each / (number.clamp_min(1) * z.shape[1])
     n_bags = len(ticked)
     index = bags[:, None].expand_as(z)
     count = torch.bincount(bags, minlength=n_bags)[:, None]
@@ -153,7 +169,14 @@ def bag_loss(logits: Tensor, ticks: Tensor, bags: Tensor | None = None) -> Tenso
     here = count > 0
     smooth_maximum = top + (torch.where(here, summed / count.clamp_min(1), 1.0)).log()
     each = torch.where(ticked, F.softplus(-smooth_maximum), negative) * here
-    return each.sum() / (here.sum().clamp_min(1) * z.shape[1])
+    return each.sum() / (number.clamp_min(1) * z.shape[1])
+
+
+def _number_of_bags(ticks: Tensor, bags: Tensor | None) -> Tensor:
+    """() polygons with a window."""
+    if bags is None:
+        return torch.tensor(len(ticks), device=ticks.device)
+    return (torch.bincount(bags, minlength=len(ticks)) > 0).sum()
 
 
 def affinity_loss(
@@ -162,6 +185,7 @@ def affinity_loss(
     ticks: Tensor,
     settings: AffinitySettings,
     inside: Tensor | None = None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Mean over ticked maps' patches of |mean of map and propagated map - map|; with gradient to both inputs.
 
@@ -170,9 +194,10 @@ def affinity_loss(
         date_features: (B, K, d, h, w).
         ticks: (B, K) bool, of windows.
         settings, inside: as `affinity.propagate`.
+        processes: that share the batch.
 
     Returns:
-        A scalar in float32, 0 without any tick.
+        A scalar in float32, 0 without any tick: this process's part of the mean over the whole batch.
 
     Raises:
         ValueError: no date features.
@@ -183,6 +208,7 @@ def affinity_loss(
     own = activation[window, k].float()
     here = None if inside is None else inside[window]
     difference = (propagate(date_features[window, k], own, settings, here) - own).abs() / 2
-    if here is None:
-        return difference.sum() / max(difference.numel(), 1)
-    return (difference * here).sum() / here.sum().clamp_min(1)
+    if here is not None:
+        difference = difference * here
+    count = torch.tensor(difference.numel(), device=own.device) if here is None else here.sum()
+    return difference.sum() / processes.add(count).clamp_min(1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sits_engine.learning.exact.assignment import assign, sinkhorn
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.models.exact.clues import CluePrototypes
 
 
@@ -69,6 +70,7 @@ def clue_loss(
     inside: Tensor | None = None,
     move: bool = True,
     generator: torch.Generator | None = None,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Pull each patch to its own prototype of its class, away from all others; then move the prototypes.
 
@@ -80,10 +82,12 @@ def clue_loss(
         settings: see there.
         inside: (B, h, w) bool, patches that count; None: all.
         move: False: the prototypes stay.
-        generator: of the draw 'gumbel'.
+        generator: of the draw 'gumbel'; in the same state in all processes.
+        processes: that share the batch. Prototypes are shared out and moved over the patches of all.
 
     Returns:
-        The loss of foreground plus that of background, a scalar in float32; 0 where there are no patches.
+        The loss of foreground plus that of background, a scalar in float32; 0 where there are no patches. Of
+        several processes, the part of this one.
 
     Source: shared/spec/exact.md section 3.1.
     """
@@ -100,21 +104,55 @@ def clue_loss(
         if inside is not None:
             positive, negative = positive & inside[:, None], negative & inside[:, None]
         weight = _by_class(c)
+        everyone = _Everyone(x.shape[1], processes)
         total = x.new_zeros(())
         for name, mask in (("foreground", _by_class(positive)), ("background", _by_class(negative))):
             prototypes: Tensor = getattr(clues, name)
             with torch.no_grad():
+                scores = x @ prototypes.float().transpose(1, 2)
                 plan = sinkhorn(
-                    x @ prototypes.float().transpose(1, 2),
-                    mask,
+                    everyone.rows(scores),
+                    everyone.rows(mask),
                     epsilon=settings.epsilon,
                     iterations=settings.iterations,
                 )
-            total = total + _contrast(x, mask, plan.argmax(-1), clues, name, settings)
+            own = plan.argmax(-1)[:, everyone.mine]
+            total = total + _contrast(x, mask, own, clues, name, settings, processes)
             if move and clues.mode == "momentum":
                 given = 1 - weight if name == "background" and settings.sure_background else weight
-                _move(clues, name, x.detach(), assign(plan, settings.draw, generator), given * mask, settings)
+                own = assign(plan, settings.draw, generator)[:, everyone.mine]
+                _move(clues, name, x.detach(), own, given * mask, settings, processes)
     return total
+
+
+class _Everyone:
+    """Puts the patches of all processes into one row, one process after the other.
+
+    Args:
+        n: patches of this process.
+        processes: that share the batch.
+
+    Attributes:
+        mine: where those of this process are.
+    """
+
+    def __init__(self, n: int, processes: Processes) -> None:
+        self._processes, self.mine = processes, slice(0, n)
+        if processes.size > 1:
+            # on the processor, so that a card isn't waited for
+            numbers = torch.zeros(processes.size, dtype=torch.int64)
+            numbers[processes.rank] = n
+            ends = processes.add(numbers).cumsum(0).tolist()
+            self._total, end = ends[-1], ends[processes.rank]
+            self.mine = slice(end - n, end)
+
+    def rows(self, own: Tensor) -> Tensor:
+        """(K, n, ...) of this process -> (K, N, ...) of all; without gradient."""
+        if self._processes.size == 1:
+            return own
+        every = torch.zeros(own.shape[0], self._total, *own.shape[2:], device=own.device)
+        every[:, self.mine] = own.float()
+        return self._processes.add(every).to(own.dtype)
 
 
 def _by_class(maps: Tensor) -> Tensor:
@@ -123,7 +161,13 @@ def _by_class(maps: Tensor) -> Tensor:
 
 
 def _contrast(
-    x: Tensor, mask: Tensor, own: Tensor, clues: CluePrototypes, name: str, settings: ClueSettings
+    x: Tensor,
+    mask: Tensor,
+    own: Tensor,
+    clues: CluePrototypes,
+    name: str,
+    settings: ClueSettings,
+    processes: Processes,
 ) -> Tensor:
     """Cross-entropy over the prototypes of all classes, foreground and background.
 
@@ -140,7 +184,7 @@ def _contrast(
     if name == "background":
         target = target + n_classes * n_prototypes
     each = F.cross_entropy(logits, target, reduction="none")
-    count = mask.sum(1)
+    count = processes.add(mask.sum(1))
     of_class = each.new_zeros(n_classes).index_add(0, owner, each) / count.clamp_min(1)
     n_counted = (count > 0).sum().clamp_min(1) if settings.over_present else n_classes
     return of_class.sum() / n_counted
@@ -148,15 +192,21 @@ def _contrast(
 
 @torch.no_grad()
 def _move(
-    clues: CluePrototypes, name: str, x: Tensor, own: Tensor, weight: Tensor, settings: ClueSettings
+    clues: CluePrototypes,
+    name: str,
+    x: Tensor,
+    own: Tensor,
+    weight: Tensor,
+    settings: ClueSettings,
+    processes: Processes,
 ) -> None:
     """Towards the weighted mean of the patches x (K, n, d); weight 0: a patch doesn't count."""
     prototypes: Tensor = getattr(clues, name)
     updates: Tensor = getattr(clues, f"{name}_updates")
     share = F.one_hot(own, prototypes.shape[1]).to(x.dtype) * (weight**settings.power)[..., None]
     share = share * (weight > 0)[..., None]
-    found = share.sum(1) > 0
-    target = F.normalize(share.transpose(1, 2) @ x, dim=-1)
+    found = processes.add(share.sum(1)) > 0
+    target = F.normalize(processes.add(share.transpose(1, 2) @ x), dim=-1)
     keep = torch.full_like(updates, settings.momentum, dtype=torch.float32)
     if settings.warm_up:
         keep = keep.clamp_max(1 - 1 / (updates.float() + 1))

@@ -32,6 +32,7 @@ from sits_engine.learning.exact.summary import (
 )
 from sits_engine.learning.exact.task import ExactTask
 from sits_engine.learning.exact.truth import PixelTruth, confusion, scores_of
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.batches import normalisation
 from sits_engine.learning.segmentation.pictures import FALSE_COLOR, picture_of
 from sits_engine.learning.segmentation.scores import class_iou
@@ -72,6 +73,7 @@ def make_masks(
     colors: Mapping[str, str] | None = None,
     start: float = 0.0,
     end: float = 1.0,
+    processes: Processes = ALONE,
     checkpoint: Path | None = None,
 ) -> MaskResult:
     """Train on ticks and make masks.
@@ -82,6 +84,7 @@ def make_masks(
         truth: pixel labels for the report; they change no mask.
         colors: of classes; others are chosen.
         start, end: share of the whole job that this is, for the progress.
+        processes: that train together; this one alone draws the masks.
         checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:
@@ -100,7 +103,7 @@ def make_masks(
     middle = start + 0.9 * (end - start)
     learning = ctx.part(start, middle, f"Learning the crops on {device.label}")
     kept = task.checkpoint(checkpoint)
-    fitted = task.run(device, ctx, learning, checkpoint=kept)
+    fitted = task.run(device, ctx, learning, processes=processes, checkpoint=kept)
     began = time.monotonic()
     kinds = [settings.cam] if truth is None else [settings.cam, PLAIN]
     with nullcontext() if kept is None else kept.kept(fitted.rows):

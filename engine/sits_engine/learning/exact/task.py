@@ -18,6 +18,7 @@ from sits_engine.learning.checkpoint import Checkpoint, mark_of
 from sits_engine.learning.exact.batches import BagCutter
 from sits_engine.learning.exact.fit import ExactFit, Held, Progress, fit_exact
 from sits_engine.learning.exact.options import ExactSettings
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.models.card import BandCard
 from sits_engine.models.exact.classifier import ExactClassifier
 from sits_engine.samples.bags import Bags
@@ -123,9 +124,12 @@ class ExactTask:
         ctx: JobContext,
         progress: Progress = lambda share: None,
         *,
+        processes: Processes = ALONE,
         checkpoint: Checkpoint | None = None,
     ) -> ExactFit:
-        """`fit_exact` of a fresh network."""
+        """`fit_exact` of a fresh network; process 0 lets the others, which are in `help_fit`, do the same."""
+        if processes.rank == 0:
+            processes.call("exact", self.facts, self.arrays)
         torch.manual_seed(self.seed)
         module = ExactClassifier(**self.settings.hyperparameters).to(device.torch)
         return fit_exact(
@@ -137,6 +141,7 @@ class ExactTask:
             ctx,
             seed=self.seed,
             progress=progress,
+            processes=processes,
             checkpoint=checkpoint,
         )
 
@@ -147,3 +152,10 @@ class ExactTask:
         _, first, place = np.unique(bags.bag[self.held], return_index=True, return_inverse=True)
         ticks = bags.present[self.held[first]]
         return Held(self.cutter(device), self.held, place.astype(np.int64), ticks)
+
+
+def help_fit(processes: Processes, device: Device, ctx: JobContext) -> None:
+    """What every other process does until process 0 has finished."""
+    while (call := processes.receive()) is not None:
+        _, facts, arrays = call
+        ExactTask.of(facts, arrays).run(device, ctx, processes=processes)

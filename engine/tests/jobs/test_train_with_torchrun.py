@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.two_regions import write_region
 
 from sits_engine import cli
 from sits_engine.models.model_file import load_model
@@ -84,6 +85,22 @@ def test_two_processes_make_one_model(table, tmp_path) -> None:
         "m_numbers.json",
         "series.csv",
     ]
+
+
+def test_two_processes_make_masks(tmp_path) -> None:
+    series = write_region(tmp_path, (600000.0, 5600000.0), 0, 1)
+    windows, masks = str(tmp_path / "windows.gpkg"), tmp_path / "masks"
+    ticks = ["--window", "8", "--parcels", str(tmp_path / "parcels.gpkg"), "--field", "crop", "--mark-done"]
+    assert cli.main(["label-windows", "--series", str(series), *ticks, "--output", windows]) == 0
+    masks.mkdir()
+    quick = ["--epochs", "1", "--n-dates", "4", "--no-refine", "--device", "cpu"]
+    output = str(masks / "m.tif")
+    done = torchrun("pseudo-masks", "--series", str(series), "--windows", windows, "--output", output, *quick)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("in each of 2 processes.") == 1
+    assert json.loads(done.stdout)["scores"]["n_polygons"] == 36
+    assert {"m.tif", "m_classes.csv", "m_numbers.json"} <= {path.name for path in masks.iterdir()}
+    assert not list(masks.glob("*.resume*"))
 
 
 def test_an_error_is_said_once(tmp_path) -> None:

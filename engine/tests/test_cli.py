@@ -86,7 +86,7 @@ def test_an_extent_in_the_west_is_no_option(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path / "home"))
     seen = []
     monkeypatch.setattr("sits_engine.serve.run_job", lambda name, params, *rest: seen.append(params) or 0)
-    monkeypatch.setattr("sits_engine.serve.on_signals", lambda ctx: None)
+    monkeypatch.setattr("sits_engine.serve.on_signals", lambda ctx, **how: None)
     monkeypatch.setattr("sits_engine.protocol.take_stdout", lambda: io.StringIO())
     extent = "-5.2,-5.1,40,41 [EPSG:4326]"
     assert (

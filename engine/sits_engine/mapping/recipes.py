@@ -15,10 +15,10 @@ from sits_engine.errors import InputError
 from sits_engine.mapping.classify import PixelPredictor, TileModel
 from sits_engine.mapping.embedding_map import EmbeddingTiles, Head
 from sits_engine.mapping.segment_tiles import SegmentTiles
+from sits_engine.models import registry
 from sits_engine.models.inference import Predictor
 from sits_engine.models.model_file import load_fast, load_model
 from sits_engine.models.photo_inference import EmbeddingPredictor
-from sits_engine.models.registry import SEGMENTERS
 from sits_engine.models.segment_inference import SegmentPredictor
 from sits_engine.series.types import Grid
 
@@ -64,7 +64,7 @@ class CropRecipe:
                 f"The model {path.name} learned from photos and has no classes of its own.",
                 "Describe classes in words with 'Map classes from words'.",
             )
-        if card.architecture in SEGMENTERS:
+        if card.architecture in registry.SEGMENTERS:
             segments = SegmentPredictor(module, card, device, overlap=self.overlap / 100, notice=notice)
             if self.batch_size:
                 segments.batch_windows = max(1, self.batch_size // segments.window**2)

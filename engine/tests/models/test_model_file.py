@@ -198,7 +198,7 @@ def test_the_checksum_holds_the_fast_network_as_well(both):
     ("change", "message"),
     [
         (lambda c: c["fast"]["hyperparameters"].update(n_classes=9), "names 4 classes, its network has 9"),
-        (lambda c: c["fast"]["hyperparameters"].update(d_model=64), "don't fit the network on its card"),
+        (lambda c: c["fast"]["hyperparameters"].update(d_model=128), "don't fit the network on its card"),
         (lambda c: c["fast"].update(more=1), r"fast\.more"),
     ],
 )

@@ -8,6 +8,7 @@ from pyproj import CRS
 
 from sits_engine.errors import InputError
 from sits_engine.series.bands import match
+from sits_engine.series.missing import MissingImages
 from sits_engine.series.types import Cube, Grid, Window
 
 CRS31 = CRS.from_epsg(32631)
@@ -22,6 +23,7 @@ class MemorySeries:
     title: str = "a.json"
     bands: tuple[str, ...] = ("B04", "B08")
     reads: list[Window] = field(default_factory=list)
+    missing: MissingImages = field(default_factory=MissingImages)
 
     @property
     def grid(self) -> Grid:

@@ -259,7 +259,7 @@ def test_the_checkpoint_of_other_inputs_or_a_damaged_one_is_not_taken(tmp_path):
         said = []
         ctx = JobContext(lambda kind, fields: said.append(fields.get("text", "")))
         result = adapted(checkpoint=file, ctx=ctx, **changes)
-        assert any("Going on after" in text for text in said) is not expected
+        assert any("Going on with" in text for text in said) is not expected
         return result
 
     saved = file.read_bytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.field_windows import field_windows
 from support.two_regions import write_region
 
 from sits_engine import cli
@@ -103,13 +104,38 @@ def test_two_processes_make_masks(tmp_path) -> None:
     assert not list(masks.glob("*.resume*"))
 
 
-def test_an_error_is_said_once(tmp_path) -> None:
+def test_two_processes_make_one_segmentation_model(tmp_path) -> None:
+    windows, output = tmp_path / "windows", tmp_path / "m.safetensors"
+    field_windows(n=24, size=8, field=4).save(windows)
     done = torchrun(
-        "train", "--labelled-series", "no.csv", "--field", "crop", "--output", str(tmp_path / "m"), *QUICK
+        *("train-segmentation", "--windows", str(windows), "--output", str(output), "--device", "cpu"),
+        *("--architecture", "unet3df", "--width", "small", "--window", "8", "--n-dates", "4", "--cscl"),
+        *("--min-pixels", "20", "--cscl-epochs", "1", "--epochs", "1", "--steps-per-epoch", "2"),
     )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["scores"]["n_windows"] == 24
+    assert done.stderr.count("in each of 2 processes.") == 1
+    assert done.stderr.count("Kept the weights of epoch") == 1
+    assert load_model(output)[1].architecture == "unet3df"
+    assert not list(tmp_path.glob("*.resume.*"))
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (
+            ("train", "--labelled-series", "no.csv", "--field", "c"),
+            "Table of labelled series not found",
+        ),
+        # found before the processes meet
+        (("train-segmentation", "--windows", "no"), "Data set of windows not found"),
+    ],
+)
+def test_an_error_is_said_once(job, words, tmp_path) -> None:
+    done = torchrun(*job, "--output", str(tmp_path / "m"))
     assert done.returncode == 1
     assert done.stderr.count("Error (") == 1
-    assert "Error (INPUT_INVALID): Table of labelled series not found: no.csv." in done.stderr
+    assert f"Error (INPUT_INVALID): {words}" in done.stderr
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])

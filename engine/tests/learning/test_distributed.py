@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from support.companies import LIMIT, answer, apart, run, start
 from support.fit_together import CHECKPOINT, task
 
 from sits_engine import device
@@ -21,60 +15,8 @@ from sits_engine.errors import InputError
 from sits_engine.learning.distributed import own_device
 from sits_engine.learning.processes import Place
 
-SCRIPT = Path(__file__).parents[1] / "support" / "fit_together.py"
-#: Seconds that loaded machines may take for what takes some.
-LIMIT = 200
+SCRIPT = "fit_together.py"
 CPU = device.select("cpu")
-
-
-def start(folder, size, **settings):
-    """As many processes, as torchrun places them but for its agent: process 0 keeps the store."""
-    file = folder / f"settings {size}.json"
-    file.write_text(json.dumps({"folder": str(folder), **settings}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    started = []
-    for rank in range(size):
-        place = {
-            "RANK": str(rank),
-            "WORLD_SIZE": str(size),
-            "LOCAL_RANK": str(rank),
-            "LOCAL_WORLD_SIZE": str(size),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-        started.append(
-            subprocess.Popen(
-                [sys.executable, str(SCRIPT), str(file)],
-                env={**os.environ, **place, "OMP_NUM_THREADS": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return started
-
-
-def answer(process):
-    out, errors = process.communicate(timeout=LIMIT)
-    assert out, errors
-    return process.returncode, json.loads(out.splitlines()[-1])
-
-
-def run(folder, size, **settings):
-    """The weights of each process, and what process 0 says."""
-    started = start(folder, size, **settings)
-    status, said = answer(started[0])
-    for other in started[1:]:
-        assert other.wait(LIMIT) == 0, other.stderr.read()
-    assert status == 0, said
-    return [load_file(folder / f"{rank}.safetensors") for rank in range(size)], said
-
-
-def apart(a, b) -> float:
-    """Largest difference between two states."""
-    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +27,7 @@ def alone():
 
 def test_two_processes_train_as_one_does(tmp_path, alone) -> None:
     """Batches of 17 are shared as 9 and 8; batch norm and gradients are those of the whole batch."""
-    (first, second), said = run(tmp_path, 2)
+    (first, second), said = run(SCRIPT, tmp_path, 2)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert apart(first, alone.module.state_dict()) < 1e-4
     last = alone.epochs[-1]
@@ -93,7 +35,7 @@ def test_two_processes_train_as_one_does(tmp_path, alone) -> None:
 
 
 def test_a_killed_process_ends_the_run_and_the_next_goes_on(tmp_path, alone) -> None:
-    zero, one = start(tmp_path, 2, pause=0.3)
+    zero, one = start(SCRIPT, tmp_path, 2, pause=0.3)
     checkpoint = tmp_path / CHECKPOINT
     end = time.monotonic() + LIMIT
     while not checkpoint.exists() and time.monotonic() < end:
@@ -112,14 +54,14 @@ def test_a_killed_process_ends_the_run_and_the_next_goes_on(tmp_path, alone) -> 
     assert apart(resumed.module.state_dict(), alone.module.state_dict()) < 1e-4
 
     checkpoint.write_bytes(kept)
-    weights, told = run(tmp_path, 2)
+    weights, told = run(SCRIPT, tmp_path, 2)
     assert "where an earlier run was interrupted" in told["said"][0]
     assert len(told["rows"]) == len(alone.epochs)
     assert apart(weights[1], alone.module.state_dict()) < 1e-4
 
 
 def test_what_one_process_can_not_do_is_said_by_process_0(tmp_path) -> None:
-    zero, one = start(tmp_path, 2, fails=1)
+    zero, one = start(SCRIPT, tmp_path, 2, fails=1)
     status, said = answer(zero)
     assert (status, said["code"], said["message"]) == (1, "INPUT_INVALID", "Rank 1 has a reason.")
     assert one.wait(LIMIT) == 1

@@ -8,6 +8,8 @@ from networks import network
 from torch import nn
 
 from sits_engine.models import packed
+from sits_engine.models.segmentation.conv_lstm import ConvLSTM
+from sits_engine.models.segmentation.recurrent_norm import RecurrentNorm
 from sits_engine.models.shared_norm import SharedBatchNorm, over_all, shared_statistics
 from sits_engine.models.training_form import TrainingForm
 
@@ -40,6 +42,48 @@ def test_one_process_is_pytorch(norm, shape) -> None:
         assert torch.allclose(buffer, dict(shared.named_buffers())[name], rtol=1e-5)
     x = torch.randn(shape)
     assert torch.allclose(norm.eval()(x), shared.eval()(x), atol=1e-5)
+
+
+def test_a_recurrent_norm_alone_is_as_ever() -> None:
+    torch.manual_seed(1)
+    norm, shared = RecurrentNorm(3, 2), RecurrentNorm(3, 2)
+    for step in (0, 1, 1, 5):
+        x = torch.randn(4, 3, 5, 6) * 2 + 1
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        grad, y = torch.randn_like(x), norm(a, step)
+        with shared_statistics(shared, lambda tensor: tensor):
+            z = shared(b, step)
+            z.backward(grad)
+        y.backward(grad)
+        assert torch.allclose(y, z, atol=1e-5)
+        assert torch.allclose(a.grad, b.grad, atol=1e-5)
+    assert torch.allclose(norm.weight.grad, shared.weight.grad, rtol=1e-4)
+    for name, buffer in norm.named_buffers():
+        assert torch.allclose(buffer, dict(shared.named_buffers())[name], rtol=1e-5)
+    assert shared.total is None
+
+
+def test_a_date_that_another_process_has_is_gone_through() -> None:
+    """Else the other would wait for this one's sums: both call for as many, with gradients for as many."""
+    calls = []
+
+    def total(tensor):
+        calls.append(tensor)
+        return tensor + 1 if tensor.dtype == torch.int64 else tensor
+
+    torch.manual_seed(1)
+    layer = ConvLSTM(2, 3, 4)
+    used = torch.tensor([[True, True], [False, True], [False, False], [False, False]])
+    x = torch.rand(3, 2, 4, 4)
+    expected = layer.mean(x, used)
+    with shared_statistics(layer, total):
+        found = layer.mean(x, used)
+        assert len(calls) == 1 + 3 * 4
+        found.sum().backward()
+        assert len(calls) == 1 + 2 * 3 * 4
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+    assert all(value.isfinite().all() for value in layer.state_dict().values())
 
 
 def test_two_halves_have_the_statistics_of_the_whole() -> None:

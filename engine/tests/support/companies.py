@@ -1,4 +1,4 @@
-"""Several processes on one machine, started as torchrun places them but for its agent: process 0 keeps the store."""
+"""Several processes on one machine, as torchrun places them but for its agent: process 0 keeps the store."""
 
 from __future__ import annotations
 

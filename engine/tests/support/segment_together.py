@@ -1,6 +1,6 @@
 """Tiny trainings of segmentation networks, alone or once a process: `segment_together.py SETTINGS.json`.
 
-Each process writes its weights to `<folder>/<rank>.safetensors`; process 0 says its losses on stdout.
+Each process writes its weights to `<folder>/<rank>.safetensors`; process 0 says its losses, or what ended it.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from support.small_segmenters import SMALL  # noqa: E402
 import sits_engine  # noqa: E402, F401 (before torch)
 from sits_engine import device  # noqa: E402
 from sits_engine.context import JobContext  # noqa: E402
+from sits_engine.errors import EngineError, InputError  # noqa: E402
 from sits_engine.learning.checkpoint import Checkpoint  # noqa: E402
 from sits_engine.learning.distributed import joined  # noqa: E402
 from sits_engine.learning.processes import ALONE  # noqa: E402
@@ -83,47 +84,56 @@ def train(todo, ctx, processes=ALONE, checkpoints=(None, None)):
     return fitted.module.state_dict(), rows
 
 
-def checkpoints(folder):
+def checkpoints(folder, name):
     """Of both stages."""
-    return tuple(Checkpoint(Path(folder) / f"{n}.resume.safetensors", "mark") for n in "ab")
+    return tuple(Checkpoint(folder / f"{name}.{stage}.resume.safetensors", "mark") for stage in "ab")
 
 
 def main(settings) -> None:
     """Train as the settings say."""
     Recipe.optimizer = plain
-    folder, weights, rows, said = settings["folder"], {}, {}, []
-    ctx = JobContext(lambda kind, fields: said.append(fields.get("text")))
+    folder, states, rows = Path(settings["folder"]), {}, {}
+
+    def send(kind, fields) -> None:
+        if settings.get("stops") and fields.get("name") == "validation_miou":
+            ctx.cancel("Enough.")
+
+    ctx = JobContext(send)
     torch.set_num_threads(1)
-    with joined("cpu", ctx) as (processes, own):
-        if processes.rank:
-            if settings.get("hides"):
-                StoredArray.at = classmethod(lambda cls, places, *rest: missing(places))
-            kept = []
-            finetune = shared_stages.Training.finetune
-
-            def keeping(training, *given):
-                kept.append(finetune(training, *given).module.state_dict())
-
-            shared_stages.Training.finetune = keeping
-            shared_stages.help_stages(processes, own, ctx)
-            states = dict(zip((name for name, _ in settings["tasks"]), kept, strict=True))
-        else:
-            states = {}
-            for name, how in settings["tasks"]:
-                files = checkpoints(folder) if settings.get("resume") else (None, None)
-                states[name], rows[name] = train(stages(name, **how), ctx, processes, files)
-        for name, state in states.items():
-            weights |= {f"{name}/{part}": value for part, value in state.items()}
-        save_file(weights, f"{folder}/{processes.rank}.safetensors")
-        if not processes.rank:
-            print(json.dumps({"rows": rows, "said": [line for line in said if line]}))
+    try:
+        with joined("cpu", ctx) as (processes, own):
+            if processes.rank:
+                help_and_keep(processes, own, ctx, [name for name, _ in settings["tasks"]], states)
+            else:
+                for name, how in settings["tasks"]:
+                    states[name], rows[name] = train(
+                        stages(name, **how), ctx, processes, checkpoints(folder, name)
+                    )
+            weights = {f"{name}/{part}": v for name, state in states.items() for part, v in state.items()}
+            save_file(weights, folder / f"{processes.rank}.safetensors")
+            print(json.dumps({"rows": rows}))
+    except EngineError as error:
+        print(json.dumps({"code": error.code, "advice": error.advice}))
+        raise SystemExit(1) from error
 
 
-def missing(places):
-    """As `StoredArray.at` where nothing is there."""
-    from sits_engine.errors import InputError
+def help_and_keep(processes, own, ctx, names, states) -> None:
+    """Take part, without seeing a store whose name says so; weights, and how images came, are kept."""
+    images, (finetune, at) = {}, (shared_stages.Training.finetune, StoredArray.at)
 
-    raise InputError(f"{places} can't be read.", "Copy them.")
+    def keeping(training, *given):
+        name = names[len(images)]
+        images[name] = type(training.cutter.windows.values).__name__
+        states[name] = finetune(training, *given).module.state_dict()
+
+    def seen(places, *rest):
+        if "hidden" in places[0]:
+            raise InputError(f"{places} can't be read.", "Copy them.")
+        return at(places, *rest)
+
+    shared_stages.Training.finetune, StoredArray.at = keeping, seen
+    shared_stages.help_stages(processes, own, ctx)
+    Path(sys.argv[1]).with_name("images.json").write_text(json.dumps(images))
 
 
 if __name__ == "__main__":

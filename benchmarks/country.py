@@ -23,7 +23,7 @@ BYTES = 1.44
 MEASURED_DATES, MEASURED_CORES = 24, 2
 RATES = {"standard": 93_941.0, "fast": 121_000.0}
 RATES_FROM = "benchmarks/RESULTS.md of 2026-11-21 (standard); trial in design/performance.md (fast)"
-#: Measured, design/performance.md: JPEG 2000, 24 dates at 10 m, two cores.
+#: From a trial on another processor (shared/design/performance.md): JPEG 2000, 24 dates at 10 m, two cores.
 JPEG2000 = 43_000.0
 #: Computed, design/performance.md, never measured: one large card with 16 cores that decode, 24 dates.
 CARD_DECODING, CARD_PRODUCTS, CARD_CORES = 9e6, 1.3e8, 16
@@ -102,7 +102,7 @@ def markdown(rates: dict[str, float], source: str, price: float, cores: int) -> 
     for name, rate in rates.items():
         hours = [c.core_hours[name] for c in (whole, crops)]
         lines += [
-            row(f"core hours, {name}", f"measured: {rate:,.0f} pixels/s on two cores", ".0f", *hours),
+            row(f"core hours, {name}", f"{rate:,.0f} pixels/s on two cores", ".0f", *hours),
             row(f"their price at {price:g} a core hour", "assumed price", ".2f", *(h * price for h in hours)),
             row(
                 f"hours on one machine of {cores} cores",
@@ -114,7 +114,7 @@ def markdown(rates: dict[str, float], source: str, price: float, cores: int) -> 
     lines += [
         row(
             "once, where the files are JPEG 2000: core hours",
-            f"measured: {JPEG2000:,.0f} pixels/s",
+            f"trial, other processor: {JPEG2000:,.0f} pixels/s",
             ".0f",
             whole.conversion,
             crops.conversion,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing
-from sits_engine.models.card import ModelCard
+from sits_engine.models.card import FastCard, ModelCard
 
 
 class DescribeModel(Job):
@@ -72,10 +72,22 @@ def description(card: ModelCard) -> Iterator[str]:
             f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items()
         )
     if card.fast is not None:
-        known = {k: v for k, v in card.fast.scores.items() if isinstance(v, float)}
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in known.items())
-        yield f"Holds a fast network for maps of pixels (FAST). On single pixels: {figures or 'not measured'}"
+        yield from _fast(card.fast)
     yield f"SHA-256 of the weights: {card.tensors_sha256}"
+
+
+def _fast(fast: FastCard) -> Iterator[str]:
+    """What the fast network gives up against its teacher, a line a figure."""
+    from sits_engine.report.fast import FIGURES
+
+    yield "Holds a fast network for maps of pixels (FAST):"
+    figures = {text: fast.scores[key] for key, text in FIGURES.items() if key in fast.scores}
+    for text, value in figures.items():
+        yield f"  {text}: {value:.3f}"
+    if "pixels" in fast.scores:
+        yield f"  single pixels that were compared: {fast.scores['pixels']}"
+    if not figures:
+        yield "  not measured"
 
 
 def _day(card: ModelCard, which: Any) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import Job, JobResult, claim_outputs, existing
+from sits_engine.jobs.map_outputs import check_suffix
 
 
 class ExportModel(Job):
@@ -67,5 +68,8 @@ class ExportModel(Job):
 
 
 def _with_ending(path: Path, ending: str) -> Path:
-    """`path`, with the ending added where it has another one."""
-    return path if path.suffix.lower() == ending else path.with_name(path.name + ending)
+    """`path`, with the ending where it has none; InputError where it has another one."""
+    if not path.suffix:
+        return path.with_name(path.name + ending)
+    check_suffix(path, ending)
+    return path

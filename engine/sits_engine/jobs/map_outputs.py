@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def check_suffix(path: Path | None, suffix: str) -> None:
     """Raise InputError where an output has another ending (`.tif` may be `.tiff`)."""
-    if path is not None and path.suffix.lower() not in (suffix, suffix + "f"):
+    good = (suffix, ".tiff") if suffix == ".tif" else (suffix,)
+    if path is not None and path.suffix.lower() not in good:
         raise InputError(f"The output {path.name} must end in {suffix}.", f"Name it {path.stem}{suffix}.")
 
 

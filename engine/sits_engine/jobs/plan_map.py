@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 #: Side of the part of an image that is copied to see what a clipped copy costs.
 SAMPLE = 1024
-MIB = 2**20
 
 
 class PlanMap(SeriesJob):
@@ -42,7 +41,7 @@ class PlanMap(SeriesJob):
     )
     folder: Path | None = Field(
         None,
-        description="folder where the map will be written; default: that of the series",
+        description="folder where the map will be written; it may not exist yet. Default: that of the series",
     )
     probabilities: bool = Field(False, description="with the probabilities of all classes")
     min_mapping_unit: Annotated[float, Field(ge=0)] = Field(
@@ -71,14 +70,12 @@ class PlanMap(SeriesJob):
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # see `map_crops`
         from sits_engine.device import threads
         from sits_engine.mapping.estimate import extent_of, measure
-        from sits_engine.mapping.space import space_of
+        from sits_engine.mapping.space import size, space_of
         from sits_engine.mapping.stored_bytes import stored_bytes
         from sits_engine.mapping.tiles import tiles_of
 
         claim_outputs((self.output,), (self.series, self.model, self.region))
         existing(self.model, "Model")
-        if self.folder is not None:
-            existing(self.folder, "Folder of the map")
         ctx.progress(0.0, "Opening series and model")
         request, series = self._request(ctx)
         every = list(tiles_of(request.region.window, request.tile_size))
@@ -95,7 +92,7 @@ class PlanMap(SeriesJob):
             f"{extent.wanted} pixels, {len(series.dates)} dates, {len(request.bands)} bands: {len(every)} "
             f"tiles of at most {request.tile_size} x {request.tile_size} pixels"
             + (f", {outside} of them outside" if outside else "")
-            + f"; {'' if stored.exact else 'about '}{_size(bytes_to_read)} to read from {stored.files} files."
+            + f"; {'' if stored.exact else 'about '}{size(bytes_to_read)} to read from {stored.files} files."
         )
         bytes_of_a_pixel = request.scale**2 * (
             2 + (request.beside.bytes_of_a_pixel if request.probabilities else 0)
@@ -124,9 +121,9 @@ class PlanMap(SeriesJob):
         )
         scores |= self._limits(ctx, request, series, found, extent)
         ctx.info(
-            f"Memory: about {_size(scores['peak_memory'])}. Disk space in {space.folder}: "
-            f"{_size(space.needed)} while the map is made, {_size(space.kept)} afterwards; "
-            f"{_size(space.free)} are free."
+            f"Memory: about {size(scores['peak_memory'])}. Disk space in {space.folder}: "
+            f"{size(space.needed)} while the map is made, {size(space.kept)} afterwards; "
+            f"{size(space.free)} are free."
         )
         result = JobResult({}, scores)
         if self.output is not None:
@@ -201,6 +198,7 @@ class PlanMap(SeriesJob):
         """Size of a clipped copy of the region, time to make it, and time of the map with it."""
         from sits_engine.device import threads
         from sits_engine.mapping.estimate import from_copy
+        from sits_engine.mapping.space import size
         from sits_engine.series.clip import sample
         from sits_engine.series.types import Window
 
@@ -226,7 +224,7 @@ class PlanMap(SeriesJob):
         slower = found.timings.reading / max(found.cost.computing, 1e-9)
         ctx.info(
             f"Reading these images takes {slower:.1f} times as long as the network does. A clipped, tiled "
-            f"copy (CLIP_FOLDER of 'Build image time series') takes about {_size(facts['bytes'])} and "
+            f"copy (CLIP_FOLDER of 'Build image time series') takes about {size(facts['bytes'])} and "
             f"{_time(facts['seconds_to_make'])} to make, once; the map then takes about {_time(seconds)}: "
             f"{facts['times_as_fast']:.1f} times as fast."
         )
@@ -241,15 +239,6 @@ def _peak_memory(request: MapRequest, found: Estimate) -> int:
 
     alive = request.plan.readers + QUEUE - 1 + request.plan.workers
     return int(psutil.Process().memory_info().rss + (alive - 1) * found.cube_bytes)
-
-
-def _size(count: float) -> str:
-    """'12.3 MiB', '4.5 GiB'."""
-    for unit in ("MiB", "GiB"):
-        if count < 1024 * MIB:
-            return f"{count / MIB:.1f} {unit}"
-        count /= 1024
-    return f"{count / MIB:.1f} TiB"
 
 
 def _time(seconds: float) -> str:

@@ -37,10 +37,26 @@ class Space:
         if self.free < self.needed:
             raise EngineError(
                 "DISK_FULL",
-                f"The map needs about {self.needed / 2**20:.0f} MiB in {self.folder} while it is made; "
-                f"{self.free / 2**20:.0f} MiB are free.",
+                f"The map needs about {size(self.needed)} in {self.folder} while it is made; "
+                f"{size(self.free)} are free.",
                 "Free some space, or choose an output folder on another disk.",
             )
+
+
+def size(count: float) -> str:
+    """Bytes for people: '12.3 KiB', '4.5 GiB'."""
+    if count < 1024:
+        return f"{count:.0f} bytes"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"
+
+
+def existing_above(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists: it lies on the same disk."""
+    return next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
 
 
 def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
@@ -59,4 +75,5 @@ def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
     # plain images, the map's files, tiles
     needed = pixels * bands * (1.0 + COMPRESSED + COMPRESSED * share_left)
     folder = request.folders[0]
-    return Space(folder, needed, pixels * files * COMPRESSED, float(shutil.disk_usage(folder).free))
+    free = shutil.disk_usage(existing_above(folder)).free
+    return Space(folder, needed, pixels * files * COMPRESSED, float(free))

@@ -8,6 +8,15 @@ from sits_engine.learning.summary import FastScores
 from sits_engine.report import words
 from sits_engine.report.page import Column, Section, Table
 
+#: Figures of a fast network on a model's card, in words.
+FIGURES = {
+    "agreement": "share of single pixels that get the same class",
+    "macro_f1": "macro-F1 on single pixels",
+    "teacher_macro_f1": "macro-F1 of the model itself on them",
+    "accuracy": "accuracy on single pixels",
+    "teacher_accuracy": "accuracy of the model itself on them",
+}
+
 
 def fast_section(fast: FastScores | None, classes: Sequence[str], colors: Sequence[str]) -> Section | None:
     """What it gives up against the model itself; None where there is no fast network.

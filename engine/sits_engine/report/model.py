@@ -10,6 +10,7 @@ import numpy as np
 
 from sits_engine.models.card import FastCard, ModelCard
 from sits_engine.report import words
+from sits_engine.report.fast import FIGURES
 from sits_engine.report.page import Column, Figure, Page, Section, Table, Tile, write_page
 from sits_engine.report.plots import profiles
 from sits_engine.samples.known_places import KEY
@@ -82,14 +83,9 @@ def model_page(card: ModelCard, name: str) -> Page:
 
 def _fast(fast: FastCard) -> Section:
     """What the file's fast network is and how it compares."""
-    names = {
-        "agreement": "share of single pixels that get the same class",
-        "macro_f1": "macro-F1 on single pixels",
-        "teacher_macro_f1": "macro-F1 of the model itself on them",
-        "accuracy": "accuracy on single pixels",
-        "teacher_accuracy": "accuracy of the model itself on them",
-    }
-    rows = [[text, words.score(fast.scores[key], 3)] for key, text in names.items() if key in fast.scores]
+    rows = [[text, words.score(fast.scores[key], 3)] for key, text in FIGURES.items() if key in fast.scores]
+    if "pixels" in fast.scores:
+        rows.append(["single pixels that were compared", words.count(fast.scores["pixels"])])
     rows.append(["temperature", words.score(fast.temperature, 3)])
     table = Table([Column("fast network"), Column("value", True)], rows)
     text = "A small network that learned to answer as the model does: Map crops with FAST uses it."

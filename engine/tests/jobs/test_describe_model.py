@@ -110,14 +110,19 @@ def test_a_fast_network_is_told(model, tmp_path) -> None:
     from sits_engine.models.model_file import load_model
 
     module, card = load_model(model)
-    scores = {"agreement": 0.987, "pixels": 100}
+    scores = {"agreement": 0.987, "pixels": 100, "teacher_macro_f1": 0.8}
     fast = FastCard(hyperparameters=card.hyperparameters, temperature=1.2, scores=scores)
     save_model(model, module, card, (copy.deepcopy(module), fast))
     said = []
     ctx = JobContext(lambda kind, fields: said.append(fields["text"]) if kind == "log" else None)
     params = {"model": str(model), "output_html": str(tmp_path / "d.html")}
     result = job_class("describe").parse(params).run(ctx)
-    assert any("fast network for maps of pixels (FAST). On single pixels: agreement 0.987" in x for x in said)
+    at = said.index("Holds a fast network for maps of pixels (FAST):")
+    assert said[at + 1 : at + 4] == [
+        "  share of single pixels that get the same class: 0.987",
+        "  macro-F1 of the model itself on them: 0.800",
+        "  single pixels that were compared: 100",
+    ]
     assert result.scores["fast"] is True
     page = (tmp_path / "d.html").read_text("utf-8")
     assert "share of single pixels that get the same class" in page

@@ -56,6 +56,14 @@ def test_the_fast_network_has_a_card_of_its_own(model, tmp_path):
     assert "fast" not in told
 
 
+@pytest.mark.parametrize(("output", "stac"), [("m.tif", None), ("m.onnxf", None), ("m.onnx", "m.geojson")])
+def test_another_ending_is_refused(model, tmp_path, output, stac):
+    more = {} if stac is None else {"stac": tmp_path / stac}
+    with pytest.raises(InputError, match=r"must end in \.(onnx|json)\."):
+        run(model=model, output=tmp_path / output, **more)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="Model not found"):
         run(model=tmp_path / "none.safetensors", output=tmp_path / "m.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -152,13 +153,15 @@ class TrainSegmentationModel(WindowFields):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Cut or open windows, split, train, calibrate, test, write."""
-        # before the networks are loaded, which takes seconds: what is wrong here is told at once
-        opened = self._open(ctx)
+        # Before the networks are loaded, which takes seconds: what is wrong here is told at once. But several
+        # processes meet first, so that all are told.
+        several = int(os.environ.get("WORLD_SIZE") or 1) > 1
+        opened = None if several else self._open(ctx)
 
         from sits_engine.learning.distributed import joined
 
         with joined(self.device, ctx) as (processes, device):
-            return self._run(ctx, opened, processes, device)
+            return self._run(ctx, opened or self._open(ctx), processes, device)
 
     def help(self, ctx: JobContext) -> None:
         """Train with the process that runs the job."""
@@ -201,7 +204,7 @@ class TrainSegmentationModel(WindowFields):
         ctx.device = device.label
         together = f" in each of {processes.size} processes" if processes.size > 1 else ""
         ctx.info(f"Training will use {device.label}{together}.")
-        material = self._of_series(sources, ctx) if sources else self._of_data_sets(sets, ctx)
+        material = self._of_series(sources, ctx) if sources else self._of_data_sets(sets, processes.here, ctx)
         for note in material.notes:
             ctx.info(note)
         options = self._options(material)
@@ -275,12 +278,12 @@ class TrainSegmentationModel(WindowFields):
             },
         )
 
-    def _of_data_sets(self, sets: list[WindowData], ctx: JobContext) -> Material:
-        """Windows of data sets that were exported or converted."""
+    def _of_data_sets(self, sets: list[WindowData], copies: int, ctx: JobContext) -> Material:
+        """Windows of data sets that were exported or converted; processes of this machine hold copies."""
         from sits_engine.samples.window_reading import DataSetOptions, read_data_sets
 
         crop = crop_of_data_sets(sets, self.window, self.architecture)
-        wanted = DataSetOptions(self.bands, self.min_labelled, self.max_windows, self.seed)
+        wanted = DataSetOptions(self.bands, self.min_labelled, self.max_windows, self.seed, copies)
         reading = ctx.part(0.01, 0.2, "Reading the windows")
         windows, notes = read_data_sets(sets, wanted, reading)
         return material_of_data_sets(sets, windows, notes, crop)

@@ -45,7 +45,7 @@ class Joined(Processes):
 
     def __init__(self, place: Place, ctx: JobContext) -> None:
         self.rank, self.size, self.place = place.rank, place.size, place
-        self.total = self._total
+        self.total, self.here = self._total, place.local_size
         self.lifeline = Lifeline(place, ctx)
         self._ctx, self._calls = ctx, 0
 

@@ -64,6 +64,8 @@ class Processes:
     """This process alone. `Joined` does the same for several: what is called here, all must call in step."""
 
     rank, size = 0, 1
+    #: Processes on this machine.
+    here = 1
     #: For `shared_norm.shared_statistics`; None where there is nothing to add up.
     total: Callable[[Tensor], Tensor] | None = None
 

@@ -34,12 +34,14 @@ class DataSetOptions:
         min_labelled: windows with a smaller share of labelled pixels are left out.
         max_windows: altogether, drawn at random, each region an equal share; None: all.
         seed: of the draw.
+        copies: how many of the images this machine has to hold: one a process.
     """
 
     bands: Sequence[str] = field(default_factory=tuple)
     min_labelled: float = 0.05
     max_windows: int | None = 4000
     seed: int = 1
+    copies: int = 1
 
 
 def read_data_sets(
@@ -76,11 +78,12 @@ def read_data_sets(
         }
         size = sum(array.nbytes for array in stored.values())
         images: dict[str, Any] = dict(stored)
-        if 2 * size > MEMORY_SHARE * psutil.virtual_memory().total:
+        times = f", once in each of {options.copies} processes" if options.copies > 1 else ""
+        if 2 * options.copies * size > MEMORY_SHARE * psutil.virtual_memory().total:
             notes.append(
-                f"The images of {len(row)} windows ({size / 1e9:.1f} GB) don't fit into this machine's "
-                "memory: they are read from the data set whenever they are used, which slows training down. "
-                "Fewer MAX_WINDOWS would fit."
+                f"The images of {len(row)} windows ({size / 1e9:.1f} GB{times}) don't fit into this "
+                "machine's memory: they are read from the data set whenever they are used, which slows "
+                "training down. Fewer MAX_WINDOWS would fit."
             )
         else:
             done = 0.3

@@ -127,7 +127,6 @@ def test_two_processes_make_one_segmentation_model(tmp_path) -> None:
             ("train", "--labelled-series", "no.csv", "--field", "c"),
             "Table of labelled series not found",
         ),
-        # found before the processes meet
         (("train-segmentation", "--windows", "no"), "Data set of windows not found"),
     ],
 )

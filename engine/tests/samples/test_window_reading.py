@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import psutil
 import pytest
 from support.window_sets import windows
 
@@ -116,6 +117,12 @@ def test_images_too_large_for_the_memory_stay_on_the_disk(tmp_path, monkeypatch)
     assert isinstance(found.values, StoredArray)
     assert isinstance(found.valid, StoredArray)
     assert "don't fit into this machine's memory" in notes[0]
+    size = there.values.nbytes + there.valid.nbytes
+    monkeypatch.setattr(window_reading, "MEMORY_SHARE", 3 * size / psutil.virtual_memory().total)
+    assert isinstance(read_data_sets(sets, ALL)[0].values, np.ndarray)
+    several, notes = read_data_sets(sets, dataclasses.replace(ALL, copies=2))
+    assert isinstance(several.values, StoredArray)
+    assert "once in each of 2 processes" in notes[0]
     some = found.subset([4, 1])
     np.testing.assert_array_equal(some.values[0], there.values[4])
     np.testing.assert_array_equal(some.labels, there.labels[[4, 1]])

@@ -14,7 +14,7 @@ from . import photosources
 from .adaptationoptions import seed
 from .definitions import MODEL_FILTER, choice, described, file_output, folder_input, number, switch
 from .documented import InPhotos
-from .trainingoptions import bands, block_size, effort, learning_rate, width
+from .trainingoptions import bands, block_size, effort, learning_rate, resume, width
 from .values import engine_values, files
 
 
@@ -82,6 +82,7 @@ class TrainPhotoModel(InPhotos, EngineAlgorithm):
             *photosources.photo_options(),
             *_images(),
             *_learning(),
+            resume(),
             device_parameter(),
             unreadable_parameter(),
         ):

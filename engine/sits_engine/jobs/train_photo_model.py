@@ -18,6 +18,7 @@ from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
     from sits_engine.device import Device
+    from sits_engine.learning.processes import Processes
     from sits_engine.learning.timesenclip.batches import PairedPlaces
     from sits_engine.learning.timesenclip.options import PhotoOptions
     from sits_engine.models.clip import ClipEncoder
@@ -29,6 +30,7 @@ class TrainPhotoModel(PhotoFields):
     """Align monthly satellite images with CLIP's vectors of photos taken at the same places."""
 
     title: ClassVar[str] = "Train photo model"
+    several: ClassVar[bool] = True
 
     series: list[Path] = Field(min_length=1, description="time series (.json), one a region")
     photos: str = Field(
@@ -80,6 +82,9 @@ class TrainPhotoModel(PhotoFields):
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    resume: bool = Field(
+        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
+    )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
     @field_validator("series", "bands", mode="before")
@@ -102,15 +107,30 @@ class TrainPhotoModel(PhotoFields):
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted run goes on from."""
+        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
+
     def run(self, ctx: JobContext) -> JobResult:
         """Read photos and images, train, test, write."""
+        from sits_engine.learning.distributed import joined
+
+        with joined(self.device, ctx) as (processes, device):
+            return self._run(ctx, processes, device)
+
+    def help(self, ctx: JobContext) -> None:
+        """Train with the process that runs the job."""
+        from sits_engine.learning.distributed import joined
+        from sits_engine.learning.timesenclip.task import help_fit
+
+        with joined(self.device, ctx) as (processes, device):
+            help_fit(processes, device, ctx)
+
+    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
-        claim_outputs((self.output, self.report, numbers), [*self.series, self.photos])
+        claim_outputs((self.output, self.report, numbers, self.checkpoint), [*self.series, self.photos])
         ctx.progress(0.0, "Opening images and photos")
-
-        from sits_engine import device as devices
-
-        device = devices.select(self.device)
         ctx.device = device.label
         encoder = _open_clip(self.clip, device)
         pixels, series = self._pixels(ctx)
@@ -122,6 +142,8 @@ class TrainPhotoModel(PhotoFields):
         from sits_engine.report.photo_model import nothing_learned, write_photo_model_report
         from sits_engine.samples.known_places import KEY, remembered
 
+        if not self.resume:
+            self.checkpoint.unlink(missing_ok=True)
         made = train_photo_model(
             pairs,
             {
@@ -135,6 +157,8 @@ class TrainPhotoModel(PhotoFields):
             ctx,
             start=0.5,
             end=0.97,
+            processes=processes,
+            checkpoint=self.checkpoint,
         )
         report = made.report
         for doubt in nothing_learned(report):
@@ -160,6 +184,7 @@ class TrainPhotoModel(PhotoFields):
         made.card.provenance[KEY] = remembered(report.xy[report.side != SIDES.index("test")])
         # the model last: where it is, everything is
         save_model(self.output, made.module.cpu(), made.card)
+        self.checkpoint.unlink(missing_ok=True)
         scores: dict[str, Any] = {
             name: None if math.isnan(v) else round(v, 6) for name, v in report.scores.items()
         }
@@ -215,7 +240,7 @@ class TrainPhotoModel(PhotoFields):
     def _options(self, series: list[TimeSeries]) -> PhotoOptions:
         from sits_engine.learning.timesenclip.options import PhotoOptions
 
-        left_out = {"output", "report", "numbers"}
+        left_out = {"output", "report", "numbers", "resume"}
         return PhotoOptions(
             width=self.width,
             effort=self.effort,

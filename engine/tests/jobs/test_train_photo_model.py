@@ -10,7 +10,7 @@ from support.photo_region import write_photo_region
 
 from sits_engine.context import JobContext
 from sits_engine.device import select
-from sits_engine.errors import EngineError, InputError
+from sits_engine.errors import Cancelled, EngineError, InputError
 from sits_engine.jobs import job_class
 from sits_engine.jobs.describe_model import DescribeModel
 from sits_engine.models.clip import ClipEncoder
@@ -26,7 +26,7 @@ def region(tmp_path_factory):
     return write_photo_region(tmp_path_factory.mktemp("Fotos"))
 
 
-def train(region, folder, **changes):
+def train(region, folder, ctx=None, **changes):
     given = {
         "series": str(region.series),
         "photos": str(region.photos),
@@ -39,7 +39,7 @@ def train(region, folder, **changes):
         **changes,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    return job_class("train-photo-model").parse(given).run(JobContext())
+    return job_class("train-photo-model").parse(given).run(ctx or JobContext())
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +181,25 @@ def test_what_cannot_be_is_said(region, tmp_path) -> None:
     with pytest.raises(EngineError, match=r"photos\.csv is an input"):
         train(region, tmp_path, report=str(region.photos))
     assert not (tmp_path / "modell.safetensors").exists()
+
+
+def test_an_interrupted_run_goes_on_and_leaves_only_its_outputs(region, tmp_path) -> None:
+    def interrupt(kind, fields) -> None:
+        if kind == "metric" and fields["step"] == 2:
+            ctx.cancel()
+
+    ctx = JobContext(interrupt)
+    with pytest.raises(Cancelled) as caught:
+        train(region, tmp_path, ctx)
+    assert "The state after epoch 2 is kept in modell.resume.safetensors" in caught.value.advice
+    assert [path.name for path in tmp_path.iterdir()] == ["modell.resume.safetensors"]
+    kept = (tmp_path / "modell.resume.safetensors").read_bytes()
+    said = []
+    train(region, tmp_path, JobContext(lambda kind, fields: said.append(fields.get("text"))))
+    going_on = "Going on with training after epoch 2, where an earlier run was interrupted."
+    assert going_on in said
+    assert not list(tmp_path.glob("*.resume*"))
+    (tmp_path / "modell.resume.safetensors").write_bytes(kept)
+    said.clear()
+    train(region, tmp_path, JobContext(lambda kind, fields: said.append(fields.get("text"))), resume=False)
+    assert going_on not in said

@@ -65,23 +65,33 @@ def published_loss(queries: Tensor, keys: Tensor, queue: KeyQueue, scale: Tensor
 
 
 def contrastive_loss(
-    queries: Tensor, keys: Tensor, places: Tensor, queue: KeyQueue | None, scale: Tensor
+    queries: Tensor,
+    keys: Tensor,
+    places: Tensor,
+    queue: KeyQueue | None,
+    scale: Tensor,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of a batch.
 
     Args:
-        queries: (B, dim) unit vectors of the images.
+        queries: (B, dim) unit vectors of the images; with `rows` of some of them.
         keys: (B, dim) unit vectors of the photos.
         places: (B,) int64 number of each place; keys of the own place are no negatives.
         queue: past keys; those of places of the batch count once, as the batch has them. None: batch only.
         scale: multiplies the cosines.
+        rows: which places of the batch the queries are of; None: all, in order.
+
+    Returns:
+        The mean over the queries.
     """
+    everyone = torch.arange(len(places), device=places.device)
+    rows = everyone if rows is None else rows
     logits = queries @ keys.T
-    own = torch.eye(len(places), dtype=torch.bool, device=places.device)
-    hidden = (places[:, None] == places) & ~own
+    hidden = (places[rows, None] == places) & (rows[:, None] != everyone)
     if queue is not None:
         logits = torch.cat([logits, queries @ queue.keys.T.to(queries.dtype)], 1)
         old = (queue.places == -1) | torch.isin(queue.places, places)
-        hidden = torch.cat([hidden, old.expand(len(places), -1)], 1)
+        hidden = torch.cat([hidden, old.expand(len(rows), -1)], 1)
     logits = (logits.float() * scale).masked_fill(hidden, -torch.inf)
-    return functional.cross_entropy(logits, torch.arange(len(places), device=places.device))
+    return functional.cross_entropy(logits, rows)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from torch.nn import functional
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.steps import Steps
 from sits_engine.learning.timesenclip.batches import PairedPlaces, PlaceSource, RawPlaces
 from sits_engine.learning.timesenclip.contrastive import KeyQueue, contrastive_loss, published_loss
@@ -75,6 +77,8 @@ def fit_photos(
     ctx: JobContext,
     *,
     progress: Callable[[float], None] = lambda share: None,
+    processes: Processes = ALONE,
+    checkpoint: Checkpoint | None = None,
 ) -> PhotoFit:
     """Train an encoder.
 
@@ -85,11 +89,17 @@ def fit_photos(
         bands: normalisation.
         options, settings: see there.
         progress: gets the done share in every step.
+        processes: that share each batch; all of them call this with the same arguments. Every image meets the
+            photos of the whole batch.
+        checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
-        InputError: the loss stops being a number.
-        Cancelled: somebody asked to stop.
+        InputError: the loss stops being a number; or the published form in several processes: what it hides
+            is that of a batch's first place.
+        Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
+    if options.published and processes.size > 1:
+        raise InputError("PUBLISHED trains in one process.", "Start it without torchrun.")
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")
     queue = KeyQueue(settings.queue, pairs.dim, published=options.published).to(device.torch)
@@ -99,6 +109,17 @@ def fit_photos(
     source = PlaceSource(pairs, train, bands, options.masking, device.torch)
 
     waiting: list[tuple[Tensor, Tensor]] = []
+    for part in (module, pooling):
+        processes.begin_alike(part)
+    together = ALONE
+
+    def everyone(own: Tensor) -> Tensor:
+        """Rows of the whole batch, in its order, from those of this process; with gradient."""
+        if together.total is None:
+            return own
+        rows = own.new_zeros(steps.batch_size, *own.shape[1:])
+        rows[together.share] = own
+        return together.total(rows)
 
     def loss_of(batch: RawPlaces) -> Tensor:
         # keys enter the ring after the step that used it: its gradients need the ring as it was
@@ -111,12 +132,15 @@ def fit_photos(
         else:
             vectors = module(*masked(batch.images, batch.used, batch.chance))
         queries = functional.normalize(vectors.float(), dim=1)
-        keys, scale = pooling(batch.photos, batch.there).float(), module.logit_scale.exp()
+        keys, scale = everyone(pooling(batch.photos, batch.there).float()), module.logit_scale.exp()
+        places = everyone(batch.places)
         if options.published:
             loss = published_loss(queries, keys, queue, scale)
         else:
-            loss = contrastive_loss(queries, keys, batch.places, queue, scale)
-        waiting.append((keys.detach(), batch.places))
+            rows = torch.arange(len(places), device=places.device)[together.share]
+            loss = contrastive_loss(queries, keys, places, queue, scale, rows)
+        if together is processes:
+            waiting.append((keys.detach(), places))
         return loss
 
     steps: Steps[RawPlaces, RawPlaces] = Steps(
@@ -130,17 +154,36 @@ def fit_photos(
         seed=options.seed,
         device=device,
         ctx=ctx,
+        processes=processes,
+        counted=lambda batch: torch.tensor(len(batch.places)),
     )
     rows: list[PhotoEpochRow] = []
-    best, best_epoch, kept = -np.inf, 0, copy.deepcopy(module.state_dict())
+    best, best_score, best_epoch = copy.deepcopy(module), -np.inf, 0
+    parts = {"network": module, "best": best, "pooling": pooling, "queue": queue}
+    # all processes go on from the file that process 0 found
+    content = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
+    if content is not None:
+        facts = restore(content, parts, steps.optimizer)
+        rows, queue.pointer = [PhotoEpochRow(**row) for row in facts["rows"]], facts["pointer"]
+        best_score, best_epoch = facts["best_score"], facts["best_epoch"]
+        steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
     started, learning = time.monotonic(), 0.0
-    with closing(steps):
-        for epoch in range(1, settings.epochs + 1):
+    with closing(steps), nullcontext() if checkpoint is None else checkpoint.kept(rows):
+        # each for itself: where memory runs out in one, the others must not wait for its part of a sum
+        steps.agree()
+        together = processes
+        for epoch in range(len(rows) + 1, settings.epochs + 1):
+            if epoch - 1 - best_epoch >= settings.patience:
+                ctx.info(f"Stopped after epoch {epoch - 1}: validation no better since epoch {best_epoch}.")
+                break
             began, losses = time.monotonic(), []
+            steps.begin(epoch)
             for _ in range(settings.steps_per_epoch):
                 progress(steps.done / (settings.epochs * settings.steps_per_epoch))
                 losses.append(steps.step())
-            loss = float(torch.stack(losses).mean())
+            while waiting:
+                queue.push(*waiting.pop())
+            loss = float(processes.add(torch.stack(losses).mean()))
             learning += time.monotonic() - began
             if not np.isfinite(loss):
                 raise InputError(
@@ -148,19 +191,28 @@ def fit_photos(
                     "Lower LEARNING_RATE, and check the images for values that can't be.",
                 )
             found = None
-            if len(validation):
+            if len(validation) and processes.rank == 0:
                 found = judged(module, pooling, pairs, validation, bands, device, check=ctx.check_cancelled)
             row = _row(epoch, steps.learning_rate, loss, module, found)
             rows.append(row)
             _tell(ctx, row)
-            # without validation the last weights
-            score = float(epoch) if found is None else _smooth(rows)
-            if score > best:
-                best, best_epoch, kept = score, epoch, copy.deepcopy(module.state_dict())
-            elif epoch - best_epoch >= settings.patience:
-                ctx.info(f"Stopped after epoch {epoch}: validation no better since epoch {best_epoch}.")
-                break
-    module.load_state_dict(kept)
+            # without validation the last weights; all processes keep those that process 0 chooses
+            [score] = processes.numbers([_smooth(rows) if len(validation) else float(epoch)])
+            if score > best_score:
+                best_score, best_epoch = score, epoch
+                best.load_state_dict(module.state_dict())
+            if checkpoint is not None:
+                state = {
+                    "rows": [asdict(row) for row in rows],
+                    "best_score": best_score,
+                    "best_epoch": best_epoch,
+                    "pointer": queue.pointer,
+                    "batch_size": steps.batch_size,
+                    "done": steps.done,
+                    "scale": steps.scale,
+                }
+                checkpoint.save(parts, steps.optimizer, None, state)
+    module.load_state_dict(best.state_dict())
     with torch.no_grad():
         module.logit_scale.clamp_(0, LARGEST_SCALE)
     seconds = time.monotonic() - started

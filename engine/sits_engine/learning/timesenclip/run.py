@@ -6,24 +6,26 @@ import platform
 import time
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.timesenclip.batches import (
     PUBLISHED,
     PairedPlaces,
     normalisation,
     published_normalisation,
 )
-from sits_engine.learning.timesenclip.fit import fit_photos, judged
+from sits_engine.learning.timesenclip.fit import judged
 from sits_engine.learning.timesenclip.options import FEWEST, PhotoOptions, settle
 from sits_engine.learning.timesenclip.summary import PhotoReportData
+from sits_engine.learning.timesenclip.task import PhotoTask
 from sits_engine.models.card import BandCard, ModelCard
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
 from sits_engine.models.timesenclip.steps import MONTHS, STEPS
@@ -65,6 +67,8 @@ def train_photo_model(
     *,
     start: float = 0.0,
     end: float = 1.0,
+    processes: Processes = ALONE,
+    checkpoint: Path | None = None,
 ) -> PhotoResult:
     """Train a satellite encoder on places with photos.
 
@@ -73,6 +77,8 @@ def train_photo_model(
         clip: name, fingerprint, dim and path of the model that made the vectors.
         options: see there.
         start, end: share of the whole job that this is, for the progress.
+        processes: that train together; this one alone tests the encoder.
+        checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:
         InputError: too few places, bands without published constants, or training diverges.
@@ -95,23 +101,10 @@ def train_photo_model(
         f"{len(validation)} for validation, {len(test)} for the test; {settings.epochs} epochs of "
         f"{settings.steps_per_epoch} steps."
     )
-    torch.manual_seed(options.seed)
-    module = SatelliteEncoder(**settings.hyperparameters)
-    if not options.published:
-        module.start_with_calendar()
-    module = module.to(device.torch)
-    fitted = fit_photos(
-        module,
-        pairs,
-        train,
-        validation,
-        bands,
-        options,
-        settings,
-        device,
-        ctx,
-        progress=ctx.part(start, end, f"Learning from the photos on {device.label}"),
-    )
+    task = PhotoTask(pairs, train, validation, bands, options, settings)
+    learning = ctx.part(start, end, f"Learning from the photos on {device.label}")
+    fitted = task.run(device, ctx, learning, processes=processes, checkpoint=checkpoint)
+    module = fitted.module
     found = {}
     if len(test):
         for steps in STEPS:

@@ -40,8 +40,17 @@ class EngineError(Exception):
         self.code = code
         self.message = public(message)
         self.advice = public(advice)
-        self.details = {name: public(v) if isinstance(v, str) else v for name, v in details.items()}
+        self.details = {name: _public(value) for name, value in details.items()}
         super().__init__(f"{self.message} {self.advice}".strip())
+
+
+def _public(value: Any) -> Any:
+    """Texts in a detail without keys."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, dict):
+        return {name: _public(one) for name, one in value.items()}
+    return [_public(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class InputError(EngineError):

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.errors import RasterioError
 
 from sits_engine.series.probe import in_threads, unreadable
 from sits_engine.series.reader import rectangle
-from sits_engine.series.scenes import Band, gdal_path
+from sits_engine.series.remote import open_raster
+from sits_engine.series.scenes import Band, over_network
 from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Window
 
@@ -76,7 +76,7 @@ def _of_file(part: tuple[list[Band], tuple[int, int, int, int]]) -> tuple[float,
     used, box = part
     href = used[0].href
     try:
-        with rasterio.open(gdal_path(href)) as image:
+        with open_raster(href) as image:
             if image.driver == "GTiff":
                 return _of_blocks(image, [band.index for band in used], box), True
             whole = image.height * image.width
@@ -84,7 +84,7 @@ def _of_file(part: tuple[list[Band], tuple[int, int, int, int]]) -> tuple[float,
             size = os.path.getsize(href) if os.path.exists(href) else whole * _itemsize(image) * image.count
             return size * _area(box) / whole, False
     except RasterioError as error:
-        raise unreadable(href, error) from error
+        raise unreadable(href, error) from (None if over_network(href) else error)
 
 
 def _of_blocks(image: Any, indexes: list[int], box: tuple[int, int, int, int]) -> float:

@@ -18,6 +18,9 @@ from sits_engine.series.scenes import over_network
 
 R = TypeVar("R")
 
+#: Files that are named when they are tried again; of more of them there is one sentence.
+SAID = 20
+
 #: Threads that wait for servers, of all series of the process.
 REMOTE_THREADS = 16
 
@@ -32,11 +35,19 @@ class DatasetPool:
     Args:
         limit: idle handles kept; the least recently used are closed first.
         halted: whether somebody asked to stop; ends the waiting for servers.
+        notice: gets a sentence when a remote file is tried again for the first time.
     """
 
-    def __init__(self, limit: int = 192, halted: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int = 192,
+        halted: Callable[[], bool] | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
         self._limit = limit
         self._halted = halted
+        self._notice = notice
+        self._again: set[str] = set()
         self._lock = threading.Lock()
         self._idle: OrderedDict[str, list[Any]] = OrderedDict()
         self._count = 0
@@ -68,11 +79,23 @@ class DatasetPool:
             return result
 
         if over_network(href):
-            return tried(href, attempt, halted=self._halted)
+            return tried(href, attempt, halted=self._halted, again=self._say_again)
         try:
             return attempt(False)
         except RasterioError as error:
             raise unreadable(href, error) from error
+
+    def _say_again(self, file: str, reason: str) -> None:
+        """Name a file that is tried again, once, and not too many of them."""
+        if self._notice is None:
+            return
+        with self._lock:
+            known = file in self._again or len(self._again) > SAID
+            self._again.add(file)
+            more = len(self._again) > SAID
+        if not known:
+            what = "More images" if more else file
+            self._notice(f"{what} can't be read at once ({reason}): trying again.")
 
     def _taken(self, href: str) -> Any:
         """An idle handle, None if there is none."""

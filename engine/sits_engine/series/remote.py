@@ -17,8 +17,9 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from sits_engine.addresses import public
+from sits_engine.addresses import hide, public
 from sits_engine.errors import Cancelled, EngineError
+from sits_engine.series import answers
 from sits_engine.series.scenes import gdal_path, over_network
 
 T = TypeVar("T")
@@ -55,6 +56,9 @@ _WORDS = {
     "ObjectNotFound": 404,
     "BucketNotFound": 404,
 }
+WEB_PAGE = "the server sent a web page, not an image"
+#: Said of images, and of anything else that a server sends.
+_NO_IMAGE = ("not recognized as being in a supported file format", "Range downloading not supported")
 _LASTING_WORDS = ("Range downloading not supported", "SSL certificate", "certificate verify", "NoCredentials")
 
 
@@ -97,6 +101,7 @@ def open_raster(href: str, *, fresh: bool = False) -> Any:
     path = gdal_path(href)
     if not over_network(href):
         return rasterio.open(path)
+    hide(href)
     options = {name: value for name, value in _OPENING.items() if name not in os.environ}
     if fresh:
         options["CPL_VSIL_CURL_NON_CACHED"] = path
@@ -105,7 +110,12 @@ def open_raster(href: str, *, fresh: bool = False) -> Any:
 
 
 def tried(
-    href: str, attempt: Callable[[bool], T], *, halted: Callable[[], bool] | None = None, tries: int = TRIES
+    href: str,
+    attempt: Callable[[bool], T],
+    *,
+    halted: Callable[[], bool] | None = None,
+    again: Callable[[str, str], None] | None = None,
+    tries: int = TRIES,
 ) -> T:
     """Result of `attempt`, which is repeated with growing pauses while its failures may pass.
 
@@ -113,24 +123,44 @@ def tried(
         href: the file, for the words of the error.
         attempt: reads; gets True where what GDAL remembers of the file is not to be trusted.
         halted: whether somebody asked to stop: asked ten times a second while waiting.
+        again: gets address and reason, without keys, before each pause.
         tries: at most.
 
     Raises:
-        EngineError: NETWORK; its details name file, reason, status and tries. Cancelled.
+        EngineError: NETWORK; its details name file, reason, status and tries. GDAL's own words are not
+            chained to it: they hold signatures. Cancelled.
     """
     pause = PAUSE
     for number in range(1, tries + 1):
+        statuses: list[int] = []
         try:
-            return attempt(number > 1)
+            if number == 1:
+                return attempt(False)
+            with answers.listening(statuses):
+                return attempt(True)
         except RasterioError as error:
-            found = failure(error)
-            if number == tries or (found.lasting and number > 1):
-                raise unreachable(href, found, number) from error
-            if found.lasting:
-                continue  # it may be what GDAL remembers of an earlier run in this process: ask at once
+            found = _understood(href, failure(error), statuses)
+        if number == tries or (found.lasting and number > 1):
+            raise unreachable(href, found, number)
+        if found.lasting:
+            continue  # it may be what GDAL remembers of an earlier run in this process: ask at once
+        if again is not None:
+            again(public(href), found.reason)
         _wait(pause * float(np.random.default_rng().uniform(SHORTEST, 1.0)), halted)
         pause *= 2
     raise AssertionError("the last try returns or raises")
+
+
+def _understood(href: str, found: Failure, statuses: list[int]) -> Failure:
+    """What is behind a failure that GDAL doesn't name: one of the `statuses` of its try, or a web page."""
+    if found.status is not None:
+        return found
+    bad = next((code for code in statuses if code >= 400), None)
+    if bad is not None:
+        return Failure(f"HTTP {bad}", bad, bad not in _PASSING)
+    if any(words in found.reason for words in _NO_IMAGE) and answers.is_web_page(gdal_path(href)):
+        return Failure(WEB_PAGE, None, lasting=True)
+    return found
 
 
 def _wait(seconds: float, halted: Callable[[], bool] | None) -> None:
@@ -164,6 +194,11 @@ def advice_for(found: Failure) -> str:
         )
     if found.status in (404, 410):
         return "The image is gone, or its address is wrong: build the series again."
+    if found.reason == WEB_PAGE:
+        return (
+            "A login may be needed: open the address in a browser, and see docs/remote-images.md on signing "
+            "in. Or download the images there, and build the series from the files."
+        )
     if "Range downloading" in found.reason:
         return "This server can't send parts of files: download them, or make a clipped copy."
     if "certificate" in found.reason.lower():

@@ -82,7 +82,7 @@ class TimeSeries:
             grid: read on this grid instead of the series' own.
             season_year: instead of the one in the file (the year of the median date).
             unreadable: 'missing' leaves out images that can't be read: not valid where they are read.
-            notice: gets a sentence when an image is left out for the first time.
+            notice: gets a sentence when an image is tried again or left out for the first time.
             halted: whether somebody asked to stop; ends the waiting for servers.
 
         Raises:
@@ -108,7 +108,7 @@ class TimeSeries:
         return dataclasses.replace(
             series,
             missing=MissingImages(unreadable == "missing", notice),
-            _pool=DatasetPool(halted=halted),
+            _pool=DatasetPool(halted=halted, notice=notice),
         )
 
     @classmethod
@@ -159,6 +159,10 @@ class TimeSeries:
     def with_clouds(self) -> TimeSeries:
         """The same series read with clouded pixels, as models of the published form were trained."""
         return dataclasses.replace(self, clouds=True)
+
+    def saying_retries(self, notice: Callable[[str], None]) -> TimeSeries:
+        """The same series with open files of its own; `notice` gets a sentence when one is tried again."""
+        return dataclasses.replace(self, _pool=DatasetPool(notice=notice))
 
     def overview(self, size: int) -> tuple[TimeSeries, int]:
         """(the series on a grid of at most about `size` cells a side, pixels a cell); for pictures.

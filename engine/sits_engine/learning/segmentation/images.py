@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -88,15 +88,18 @@ def _kept(facts: dict[str, Any], folder: Path | None, processes: Processes) -> l
     kinds = [
         (np.dtype(kind), tuple(shape)) for kind, shape in zip(facts["types"], facts["shapes"], strict=True)
     ]
-    kept: list[Any] = []
-    for number, (kind, shape) in enumerate(kinds if folder is not None else ()):
-        kept.append(np.memmap(f"{folder}/{number}", kind, "w+", shape=shape))
-    for i in range(kinds[0][1][0]):
-        for number, (kind, shape) in enumerate(kinds):
-            content = processes.content(None) or b""
-            if kept:
-                kept[number][i] = np.frombuffer(content, kind).reshape(shape[1:])
-    return kept
+    places = [folder / str(number) for number in range(len(kinds))] if folder is not None else []
+    with ExitStack() as opened:
+        # written, not mapped: a full disk is an error then, and not the end of the process
+        files = [opened.enter_context(place.open("wb")) for place in places]
+        for _ in range(kinds[0][1][0]):
+            for number in range(len(kinds)):
+                content = processes.content(None) or b""
+                if files:
+                    files[number].write(content)
+    return [
+        np.memmap(place, kind, "r", 0, shape) for place, (kind, shape) in zip(places, kinds, strict=False)
+    ]
 
 
 def _lacking(processes: Processes, this: bool) -> bool:

@@ -60,6 +60,11 @@ class JobContext:
         """True once somebody asked to stop."""
         return self._cancel.is_set()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self._started
+
     def check_cancelled(self) -> None:
         """Raise `Cancelled` if somebody asked to stop; call between batches and tiles (every 0.5 s)."""
         if self._cancel.is_set():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Side of the part of an image that is copied to see what a clipped copy costs.
 SAMPLE = 1024
+#: Usual seconds of measuring, and how much longer where images are slow to read: for the progress bar.
+MEASURING, MEASURING_SLOW = 8.0, 30.0
 
 
 class PlanMap(SeriesJob):
@@ -69,6 +71,7 @@ class PlanMap(SeriesJob):
         """Look, measure, tell."""
         os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # see `map_crops`
         from sits_engine.device import threads
+        from sits_engine.mapping.bottleneck import SLOW, storage
         from sits_engine.mapping.estimate import extent_of, measure
         from sits_engine.mapping.space import size, space_of
         from sits_engine.mapping.stored_bytes import stored_bytes
@@ -82,7 +85,10 @@ class PlanMap(SeriesJob):
         extent = extent_of(request.region, every)
         space = space_of(request)
         space.check()
-        ctx.progress(0.05, "Looking at the files")
+        before = ctx.elapsed  # the map will take as long to come here
+        kind = storage(series, request.bands)
+        opened = before / (before + MEASURING + (MEASURING_SLOW if kind in SLOW else 0))
+        ctx.progress(opened, "Looking at the files")
         stored = stored_bytes(series, request.bands, request.region.window)
         bytes_to_read = (
             stored.bytes * extent.pixels / (request.region.window.height * request.region.window.width)
@@ -97,8 +103,9 @@ class PlanMap(SeriesJob):
         bytes_of_a_pixel = request.scale**2 * (
             2 + (request.beside.bytes_of_a_pixel if request.probabilities else 0)
         )
-        tick = ctx.part(0.1, 0.8, "Measuring tiles")
-        found = measure(request.work, extent, request.plan, threads(), bytes_of_a_pixel, tick)
+        end = 0.9 if kind in SLOW else 1.0
+        tick = ctx.part(opened, opened + end * (1 - opened), "Measuring tiles")
+        found = measure(request.work, extent, request.plan, threads(), bytes_of_a_pixel, before, tick)
         scores: dict[str, Any] = {
             "pixels": extent.wanted,
             "dates": len(series.dates),
@@ -108,6 +115,7 @@ class PlanMap(SeriesJob):
             "seconds": round(found.seconds, 2),
             "seconds_low": round(found.low, 2),
             "seconds_high": round(found.high, 2),
+            "seconds_once": round(found.once, 2),
             "measured_tiles": found.tiles,
             "disk_needed": round(space.needed),
             "disk_kept": round(space.kept),
@@ -117,9 +125,10 @@ class PlanMap(SeriesJob):
         }
         ctx.info(
             f"Time on this machine ({ctx.device}): about {_time(found.seconds)}, between {_time(found.low)} "
-            f"and {_time(found.high)}, judged by {found.tiles} tiles."
+            f"and {_time(found.high)}, judged by {found.tiles} tiles. Starting, opening the files "
+            f"and preparing the network take {_time(found.once)} of it, whatever the size of the map."
         )
-        scores |= self._limits(ctx, request, series, found, extent)
+        scores |= self._limits(ctx, request, series, found, extent, kind)
         ctx.info(
             f"Memory: about {size(scores['peak_memory'])}. Disk space in {space.folder}: "
             f"{size(space.needed)} while the map is made, {size(space.kept)} afterwards; "
@@ -175,20 +184,25 @@ class PlanMap(SeriesJob):
         return request, series
 
     def _limits(
-        self, ctx: JobContext, request: MapRequest, series: TimeSeries, found: Estimate, extent: Extent
+        self,
+        ctx: JobContext,
+        request: MapRequest,
+        series: TimeSeries,
+        found: Estimate,
+        extent: Extent,
+        stored: Storage,
     ) -> dict[str, Any]:
         """What will limit the map; where images are slow to read, what a clipped copy costs and brings."""
-        from sits_engine.mapping.bottleneck import SLOW, network_of, sentence, storage
+        from sits_engine.mapping.bottleneck import SLOW, network_of, sentence
 
-        stored: Storage = storage(series, request.bands)
         network = network_of(request.predictor, request.card)
         said = sentence(found.timings, stored, network, planned=True)
         ctx.info(said)
         busy = {stage: round(share, 3) for stage, share in found.timings.shares().items()}
         scores: dict[str, Any] = {"bottleneck": said, "busy": busy, "storage": stored}
-        slow_reading = found.timings.reading > found.cost.computing
+        slow_reading = found.cost.reading > found.cost.computing
         if stored in SLOW and slow_reading:
-            ctx.progress(0.8, "Measuring a clipped copy")
+            ctx.progress(0.9, "Measuring a clipped copy")
             scores["copy"] = self._copy(ctx, request, series, found, extent)
         return scores
 
@@ -214,14 +228,16 @@ class PlanMap(SeriesJob):
         copied = sample(series, dates // 2, middle)
         area = region.height * region.width
         cost = from_copy(found.cost, copied, dates, extent.pixels, threads())
-        seconds = cost.timings(request.plan, threads()).elapsed + found.assembly
+        once = found.before + found.timings.starting
+        seconds = once + cost.timings(request.plan, threads()).elapsed + found.assembly
         facts = {
             "bytes": round(copied.bytes * dates * area),
-            "seconds_to_make": round(copied.making * dates * area, 2),
+            # 'Build image time series' opens the same images first
+            "seconds_to_make": round(found.before + copied.making * dates * area, 2),
             "map_seconds": round(seconds, 2),
             "times_as_fast": round(found.seconds / seconds, 2),
         }
-        slower = found.timings.reading / max(found.cost.computing, 1e-9)
+        slower = found.cost.reading / max(found.cost.computing, 1e-9)
         ctx.info(
             f"Reading these images takes {slower:.1f} times as long as the network does. A clipped, tiled "
             f"copy (CLIP_FOLDER of 'Build image time series') takes about {size(facts['bytes'])} and "

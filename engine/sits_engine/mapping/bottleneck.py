@@ -33,7 +33,7 @@ SLOW: dict[Storage, str] = {
 }
 LIGHTER: dict[Network, str] = {
     "pixels": "add a fast network in training (FAST), or use a graphics card",
-    "fast": "use more processors or a graphics card",
+    "fast": "use more processors",
     "segments": "lower OVERLAP, or use a graphics card",
     "words": "choose fewer STEPS, or use a graphics card",
 }
@@ -92,15 +92,21 @@ def sentence(timings: Timings, stored: Storage, network: Network, *, planned: bo
         network: what the model sees.
         planned: the map is yet to be made.
     """
+    verb = "will take" if planned else "took"
     shares = timings.shares()
     order: list[Stage] = sorted(shares, key=lambda stage: -shares[stage])
     first = order[0]
+    if timings.mostly_starting:
+        share = 100 * min(1.0, timings.starting / (timings.elapsed * timings.workers))
+        return (
+            f"Starting {verb} {share:.0f} % of the time (preparing the network, once): it doesn't grow with "
+            f"the map. Of the rest, {first} {verb} {100 * shares[first]:.0f} %."
+        )
     others = " and ".join(f"{stage} {100 * shares[stage]:.0f} %" for stage in order[1:])
     why, out = _way_out(first, timings, stored, network)
     card = ""
     if timings.card and not planned:
         card = f" The graphics card waited for input {100 * timings.waiting:.0f} % of the time."
-    verb = "will take" if planned else "took"
     main = f"{first.capitalize()} {verb} {100 * shares[first]:.0f} % of the time ({why})"
     return f"{main}, {others}: {out}.{card}"
 
@@ -118,8 +124,15 @@ def _way_out(first: Stage, timings: Timings, stored: Storage, network: Network) 
     if stored in SLOW:
         why = SLOW[stored]
         if stored == "jpeg2000" or timings.decoding:
-            return why, f"{COPY}, or put the files on a local disk" if stored == "strips" else COPY
+            return why, COPY
+        if timings.crowded:
+            return f"{why}, beside other programs", COPY
         return f"{why}, from a slow disk", f"{COPY} on a local disk"
     if timings.decoding:
         return "decompressing the images", "use more processors"
-    return "waiting for the disk", "put the files on a local disk"
+    if timings.crowded:
+        return (
+            "waiting for processors that other programs use, or for the disk",
+            "run it while those are idle",
+        )
+    return "waiting for the disk", "put the files on a faster, local disk"

@@ -30,6 +30,14 @@ class PixelPredictor(Protocol):
         """See `Predictor.predict_pixels`."""
 
 
+@runtime_checkable
+class Starting(Protocol):
+    """A predictor that has something to do once, before its first pixels."""
+
+    def start(self) -> None:
+        """Do it."""
+
+
 @dataclass(frozen=True)
 class TileResult:
     """What the map holds of one window.

@@ -14,7 +14,7 @@ import torch
 
 from sits_engine.mapping.classify import TileResult
 from sits_engine.mapping.pipeline import Plan, TileWork
-from sits_engine.mapping.timings import Timings
+from sits_engine.mapping.timings import MachineClock, Timings
 from sits_engine.samples.region import Region
 from sits_engine.series.clip import CopySample
 from sits_engine.series.reader import window_bounds
@@ -28,8 +28,8 @@ SPOTS = (0.5, 0.2, 0.8, 0.35, 0.65)
 ENOUGH = 4.0
 #: Spread of the time where only one spot was measured.
 SPREAD = 0.25
-#: Seconds to assemble, to count and to compress a byte of the map's pixels, one processor.
-ASSEMBLY = 1.5e-7
+#: Seconds to assemble, to count and to compress a byte of the map's pixels, one processor; and of any map.
+ASSEMBLY, FINISHING = 1.5e-7, 0.1
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ class Estimate:
 
     Attributes:
         cost: of the whole map, each stage by itself.
-        timings: as the pipeline overlaps them, after the files were opened.
+        timings: of the pipeline, as it overlaps them; its `starting` is what is done once.
         low, high: seconds by the fastest and by the slowest spot.
-        opening: seconds to open the files.
+        before: seconds from the beginning of the job to its first tile.
+        opening: seconds to open the files, while the network starts.
         assembly: seconds to put the map together.
         cube_bytes: largest window that was read.
         tiles: that were measured.
@@ -107,6 +108,7 @@ class Estimate:
     timings: Timings
     low: float
     high: float
+    before: float
     opening: float
     assembly: float
     cube_bytes: int
@@ -114,8 +116,13 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of the whole map."""
-        return self.timings.elapsed + self.assembly
+        """Of the whole job."""
+        return self.before + self.timings.elapsed + self.assembly
+
+    @property
+    def once(self) -> float:
+        """Seconds that don't grow with the map."""
+        return self.before + max(self.opening, self.timings.starting)
 
 
 def extent_of(region: Region, tiles: Sequence[Window]) -> Extent:
@@ -142,6 +149,7 @@ def measure(
     how: Plan,
     processors: int,
     bytes_of_a_pixel: float,
+    before: float,
     tick: Callable[[float], None],
 ) -> Estimate:
     """Read and classify some tiles, each stage by itself.
@@ -152,13 +160,21 @@ def measure(
         how: as the map will be made.
         processors: that this process may use.
         bytes_of_a_pixel: of the map's files.
+        before: seconds from the beginning of the job to its first tile.
         tick: receives the done share; may raise to stop.
     """
-    before = torch.get_num_threads()
+    usual_threads = torch.get_num_threads()
     torch.set_num_threads(how.threads)
+    machine = MachineClock()
     try:
-        # Files are opened, kernels are compiled, memory is taken: once, so this tile doesn't count.
+        start = time.perf_counter()
+        work.start()
+        starting = time.perf_counter() - start
+        # Files are opened, memory is taken: once, so this tile doesn't count.
         first = _tile(work, extent.tiles[0], tick)
+        after = time.perf_counter()
+        expected = after - start + max(ENOUGH, min(NEIGHBOURS * (after - start - starting), 3 * ENOUGH))
+        tick((after - start) / expected)
         rates: list[Cost] = []
         largest, number = first.cube_bytes, 0
         began = time.perf_counter()
@@ -166,6 +182,7 @@ def measure(
             found = []
             for tile in (extent.tiles[i] for i in spot):
                 found.append(_tile(work, tile, tick))
+                tick((time.perf_counter() - start) / expected)
                 if time.perf_counter() - began > 3 * ENOUGH:
                     break
             number += len(found)
@@ -177,32 +194,36 @@ def measure(
             usual = statistics.median(one.cost.computing / max(1, one.wanted) for one in found)
             cost = replace(cost, computing=usual * wanted)
             rates.append(cost.scaled(1 / pixels, 1 / max(1, wanted)))
-            done = (time.perf_counter() - began) / ENOUGH
-            tick(min(1.0, done))
-            if done >= 1:
+            if time.perf_counter() - began >= ENOUGH:
                 break
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(usual_threads)
     each = [rate.scaled(extent.pixels, extent.wanted) for rate in rates]
     whole = sum(each, Cost()).scaled(1 / len(each), 1 / len(each))
-    # the first window was read without anything to wait for it: it delays the map
+    # What the first tile took longer than others. The map's first window is read while the network starts.
     opening = max(0.0, first.cost.reading - whole.reading * first.pixels / extent.pixels)
+    starting += max(0.0, first.cost.computing - whole.computing * first.wanted / max(1, extent.wanted))
+    once = max(opening, starting)
     timings = whole.timings(how, processors)
     timings = replace(
         timings,
-        elapsed=timings.elapsed + opening,
+        elapsed=timings.elapsed + once,
         reading=timings.reading + opening,
-        starved=timings.starved + opening,
+        starting=starting,
+        starved=timings.starved + once - starting,
         read_processor=timings.read_processor + (first.cost.read_processor if opening else 0.0),
+        machine=machine.used(),
     )
-    assembly = ASSEMBLY * bytes_of_a_pixel * extent.pixels
+    assembly = ASSEMBLY * bytes_of_a_pixel * extent.pixels + FINISHING
     times = [one.timings(how, processors).elapsed for one in each]
     spread = SPREAD if len(times) == 1 else 0.0
+    fixed = before + once + assembly
     return Estimate(
         whole,
         timings,
-        min(times) * (1 - spread) + opening + assembly,
-        max(times) * (1 + spread) + opening + assembly,
+        min(times) * (1 - spread) + fixed,
+        max(times) * (1 + spread) + fixed,
+        before,
         opening,
         assembly,
         largest,

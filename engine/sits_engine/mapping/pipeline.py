@@ -14,7 +14,7 @@ import torch
 
 from sits_engine.errors import Cancelled
 from sits_engine.mapping.ahead import Ahead
-from sits_engine.mapping.classify import PixelPredictor, TileModel, TileResult, classify, nothing_of
+from sits_engine.mapping.classify import PixelPredictor, Starting, TileModel, TileResult, classify, nothing_of
 from sits_engine.mapping.finer import finer_region, finer_window
 from sits_engine.mapping.timings import Stopwatch, Timings
 from sits_engine.samples.region import Region
@@ -104,6 +104,11 @@ class TileWork:
     n_classes: int
     chunk: int
     want_probabilities: bool = False
+
+    def start(self) -> None:
+        """What is done once, before the first tile is classified; tiles can be read meanwhile."""
+        if isinstance(self.predictor, Starting):
+            self.predictor.start()
 
     def read(self, tile: Window) -> tuple[Cube | None, Mask]:
         """(what the model must see of a tile or None where it needs nothing, mask of wanted pixels)."""
@@ -213,6 +218,8 @@ def run_tiles(
     def work() -> None:
         nonlocal working
         torch.set_num_threads(how.threads)  # OpenMP counts threads for each calling thread
+        with watch.measure("starting"):
+            job.start()
         while (item := taken()) is not None:
             tile, cube, inside = item
             with watch.measure("computing"):

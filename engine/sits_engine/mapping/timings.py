@@ -29,7 +29,9 @@ class Timings:
     Attributes:
         elapsed: from the beginning to the end.
         reading, computing, writing: busy, summed over the threads of the stage.
-        starved: threads that compute waited for tiles to be read.
+        starting: before the first tile was classified, for what is done once (the network is compiled);
+            summed over the threads that compute.
+        starved: threads that compute waited for tiles to be read, once they had started.
         blocked: threads that compute waited for results to be written.
         read_processor, compute_processor, write_processor: processor seconds; 0 where the system doesn't
             tell.
@@ -37,12 +39,15 @@ class Timings:
         processors: that the process may use.
         card: the network runs on a graphics card.
         tiles: that were read.
+        machine: share of the processor seconds of the whole machine that were used, by any program; 0 where
+            the system doesn't tell.
     """
 
     elapsed: float
     reading: float = 0.0
     computing: float = 0.0
     writing: float = 0.0
+    starting: float = 0.0
     starved: float = 0.0
     blocked: float = 0.0
     read_processor: float = 0.0
@@ -53,6 +58,7 @@ class Timings:
     processors: int = 1
     card: bool = False
     tiles: int = 0
+    machine: float = 0.0
 
     @property
     def saturated(self) -> bool:
@@ -79,10 +85,45 @@ class Timings:
         return min(1.0, self.starved / max(1e-9, self.elapsed * self.workers))
 
     @property
+    def mostly_starting(self) -> bool:
+        """What is done once took more time than the tiles."""
+        return self.starting > 0.5 * self.elapsed * self.workers
+
+    @property
+    def crowded(self) -> bool:
+        """The machine's processors were busy, but not with this map."""
+        return self.machine > SATURATED and not self.saturated
+
+    @property
     def decoding(self) -> bool:
         """Readers kept processors busy, rather than waiting for a disk or a network."""
         busy = min(self.reading, self.elapsed) * self.processors
         return self.saturated or self.read_processor > DECODING * busy
+
+
+class MachineClock:
+    """Counts the processor seconds of the whole machine from now on."""
+
+    def __init__(self) -> None:
+        self._began = _machine_seconds()
+
+    def used(self) -> float:
+        """Share that was used since, by any program, 0..1; 0 where the system doesn't tell."""
+        (all_now, idle_now), (all_then, idle_then) = _machine_seconds(), self._began
+        every = all_now - all_then
+        return 0.0 if every <= 0 else min(1.0, max(0.0, 1 - (idle_now - idle_then) / every))
+
+
+def _machine_seconds() -> tuple[float, float]:
+    """(all, idle) processor seconds since the machine started."""
+    try:
+        found = psutil.cpu_times()
+    except (psutil.Error, OSError, NotImplementedError):
+        return 0.0, 0.0
+    # guests' seconds are in those of their hosts
+    names = [name for name in found._fields if name not in ("guest", "guest_nice")]
+    idle = found.idle + getattr(found, "iowait", 0.0)
+    return float(sum(getattr(found, name) for name in names)), float(idle)
 
 
 @dataclass
@@ -95,6 +136,7 @@ class Stopwatch:
     tiles: int = 0
     _began: float = field(default_factory=time.perf_counter)
     _process: float = field(default_factory=time.process_time)
+    _machine: MachineClock = field(default_factory=lambda: MachineClock())
     _computers: float | None = field(default_factory=lambda: thread_seconds(COMPUTERS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seconds: dict[str, float] = field(default_factory=dict)
@@ -123,6 +165,7 @@ class Stopwatch:
             reading=found.get("reading", 0.0),
             computing=found.get("computing", 0.0),
             writing=found.get("writing", 0.0),
+            starting=found.get("starting", 0.0),
             starved=found.get("starved", 0.0),
             blocked=found.get("blocked", 0.0),
             # GDAL decodes in threads of its own that end at once: reading is what is left of the process
@@ -134,6 +177,7 @@ class Stopwatch:
             processors=threads(),
             card=self.card,
             tiles=self.tiles,
+            machine=self._machine.used(),
         )
 
     def _known(self, found: dict[str, float]) -> tuple[float, float]:

@@ -93,6 +93,10 @@ class Predictor:
         """True where clouded dates are hidden from the attention."""
         return self.card.mask_dates and not getattr(self.module, "reference", False)
 
+    def start(self) -> None:
+        """Compile what single pixels need, where that pays; else the first of them wait for it."""
+        _ = self._pixel_kernel
+
     def predict_pixels(
         self,
         values: npt.NDArray[np.generic],

@@ -17,6 +17,8 @@ from sits_engine.series.time_series import TimeSeries
 
 READING = Timings(10, reading=9, starved=7.1, computing=2.4, blocked=0.5, read_processor=12, processors=2)
 IDLE = Timings(10, reading=9, starved=7.1, computing=2.4, blocked=0.5, read_processor=1, processors=2)
+CROWDED = replace(IDLE, machine=0.9)
+STARTING = replace(READING, elapsed=50, starting=40)
 COMPUTING = Timings(10, reading=2, starved=1, computing=8.5, blocked=0.5, processors=2)
 WRITING = Timings(10, reading=2, starved=1, computing=2, blocked=7, processors=2)
 CARD = Timings(10, starved=1, computing=8.5, blocked=0.5, processors=2, card=True)
@@ -40,12 +42,27 @@ CARD = Timings(10, starved=1, computing=8.5, blocked=0.5, processors=2, card=Tru
             "near the data.",
         ),
         (READING, "resampled", "words", "Reading took 71 % of the time (resampling", "(CLIP_FOLDER)."),
-        (READING, "strips", "pixels", "Reading took 71 % of the time (images in strips", "on a local disk."),
+        (
+            READING,
+            "strips",
+            "pixels",
+            "Reading took 71 % of the time (images in strips",
+            "(CLIP_FOLDER).",
+        ),
         (READING, "tiles", "pixels", "Reading took 71 % of the time (decompressing", "use more processors."),
-        (IDLE, "tiles", "pixels", "Reading took 71 % of the time (waiting for the disk)", "a local disk."),
+        (
+            IDLE,
+            "tiles",
+            "pixels",
+            "Reading took 71 % of the time (waiting for the disk)",
+            "a faster, local disk.",
+        ),
         (IDLE, "resampled", "pixels", "Reading took 71 % of the time", "from a slow disk), computing 24 %"),
+        (CROWDED, "tiles", "pixels", "Reading took 71 % of the time (waiting for proc", "those are idle."),
+        (CROWDED, "strips", "pixels", "Reading took 71 % of the time", "beside other programs), computing"),
+        (STARTING, "tiles", "fast", "Starting took 80 % of the time (pre", "Of the rest, reading took 71 %."),
         (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (", "in training (FAST), or use"),
-        (COMPUTING, "tiles", "fast", "Computing took 85 %", "use more processors or a graphics card."),
+        (COMPUTING, "tiles", "fast", "Computing took 85 %", "use more processors."),
         (COMPUTING, "tiles", "segments", "Computing took 85 %", "lower OVERLAP, or use a graphics card."),
         (COMPUTING, "tiles", "words", "Computing took 85 %", "fewer STEPS, or use a graphics card."),
         (WRITING, "tiles", "pixels", "Writing took 70 % of the time (storing", "a faster, local disk."),

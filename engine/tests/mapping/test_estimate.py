@@ -7,7 +7,7 @@ import pytest
 import shapely
 from support.maps import CORNER, grid
 
-from sits_engine.mapping.estimate import Cost, Extent, _spots, extent_of, from_copy, measure
+from sits_engine.mapping.estimate import FINISHING, Cost, Extent, _spots, extent_of, from_copy, measure
 from sits_engine.mapping.pipeline import Plan, TileWork
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.samples.region import Region, make_region
@@ -90,9 +90,49 @@ def test_a_map_is_judged_by_the_tiles_that_were_measured(monkeypatch):
     whole = grid(128, 128)
     tiles = list(tiles_of(whole.whole, 16))
     work = TileWork(Series(), ["a"], make_region(whole), Predictor(), 1, 4096)
-    found = measure(work, Extent(tiles, 128 * 128, 128 * 128), HERE, 4, 0.0, lambda share: None)
+    found = measure(work, Extent(tiles, 128 * 128, 128 * 128), HERE, 4, 0.0, 0.0, lambda share: None)
     assert found.tiles == 20
-    assert found.low == pytest.approx(64 * 1.0, rel=0.01)
-    assert found.high == pytest.approx(64 * 2.0, rel=0.01)
+    assert found.low == pytest.approx(64 * 1.0 + FINISHING, rel=0.01)
+    assert found.high == pytest.approx(64 * 2.0 + FINISHING, rel=0.01)
     assert found.low < found.seconds < found.high
     assert found.cube_bytes == 16 * 16 * (3 * 2 + 3 + 3)
+
+
+def test_what_is_done_once_is_told_apart(monkeypatch):
+    """A network that takes 5 s to prepare and files that take 3 s to open: at the same time in a map."""
+    now = [0.0]
+
+    class Series:
+        positions = np.zeros(1, np.int32)
+        opened = False
+
+        def read(self, window, bands):
+            now[0] += 0.1 if self.opened else 3.1
+            self.opened = True
+            yes = np.ones((1, window.height, window.width), bool)
+            ones, zeros = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+            return Cube(yes[:, None].astype(np.uint16), yes, yes, ones, zeros)
+
+    class Predictor:
+        def start(self):
+            now[0] += 5.0
+
+        def predict_pixels(self, values, *rest):
+            now[0] += 0.2
+            return np.ones((values.shape[2], 1), np.float32)
+
+    fake = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
+    monkeypatch.setattr("sits_engine.mapping.estimate.time", fake)
+    whole = grid(32, 32)
+    tiles = list(tiles_of(whole.whole, 16))
+    ticks = []
+    work = TileWork(Series(), ["a"], make_region(whole), Predictor(), 1, 4096)
+    found = measure(work, Extent(tiles, 1024, 1024), Plan(2, 4096, card=True), 2, 0.0, 2.0, ticks.append)
+    assert found.opening == pytest.approx(3)
+    assert found.timings.starting == pytest.approx(5)
+    assert found.timings.elapsed == pytest.approx(5 + 4 * 0.2)
+    assert found.timings.mostly_starting
+    assert found.once == pytest.approx(2 + 5)
+    assert found.seconds == pytest.approx(2 + 5 + 4 * 0.2 + FINISHING)
+    assert found.low < found.seconds < found.high
+    assert ticks == [tick for tick in ticks if 0 <= tick <= 1]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sits_engine.mapping.timings import Stopwatch, Timings, thread_seconds
+from sits_engine.mapping.timings import MachineClock, Stopwatch, Timings, thread_seconds
 
 
 def test_shares_are_what_the_computing_threads_saw():
@@ -37,6 +37,23 @@ def test_nothing_was_read():
 def test_decoding_or_a_slow_disk():
     assert Timings(10, reading=8, starved=7, read_processor=8, processors=2).decoding
     assert not Timings(10, reading=8, starved=7, read_processor=1, processors=2).decoding
+
+
+def test_what_is_done_once_is_no_stage():
+    timings = Timings(elapsed=10, starting=6, starved=1, computing=3)
+    assert timings.mostly_starting
+    assert timings.shares() == pytest.approx({"reading": 0.25, "computing": 0.75, "writing": 0})
+    assert not Timings(elapsed=10, starting=6, workers=2).mostly_starting
+
+
+def test_processors_that_other_programs_use(monkeypatch):
+    seconds = iter([(100.0, 50.0), (120.0, 52.0), (120.0, 52.0)])
+    monkeypatch.setattr("sits_engine.mapping.timings._machine_seconds", lambda: next(seconds))
+    used = MachineClock().used()
+    assert used == pytest.approx(0.9)
+    assert Timings(10, read_processor=2, processors=2, machine=used).crowded
+    assert not Timings(10, read_processor=18, processors=2, machine=used).crowded
+    assert not Timings(10, read_processor=2, processors=2, machine=0.5).crowded
 
 
 def spin(seconds):

@@ -79,8 +79,7 @@ def make_masks(
     """Train on ticks and make masks.
 
     Args:
-        bags: windows and ticks.
-        options: see `ExactOptions`.
+        bags, options: see there.
         truth: pixel labels for the report; they change no mask.
         colors: of classes; others are chosen.
         start, end: share of the whole job that this is, for the progress.
@@ -92,9 +91,7 @@ def make_masks(
     """
     train, held_index = _split(bags, options)
     settings = settle(options, bags, len(train), on_processor=device.is_cpu)
-    bands = normalisation(bags.windows, train)
-    patch = int(settings.hyperparameters["patch"])
-
+    bands, patch = normalisation(bags.windows, train), int(settings.hyperparameters["patch"])
     task = ExactTask(bags, train, held_index, bands, settings, options.turning, options.seed)
     ctx.info(
         f"{len(np.unique(bags.bag))} polygons with {len(bags)} windows and {len(bags.classes)} classes; "

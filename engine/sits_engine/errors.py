@@ -73,7 +73,8 @@ class Cancelled(EngineError):
     def __init__(
         self,
         reason: str = "Cancelled by the user.",
-        advice: str = "Nothing half-written was kept; run it again when you like.",
+        advice: str = "Nothing half-written was kept; run it again when you like: "
+        "it goes on from finished parts where it keeps them.",
     ) -> None:
         super().__init__("CANCELLED", reason, advice)
 

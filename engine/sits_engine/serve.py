@@ -51,7 +51,7 @@ def stop_now(reason: str, code: int = EXIT_CANCELLED) -> None:
     outputs.discard_unfinished()
     logging.shutdown()
     with contextlib.suppress(OSError):
-        os.write(2, f"Stopped at once: {reason}\n".encode())
+        os.write(2, f"Stopped at once: {reason} {Cancelled().advice}\n".encode())
     os._exit(code)
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import claim_outputs, existing, keep_inputs
-from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
+from sits_engine.jobs.map_run import SCHEDULER, Scheduler, on_cluster, own_device, run_map
 from sits_engine.jobs.series_reading import SeriesJob
 from sits_engine.mapping.tiles import CACHE_MB
 
@@ -91,7 +91,7 @@ class EmbeddingJob(SeriesJob):
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that compute; 0: all processors")
-    scheduler: str | None = Field(None, description=SCHEDULER)
+    scheduler: Scheduler | None = Field(None, description=SCHEDULER)
 
     @field_validator("steps", mode="before")
     @classmethod

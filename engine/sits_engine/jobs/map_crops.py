@@ -13,7 +13,7 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import JobResult, existing, keep_inputs
 from sits_engine.jobs.map_outputs import check_outputs
-from sits_engine.jobs.map_run import SCHEDULER, on_cluster, own_device, run_map
+from sits_engine.jobs.map_run import SCHEDULER, Scheduler, on_cluster, own_device, run_map
 from sits_engine.jobs.series_reading import SeriesJob
 from sits_engine.mapping.tiles import CACHE_MB
 
@@ -85,7 +85,7 @@ class MapCrops(SeriesJob):
         0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
-    scheduler: str | None = Field(None, description=SCHEDULER)
+    scheduler: Scheduler | None = Field(None, description=SCHEDULER)
     id_field: str | None = Field(
         None, description="field of the parcels that names them: its values go to the field parcel_id"
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
 
 from sits_engine.context import JobContext
 
@@ -21,6 +24,17 @@ SCHEDULER = (
     "address of a Dask scheduler (tcp://host:8786) whose workers compute the tiles, each on its own DEVICE; "
     "they need this engine and see the images at the same paths (docs/cluster.md). Default: this computer"
 )
+_ADDRESS = re.compile(r"(?:(?:tcp|tls|ucx|wss?)://)?(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}/?")
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("not the address of a Dask scheduler, such as tcp://host:8786 or tls://host:8786")
+    return text
+
+
+#: Type of that field: what can't be an address is refused before anything is opened.
+Scheduler = Annotated[str, AfterValidator(_address)]
 
 
 def own_device(device: str, scheduler: str | None) -> Device:

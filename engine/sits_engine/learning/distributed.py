@@ -8,8 +8,10 @@ processors; nothing is pickled.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -174,7 +176,7 @@ class Joined(Processes):
         except RuntimeError as error:
             if self._ctx.cancelled:
                 raise self._ctx.stop() from error
-            raise Lost(str(error).splitlines()[0].rstrip(".")) from error
+            raise Lost(_plain(str(error))) from error
 
     def _broadcast(self, tensor: Tensor) -> None:
         with self._talking():
@@ -202,6 +204,15 @@ class _Total(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return ctx.processes.add(grad), None
+
+
+def _plain(text: str) -> str:
+    """The first line of gloo or NCCL, without their source files, advice and signs for the eye."""
+    line = text.strip().splitlines()[0] if text.strip() else "the connection broke"
+    line = re.sub(r"^\[?\S*?\w+\.(?:cc|cpp|h|hpp|cu):\d+\]?:?\s*", "", line)
+    line = "".join(sign for sign in line if unicodedata.category(sign) not in ("So", "Mn", "Cf"))
+    line = re.split(r"\s*\b(?:GLHF|Original exception|This may indicate|Application timeout)\b", line)[0]
+    return " ".join(line.split()).rstrip(".:") or "the connection broke"
 
 
 def _leave() -> None:

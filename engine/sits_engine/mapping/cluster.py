@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 from distributed import Client
+from distributed.comm.core import CommClosedError
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
@@ -35,6 +36,8 @@ from sits_engine.series.types import Window
 T = TypeVar("T")
 #: Seconds for the scheduler to answer.
 CONNECT_SECONDS = 20
+#: Seconds between two looks at who is still there while workers are asked.
+LOOK_SECONDS = 1.0
 #: Where the version of an engine stands.
 ENGINE = "sits_engine:__version__"
 
@@ -111,8 +114,11 @@ def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
     ctx.progress(0.0, f"Connecting to the Dask scheduler {address}")
     client = _client(address, ctx)
     try:
-        _wait_for_workers(client, address, ctx)
-        workers = _asked(client, address, device, ctx)
+        workers: dict[str, dict[str, Any]] = {}
+        began = time.monotonic()
+        while not workers:
+            _wait_for_workers(client, address, ctx, began)
+            workers = _asked(client, address, device, ctx)
         for sentence in _differences(workers):
             ctx.warn(sentence)
         hosts = len({facts["host"] for facts in workers.values()})
@@ -152,8 +158,8 @@ def _client(address: str, ctx: JobContext) -> Any:
         ) from error
 
 
-def _wait_for_workers(client: Any, address: str, ctx: JobContext) -> None:
-    began, said = time.monotonic(), False
+def _wait_for_workers(client: Any, address: str, ctx: JobContext, began: float) -> None:
+    said = False
     while not _patiently(client.nthreads, ctx):
         if time.monotonic() - began > wait_seconds():
             raise no_workers(address, "No worker came")
@@ -165,14 +171,14 @@ def _wait_for_workers(client: Any, address: str, ctx: JobContext) -> None:
 
 
 def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str, dict[str, Any]]:
-    """Facts of each worker (`cluster_worker.describe`).
+    """Facts of each worker (`cluster_worker.describe`) that doesn't go away meanwhile.
 
     Raises:
         InputError: one of them can't serve.
     """
     ctx.progress(0.0, "Asking the workers")
     # by a function of the standard library: ours would be missing where the engine is
-    versions = _patiently(lambda: client.run(pkgutil.resolve_name, ENGINE, on_error="return"), ctx)
+    versions = _of_all(client, ctx, pkgutil.resolve_name, ENGINE)
 
     def of_scheduler() -> Any:
         try:
@@ -191,7 +197,7 @@ def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str,
     }
     _refuse(address, problems, f"This engine is {__version__}. {SAME_ENGINE}")
     _patiently(lambda: client.run_on_scheduler(cluster_ask.ready), ctx)
-    facts = _patiently(lambda: client.run(cluster_ask.describe, device, on_error="return"), ctx)
+    facts = _of_all(client, ctx, cluster_ask.describe, device)
     failed = {worker: _reason(found) for worker, found in facts.items() if isinstance(found, Exception)}
     _refuse(address, failed, SAME_ENGINE)
     python = platform.python_version_tuple()[:2]
@@ -204,6 +210,50 @@ def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str,
     without = {worker: own["problem"] for worker, own in facts.items() if "problem" in own}
     _refuse(address, without, "Choose another DEVICE ('auto' takes what each worker has).")
     return dict(facts)
+
+
+class _LeftError(Exception):
+    """Workers went away while they were asked."""
+
+
+def _of_all(client: Any, ctx: JobContext, question: Callable[..., Any], *given: Any) -> dict[str, Any]:
+    """Answers (or exceptions) of all workers; those that go away are left out, with a sentence.
+
+    Dask itself goes on calling a worker that is gone for half a minute.
+    """
+
+    def present() -> set[str]:
+        return set(_patiently(client.nthreads, ctx))
+
+    said: set[str] = set()
+    while True:
+        asked = present()
+        if not asked:
+            return {}
+        looked = time.monotonic()
+
+        def look(asked: set[str] = asked) -> None:
+            nonlocal looked
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if asked - present():
+                    raise _LeftError
+
+        found: dict[str, Any] = {}
+        with contextlib.suppress(_LeftError):
+            found = _patiently(
+                lambda: client.run(question, *given, workers=list(asked), on_error="return"),  # noqa: B023
+                ctx,
+                look=look,
+            )
+        broken = {worker for worker, answer in found.items() if isinstance(answer, CommClosedError)}
+        gone = broken | (asked - present())
+        for worker in sorted(gone - said):
+            ctx.info(f"Worker {worker} went away while it was asked: the map is made without it.")
+        said |= gone
+        answers = {worker: answer for worker, answer in found.items() if worker not in gone}
+        if answers:
+            return answers
 
 
 def _refuse(address: str, problems: Mapping[str, str], advice: str) -> None:
@@ -243,13 +293,19 @@ def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return said
 
 
-def _patiently(call: Callable[[], T], ctx: JobContext, undo: Callable[[T], None] | None = None) -> T:
+def _patiently(
+    call: Callable[[], T],
+    ctx: JobContext,
+    undo: Callable[[T], None] | None = None,
+    look: Callable[[], None] | None = None,
+) -> T:
     """Result of a call that may take long; cancelled at once if the user says so.
 
     Args:
         call: runs in a thread of its own.
         ctx: of the job.
         undo: takes away what the call makes after it was given up.
+        look: called now and then meanwhile; raises to give up.
     """
     done: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue()
     given_up = threading.Event()
@@ -271,6 +327,8 @@ def _patiently(call: Callable[[], T], ctx: JobContext, undo: Callable[[T], None]
         except queue.Empty:
             try:
                 ctx.check_cancelled()
+                if look is not None:
+                    look()
             except BaseException:
                 given_up.set()
                 raise

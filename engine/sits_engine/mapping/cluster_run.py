@@ -73,13 +73,18 @@ class TileRun:
         self.over = threading.Event()
         self.fetchers = ThreadPoolExecutor(2, "map-fetch")
         self.threads: dict[str, int] = {}
+        #: Seconds that workers read and computed.
+        self.seconds = [0.0, 0.0]
         self.seen = time.monotonic()
 
     def all(self, tiles: Sequence[Window]) -> None:
         """Compute them; returns when all are kept."""
         threading.Thread(target=self._watch, name="map-watch", daemon=True).start()
         todo = deque(tiles)
+        topic = cluster_worker.topic(self.job)
         try:
+            # (time, sentence); at once, since a tile comes back only when all its tries are over
+            self.client.subscribe_topic(topic, lambda event: self._tell(event[1]))
             payload = self._payload()
             while todo or self.flying:
                 while todo and len(self.flying) < self._most():
@@ -101,7 +106,10 @@ class TileRun:
                     self.tick(tile.height * tile.width)
                 else:
                     todo.appendleft(tile)
+            self._tell(self._shares())
         finally:
+            if self.client.status == "running":
+                aside(lambda: self.client.unsubscribe_topic(topic))
             self._end()
 
     def _payload(self) -> Any:
@@ -155,6 +163,7 @@ class TileRun:
             return True
         for sentence in answer.notices:
             self._say(f"Worker {answer.worker}: {sentence}")
+        self.seconds = [one + more for one, more in zip(self.seconds, answer.seconds, strict=True)]
         if answer.refusal is not None:
             return self._tried(tile, answer.worker, answer.refusal)
         if answer.missing and isinstance(self.request.series, TimeSeries):
@@ -169,6 +178,9 @@ class TileRun:
     def _tried(self, tile: Window, worker: str, refusal: Refusal) -> bool:
         """Raise for a refusal that counts; False for one that doesn't yet."""
         if not refusal.final and self.tries[tile] < TRIES:
+            self._tell(
+                f"The {_named(tile)} failed at the worker {worker}: {refusal.message} Trying it again."
+            )
             return False
         if refusal.final:
             text = f"The worker {worker} can't serve this map: {refusal.message}"
@@ -218,6 +230,27 @@ class TileRun:
                 if found:
                     self.seen = time.monotonic()
             self.over.wait(WATCH_SECONDS)
+
+    def _tell(self, sentence: str) -> None:
+        """A line of the log, once."""
+        if sentence and sentence not in self.said:
+            self.said.add(sentence)
+            self.ctx.info(sentence)
+
+    def _shares(self) -> str:
+        """What the workers did with their time; "" where they did nothing."""
+        reading, computing = self.seconds
+        if reading + computing <= 0:
+            return ""
+        share = 100 * reading / (reading + computing)
+        out = (
+            "more workers, or a clipped copy near them ('Build image time series', CLIP_FOLDER)"
+            if share > 50
+            else "more workers or graphics cards"
+        )
+        return (
+            f"The workers' work was reading to {share:.0f} % and computing to {100 - share:.0f} %: use {out}."
+        )
 
     def _say(self, sentence: str) -> None:
         if sentence not in self.said:

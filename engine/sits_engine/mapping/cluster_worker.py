@@ -13,8 +13,9 @@ import platform
 import socket
 import tempfile
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import torch
 from distributed import get_worker
 
 from sits_engine import __version__
+from sits_engine.addresses import guard_logs
 from sits_engine.device import select
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
 from sits_engine.mapping.classify import TileResult
@@ -105,6 +107,7 @@ class Answer:
         notices: words for the user.
         device: kind of device that computed.
         missing: images that couldn't be read.
+        seconds: that reading and computing took.
     """
 
     worker: str
@@ -113,6 +116,7 @@ class Answer:
     notices: tuple[str, ...] = ()
     device: str = ""
     missing: tuple[Missing, ...] = ()
+    seconds: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -175,13 +179,17 @@ def classify_tile(job: TileJob, tile: Window, parcels: ParcelPixels | None) -> A
                 own = work.predictor
                 work = replace(work, predictor=SegmentTiles(own.predictor, own.grid, parcels))
             with _reading:
+                began = time.perf_counter()
                 cube, inside = work.read(tile)
+                reading = time.perf_counter() - began
             with _computing["cpu" if opened.device == "cpu" else "card"]:
                 torch.set_num_threads(job.threads or get_worker().state.nthreads)
+                began = time.perf_counter()
                 result = work.classify(tile, cube, inside, _still_wanted())
+                computing = time.perf_counter() - began
         said, opened.notices[:] = tuple(opened.notices), []
         missing = () if cube is None else cube.missing
-        return Answer(name, result, None, said, opened.device, missing)
+        return Answer(name, result, None, said, opened.device, missing, (reading, computing))
     except Exception as error:
         if not isinstance(error, Cancelled):
             log.exception("tile %s of map %s", tile, job.key[:12])
@@ -215,6 +223,7 @@ def _open(job: TileJob) -> _Opened:
 
 
 def _open_new(job: TileJob) -> _Opened:
+    guard_logs()
     os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # as on one machine; a user's own setting wins
     if job.engine != __version__:
         raise InputError(
@@ -223,16 +232,30 @@ def _open_new(job: TileJob) -> _Opened:
     _check_files(job)
     device = select(job.device)
     notices: list[str] = []
+    series = job.series.saying_retries(_telling(job))
     # the folder may stay behind on systems that can't remove a file that is mapped into memory
     with tempfile.TemporaryDirectory(prefix="sits-model-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / job.model_name
         path.write_bytes(job.model)
         predictor = job.recipe.open(path, device, job.series.grid, notices.append)
     chunk = plan(device.is_cpu, job.processors).chunk
-    work = TileWork(
-        job.series, job.bands, job.region, predictor, job.n_classes, chunk, job.want_probabilities
-    )
-    return _Opened(work, job.series, device.torch.type, notices)
+    work = TileWork(series, job.bands, job.region, predictor, job.n_classes, chunk, job.want_probabilities)
+    return _Opened(work, series, device.torch.type, notices)
+
+
+def topic(job: TileJob) -> str:
+    """Where workers tell the client what happens while a tile is read."""
+    return f"sits-{job.key}"
+
+
+def _telling(job: TileJob) -> Callable[[str], None]:
+    """A function that sends a sentence to the client at once, from any thread."""
+    try:
+        worker = get_worker()
+    except ValueError:  # not a worker's thread
+        return log.info
+    name = f"{worker.address} ({socket.gethostname()})"
+    return lambda sentence: worker.log_event(topic(job), f"Worker {name}: {sentence}")
 
 
 def _check_files(job: TileJob) -> None:

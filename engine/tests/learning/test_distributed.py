@@ -12,6 +12,7 @@ from support.fit_together import CHECKPOINT, task
 from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
+from sits_engine.learning.distributed import _plain as plain
 from sits_engine.learning.distributed import own_device
 from sits_engine.learning.processes import Place
 
@@ -44,6 +45,8 @@ def test_a_killed_process_ends_the_run_and_the_next_goes_on(tmp_path, alone) -> 
     status, said = answer(zero)
     assert (status, said["code"]) == (1, "NETWORK")
     assert said["message"].startswith("A process of this run is gone")
+    assert ".cc:" not in said["message"]
+    assert said["message"].isascii()
     one.wait(LIMIT)
 
     kept = checkpoint.read_bytes()
@@ -65,6 +68,22 @@ def test_what_one_process_can_not_do_is_said_by_process_0(tmp_path) -> None:
     status, said = answer(zero)
     assert (status, said["code"], said["message"]) == (1, "INPUT_INVALID", "Rank 1 has a reason.")
     assert one.wait(LIMIT) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "[/pytorch/gloo/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:4242",
+            "Connection closed by peer [10.0.0.2]:4242",
+        ),
+        ("[../pair.cc:534] Read error: reset. GLHF! \U0001f3d6\ufe0f", "Read error: reset"),
+        ("\u274c Broken pipe.\nException raised from x.cpp:3", "Broken pipe"),
+        ("", "the connection broke"),
+    ],
+)  # fmt: skip
+def test_words_of_gloo_without_its_files_and_signs(text, shown) -> None:
+    assert plain(text) == shown
 
 
 def place(**changes):

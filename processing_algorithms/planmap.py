@@ -67,7 +67,9 @@ class PlanMap(InMapping, EngineAlgorithm):
             folder_input(
                 "FOLDER",
                 tr("Folder of the map"),
-                tr("Its disk must have room for the map. Without it: the folder of the series."),
+                tr(
+                    "Its disk must have room for the map; it may not exist yet. Without it: that of the series."
+                ),
             ),
             file_output(
                 "OUTPUT",

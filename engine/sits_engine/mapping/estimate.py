@@ -26,7 +26,7 @@ NEIGHBOURS = 4
 SPOTS = (0.5, 0.2, 0.8, 0.35, 0.65)
 #: Seconds of measuring after which no further spot is begun.
 ENOUGH = 4.0
-#: Spread of the time where only one spot was measured.
+#: Spread of what was measured only once.
 SPREAD = 0.25
 #: Seconds to assemble, to count and to compress a byte of the map's pixels, one processor; and of any map.
 ASSEMBLY, FINISHING = 1.5e-7, 0.1
@@ -221,8 +221,8 @@ def measure(
     return Estimate(
         whole,
         timings,
-        min(times) * (1 - spread) + fixed,
-        max(times) * (1 + spread) + fixed,
+        min(times) * (1 - spread) + fixed * (1 - SPREAD),
+        max(times) * (1 + spread) + fixed * (1 + SPREAD),
         before,
         opening,
         assembly,

@@ -92,8 +92,8 @@ def test_a_map_is_judged_by_the_tiles_that_were_measured(monkeypatch):
     work = TileWork(Series(), ["a"], make_region(whole), Predictor(), 1, 4096)
     found = measure(work, Extent(tiles, 128 * 128, 128 * 128), HERE, 4, 0.0, 0.0, lambda share: None)
     assert found.tiles == 20
-    assert found.low == pytest.approx(64 * 1.0 + FINISHING, rel=0.01)
-    assert found.high == pytest.approx(64 * 2.0 + FINISHING, rel=0.01)
+    assert found.low == pytest.approx(64 * 1.0 + 0.75 * FINISHING, rel=0.01)
+    assert found.high == pytest.approx(64 * 2.0 + 1.25 * FINISHING, rel=0.01)
     assert found.low < found.seconds < found.high
     assert found.cube_bytes == 16 * 16 * (3 * 2 + 3 + 3)
 

@@ -1,6 +1,8 @@
 """`make test`: every suite under the Python that it belongs to, then one summary of all.
 
-A suite that fails does not keep the others from running. Needs `make dev stage`.
+Two lanes side by side: the engine's tests, which use one processor, with their dots on the terminal, and the
+plugin's suites one after the other, each shown when it has ended. A suite that fails does not keep the others
+from running. Needs `make dev stage`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,19 +79,26 @@ def count(name: str, status: int, report: Path, seconds: float) -> Outcome:
     return Outcome(name, status, max(0, total - failed - skipped), failed, skipped, seconds)
 
 
-def run(suite: Suite, reports: Path) -> Outcome:
-    """Run one suite with the output on the terminal."""
-    print(f"\n======== {suite.name}: {suite.folder} ========", flush=True)
+def run(suite: Suite, reports: Path, *, at_once: bool = True) -> Outcome:
+    """Run one suite; its output appears at once, or when it has ended."""
+    head = f"\n======== {suite.name}: {suite.folder} ========"
+    if at_once:
+        print(head, flush=True)
     report = reports / f"{suite.folder.replace('/', '-')}.xml"
     report.unlink(missing_ok=True)
     started = time.monotonic()
     command = [str(suite.python), "-m", "pytest", suite.folder, "-q", "--durations=5", f"--junitxml={report}"]
-    status = subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
-    return count(suite.name, status, report, time.monotonic() - started)
+    where = None if at_once else subprocess.PIPE
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), check=False, stdout=where, stderr=where and subprocess.STDOUT
+    )
+    if not at_once:
+        print(f"{head}\n{done.stdout.decode(errors='replace')}", flush=True)
+    return count(suite.name, done.returncode, report, time.monotonic() - started)
 
 
-def summary(outcomes: list[Outcome]) -> str:
-    """A line a suite, and one line in pytest's own words at the end."""
+def summary(outcomes: list[Outcome], seconds: float) -> str:
+    """A line a suite, and one line in pytest's own words at the end; `seconds` of all together."""
     lines = [
         f"{o.name:30} {o.passed:5} passed {o.failed:4} failed {o.skipped:4} skipped {o.seconds:7.1f} s"
         for o in outcomes
@@ -98,7 +108,6 @@ def summary(outcomes: list[Outcome]) -> str:
         number = sum(getattr(outcome, word) for outcome in outcomes)
         if number:
             words.append(f"{number} {word}")
-    seconds = sum(outcome.seconds for outcome in outcomes)
     lines.append(f" {', '.join(words) or 'no tests ran'} in {seconds:.2f}s ".center(80, "="))
     return "\n".join(lines)
 
@@ -110,8 +119,16 @@ def main() -> int:
     ]
     reports = ROOT / "build" / "test-reports"
     reports.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(suite, reports) for suite in wanted]
-    print(f"\n{summary(outcomes)}", flush=True)
+    lanes = [[suite for suite in wanted if (suite is SUITES[0]) is engine] for engine in (True, False)]
+    lanes = [lane for lane in lanes if lane]
+
+    def run_lane(lane: list[Suite]) -> list[Outcome]:
+        return [run(suite, reports, at_once=lane is lanes[0]) for suite in lane]
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(len(lanes) or 1) as together:
+        outcomes = [outcome for found in together.map(run_lane, lanes) for outcome in found]
+    print(f"\n{summary(outcomes, time.monotonic() - started)}", flush=True)
     return 1 if any(outcome.status or outcome.failed for outcome in outcomes) else 0
 
 

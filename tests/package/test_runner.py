@@ -30,8 +30,8 @@ def test_a_suite_without_tests_is_a_failure(tmp_path):
 
 def test_the_last_line_is_pytests(tmp_path):
     outcomes = [Outcome("a", 0, 5, 0, 1, 1.5), Outcome("b", 1, 2, 1, 0, 2.0)]
-    last = run_tests.summary(outcomes).splitlines()[-1]
-    assert last.strip("= ") == "1 failed, 7 passed, 1 skipped in 3.50s"
+    last = run_tests.summary(outcomes, 2.5).splitlines()[-1]
+    assert last.strip("= ") == "1 failed, 7 passed, 1 skipped in 2.50s"
 
 
 def test_every_folder_of_tests_is_a_suite():

@@ -82,6 +82,7 @@ def test_series_and_windows_are_enough(algorithm, given, context, windows):
         "series": given["SERIES"],
         "windows": f"{windows}|layername=windows",
         "effort": "standard",
+        "resume": True,
         "output": given["OUTPUT"],
         "maps": "clues",
         "unreadable": "error",

@@ -67,9 +67,7 @@ class PlanMap(InMapping, EngineAlgorithm):
             folder_input(
                 "FOLDER",
                 tr("Folder of the map"),
-                tr(
-                    "Its disk must have room for the map; it may not exist yet. Without it: that of the series."
-                ),
+                tr("Its disk must have room for the map. It may not exist yet. Default: that of the series."),
             ),
             file_output(
                 "OUTPUT",

@@ -1,13 +1,15 @@
 """Maps on a Dask cluster of two processes: the bytes of the local map, also when one of them is killed."""
 
+import re
 import shutil
 import threading
 
 import geopandas as gpd
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 from support.dask_cluster import Processes, kill, wait_for
 from support.maps import BANDS, parcels_file, write_model, write_series
+from support.object_server import serving
 from support.small_segmenters import segmenter
 from support.word_maps import write_world
 
@@ -43,6 +45,12 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wörld")
     series = write_series(folder, height=150, width=170, dark=(slice(120, 150), slice(0, 20)))
     return series, write_model(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A series of 75 x 65 pixels, as far as the parcels reach."""
+    return write_series(tmp_path_factory.mktemp("small"), height=75, width=65)
 
 
 class Watched(JobContext):
@@ -115,19 +123,6 @@ def nothing_left(address):
         wait_for(lambda: not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
 
 
-def test_a_killed_worker_costs_its_tiles_alone(world, cluster, local, processes, tmp_path):
-    wait_for_workers(cluster, 2)
-    victim = processes.running[-1]
-    ctx = Watched(tmp_path / "map.tif", 5, lambda: kill(victim))
-    crops(world, tmp_path, ctx, scheduler=cluster)
-    same(local, tmp_path, "map.tif", "shares.tif")
-    assert victim.poll() is not None
-    assert ctx.at is None
-    assert "is gone: its unfinished tiles go to others" in ctx.text
-    nothing_left(cluster)
-    processes.worker(cluster)
-
-
 def test_cancelled_frees_the_cluster_and_the_run_goes_on_without_it(world, cluster, local, tmp_path):
     ctx = Watched(tmp_path / "map.tif", 3, lambda: ctx.cancel())
     with pytest.raises(Cancelled, match="goes on from there"):
@@ -140,7 +135,7 @@ def test_cancelled_frees_the_cluster_and_the_run_goes_on_without_it(world, clust
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_segments_and_the_parcels_that_they_measure_are_the_same(world, cluster, tmp_path, scale):
+def test_segments_and_the_parcels_that_they_measure_are_the_same(small, cluster, tmp_path, scale):
     module, card = segmenter("unet3d", n_dates=5, window=16, scale=scale)
     bands = [BandCard(name=name, mean=0.18, std=0.1) for name in BANDS]
     model = tmp_path / "segments.safetensors"
@@ -149,7 +144,7 @@ def test_segments_and_the_parcels_that_they_measure_are_the_same(world, cluster,
     found = []
     for folder, more in ((tmp_path / "here", {}), (tmp_path / "there", {"scheduler": cluster})):
         path = str(folder / "parcels.gpkg")
-        crops((world[0], model), folder, parcels=str(parcels), output_parcels=path, **more)
+        crops((small, model), folder, parcels=str(parcels), output_parcels=path, **more)
         found.append(gpd.read_file(path))
     same(tmp_path / "here", tmp_path / "there", "map.tif", "shares.tif")
     assert found[0].equals(found[1])
@@ -174,37 +169,79 @@ def test_a_damaged_image_is_named_with_tile_and_worker(world, cluster, tmp_path)
     with pytest.raises(
         EngineError, match=r"tile at row \d+, column \d+ .* failed 3 times.*worker tcp"
     ) as error:
-        crops((tmp_path / "copy" / "series.json", world[1]), tmp_path, scheduler=cluster)
+        crops((tmp_path / "copy" / "series.json", world[1]), tmp_path, ctx := Watched(), scheduler=cluster)
     assert image.name in str(error.value)
+    assert "Trying it again." in ctx.text
     nothing_left(cluster)
 
 
-def test_a_lost_scheduler_keeps_finished_tiles(world, local, tmp_path, monkeypatch):
-    own = Processes(tmp_path)
-    try:
-        address, scheduler = own.scheduler()
-        own.worker(address)
-        ctx = Watched(tmp_path / "map.tif", 3, lambda: kill(scheduler))
-        with pytest.raises(EngineError, match=r"scheduler .* was lost") as error:
-            crops(world, tmp_path, ctx, scheduler=address)
-        assert error.value.code == "NETWORK"
-        assert "Finished tiles are kept" in error.value.advice
-    finally:
-        own.close()
+def test_no_key_reaches_a_log_and_retries_are_said_at_once(world, cluster, processes, tmp_path):
+    shutil.copytree(world[0].parent, tmp_path / "copy")
+    series = tmp_path / "copy" / "series.json"
+    first, second = sorted(one.name for one in (tmp_path / "copy" / "images").glob("*.tif"))[:2]
+    with serving(tmp_path / "copy" / "images") as server:
+        there = server.url.replace("://", "://user7:hunter2@")
+        text = series.read_text().replace('"./images/', f'"{there}')
+        series.write_text(text.replace('.tif"', '.tif?sig=SECRETSIG123&se=2026"'))
+        server.once[first] = [None, "damage"]
+        server.always[second] = 404
+        ctx = Watched()
+        with pytest.raises(EngineError, match="HTTP 404") as error:
+            crops((series, world[1]), tmp_path, ctx, scheduler=cluster)
+    assert "failed at the worker tcp://" in ctx.text
+    assert re.search(rf"Worker tcp://\S+ \(\S+\): \S+{first} can't be read at once", ctx.text)
+    logs = [log.read_text() for log in processes.folder.glob("*.log")]
+    assert any("of map" in log for log in logs)
+    for shown in (ctx.text, str(error.value), repr(error.value.details), *logs):
+        assert not any(key in shown for key in ("SECRETSIG123", "hunter2", "user7"))
+
+
+def test_cancelled_while_no_worker_comes(world, tmp_path):
+    class Impatient(JobContext):
+        def progress(self, fraction, phase=None):
+            if phase == "Waiting for workers":
+                self.cancel()
+            super().progress(fraction, phase)
+
+    empty = LocalCluster(n_workers=0, dashboard_address=None, processes=False, protocol="tcp://")
+    with empty, pytest.raises(Cancelled):
+        crops(world, tmp_path, Impatient(), scheduler=empty.scheduler_address)
+    assert not (tmp_path / "map.tif").exists()
+
+
+# The two that break the cluster, which all tests share, come last.
+
+
+def test_a_killed_worker_costs_its_tiles_alone(world, cluster, local, processes, tmp_path, monkeypatch):
+    wait_for_workers(cluster, 2)
+    victim = processes.running[-1]
+    ctx, lock, fetch, fetched = Watched(), threading.Lock(), cluster_run.TileRun._fetch, []
+
+    def fetch_and_kill(run, tile, future):
+        """No tile is kept between the death and its notice, so that the map can't be done before."""
+        with lock:
+            fetched.append(tile)
+            if len(fetched) == 5:
+                wait_for(lambda: len(run.threads) == 2)
+                kill(victim)
+                wait_for(lambda: "is gone: its unfinished tiles go to others" in ctx.text)
+        fetch(run, tile, future)
+
+    monkeypatch.setattr(cluster_run.TileRun, "_fetch", fetch_and_kill)
+    crops(world, tmp_path, ctx, scheduler=cluster)
+    same(local, tmp_path, "map.tif", "shares.tif")
+    assert len(fetched) >= 30
+    assert "The workers' work was reading to" in ctx.text
+    nothing_left(cluster)
+
+
+def test_a_lost_scheduler_keeps_finished_tiles(world, cluster, local, processes, tmp_path):
+    ctx = Watched(tmp_path / "map.tif", 3, lambda: kill(processes.running[0]))
+    with pytest.raises(EngineError, match=r"scheduler .* was lost") as error:
+        crops(world, tmp_path, ctx, scheduler=cluster)
+    assert error.value.code == "NETWORK"
+    assert "Finished tiles are kept" in error.value.advice
     again = Watched()
     crops(world, tmp_path, again)
     assert "Going on with" in again.text
     same(local, tmp_path, "map.tif", "shares.tif")
-
-
-def test_cancelled_while_no_worker_comes(world, tmp_path):
-    own = Processes(tmp_path)
-    try:
-        address, _ = own.scheduler()
-        ctx = JobContext()
-        threading.Timer(3, ctx.cancel).start()
-        with pytest.raises(Cancelled):
-            crops(world, tmp_path, ctx, scheduler=address)
-        assert not (tmp_path / "map.tif").exists()
-    finally:
-        own.close()

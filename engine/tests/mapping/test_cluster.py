@@ -2,17 +2,20 @@
 
 import pickle
 import socket
+import threading
 from types import SimpleNamespace
 
 import dask
 import numpy as np
 import pytest
 from distributed import KilledWorker, LocalCluster
+from distributed.comm.core import CommClosedError
 from support.maps import BANDS, write_model, write_series
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
+from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping import cluster, cluster_run, cluster_worker
 from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
 from sits_engine.mapping.recipes import CropRecipe
@@ -120,6 +123,43 @@ def test_another_python_at_the_cluster(one, monkeypatch):
 def test_a_device_that_a_worker_lacks(one):
     with pytest.raises(InputError, match="can't make maps: The device 'cuda:77' can't be used"):
         connect(one, "cuda:77")
+
+
+class Asked:
+    """A client of workers 'a' and 'b'; 'b' goes away while it is asked, which Dask doesn't tell for long."""
+
+    def __init__(self, answers):
+        self.here, self.answers, self.calls = {"a": 1, "b": 1}, answers, []
+
+    def nthreads(self):
+        return dict(self.here)
+
+    def run(self, question, *given, workers, on_error):
+        self.calls.append(sorted(workers))
+        self.here.pop("b", None)
+        if "b" in workers and self.answers is None:
+            threading.Event().wait(20)
+        return self.answers or dict.fromkeys(workers, question(*given))
+
+
+@pytest.mark.parametrize("answers", [None, {"a": "A", "b": CommClosedError("in <TCP>")}])
+def test_a_worker_that_goes_away_while_it_is_asked_is_left_out(answers, monkeypatch):
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.1)
+    lines = []
+    ctx = JobContext(lambda kind, fields: lines.append(fields.get("text")))
+    client = Asked(answers)
+    assert cluster._of_all(client, ctx, str.upper, "a") == {"a": "A"}
+    assert client.calls == ([["a", "b"], ["a"]] if answers is None else [["a", "b"]])
+    assert lines == ["Worker b went away while it was asked: the map is made without it."]
+
+
+def test_an_address_is_checked_before_anything_is_opened():
+    given = {"series": "s.json", "model": "m.safetensors", "output": "o.tif"}
+    for address in ("tcp://10.0.0.5:8786", "tls://node-1.example:80", "localhost:8786", "tcp://[::1]:8786"):
+        assert MapCrops.parse(given | {"scheduler": address}).scheduler == address
+    for address in ("foo", "http://10.0.0.5:8786", "tcp://10.0.0.5", "tcp://:8786", "tcp://a:port"):
+        with pytest.raises(InputError, match=r"Parameter SCHEDULER: not the address .*tcp://host:8786"):
+            MapCrops.parse(given | {"scheduler": address})
 
 
 def facts(device="cpu", **changes):

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -186,6 +186,7 @@ def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str,
         except Exception as error:
             return error
 
+    answered = set(versions)
     # the scheduler unpacks tasks as well
     versions = {"scheduler": _patiently(of_scheduler, ctx), **versions}
     problems = {
@@ -197,7 +198,7 @@ def _asked(client: Any, address: str, device: str, ctx: JobContext) -> dict[str,
     }
     _refuse(address, problems, f"This engine is {__version__}. {SAME_ENGINE}")
     _patiently(lambda: client.run_on_scheduler(cluster_ask.ready), ctx)
-    facts = _of_all(client, ctx, cluster_ask.describe, device)
+    facts = _of_all(client, ctx, cluster_ask.describe, device, known=answered)
     failed = {worker: _reason(found) for worker, found in facts.items() if isinstance(found, Exception)}
     _refuse(address, failed, SAME_ENGINE)
     python = platform.python_version_tuple()[:2]
@@ -216,8 +217,12 @@ class _LeftError(Exception):
     """Workers went away while they were asked."""
 
 
-def _of_all(client: Any, ctx: JobContext, question: Callable[..., Any], *given: Any) -> dict[str, Any]:
+def _of_all(
+    client: Any, ctx: JobContext, question: Callable[..., Any], *given: Any, known: Collection[str] = ()
+) -> dict[str, Any]:
     """Answers (or exceptions) of all workers; those that go away are left out, with a sentence.
+
+    `known` are workers that answered before.
 
     Dask itself goes on calling a worker that is gone for half a minute.
     """
@@ -247,7 +252,7 @@ def _of_all(client: Any, ctx: JobContext, question: Callable[..., Any], *given: 
                 look=look,
             )
         broken = {worker for worker, answer in found.items() if isinstance(answer, CommClosedError)}
-        gone = broken | (asked - present())
+        gone = broken | (asked.union(known) - present())
         for worker in sorted(gone - said):
             ctx.info(f"Worker {worker} went away while it was asked: the map is made without it.")
         said |= gone

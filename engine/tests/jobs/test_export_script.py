@@ -69,7 +69,7 @@ def test_the_same_map(write, tmp_path):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(blocked)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
     assert done.returncode == 0, done.stderr

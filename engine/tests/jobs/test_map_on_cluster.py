@@ -190,7 +190,7 @@ def test_no_key_reaches_a_log_and_retries_are_said_at_once(world, cluster, proce
             crops((series, world[1]), tmp_path, ctx, scheduler=cluster)
     assert "failed at the worker tcp://" in ctx.text
     assert re.search(rf"Worker tcp://\S+ \(\S+\): \S+{first} can't be read at once", ctx.text)
-    logs = [log.read_text() for log in processes.folder.glob("*.log")]
+    logs = [log.read_text(encoding="utf-8") for log in processes.folder.glob("*.log")]
     assert any("of map" in log for log in logs)
     for shown in (ctx.text, str(error.value), repr(error.value.details), *logs):
         assert not any(key in shown for key in ("SECRETSIG123", "hunter2", "user7"))

@@ -64,7 +64,7 @@ def torchrun(*arguments):
         ],
         env={**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=250,
     )
 

@@ -64,7 +64,7 @@ def in_new_process(code, **variables):
         env={**environment, **variables},
         cwd=Path(sits_engine.__file__).parents[1],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def start(script: str, folder: Path, size: int, **settings: Any) -> list[subproc
                 env={**os.environ, **place, "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
             )
         )
     return started

@@ -21,7 +21,7 @@ MAKE = (
     "trainsourcemodel",
     "describemodel",
 )
-USE = ("mapcrops", "assessmap", "createvalidationsample", "cropmapmodel", "exportmodel")
+USE = ("mapcrops", "planmap", "assessmap", "createvalidationsample", "cropmapmodel", "exportmodel")
 ADAPT = ("estimatetemporalshift", "adapttoregion", "compareadaptation", "adaptandmap")
 TICKS = ("makepseudomasks", "windowstomap")
 WORDS = ("fetchclip", "trainphotomodel", "mapzeroshot", "mapsimilarity", "mapscenicness", "retrievephotos")

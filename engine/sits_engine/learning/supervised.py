@@ -18,6 +18,7 @@ from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning import schedule, scores
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import BalancedSampler
@@ -144,11 +145,7 @@ def fit(
             scored = watcher(module, ctx)
             own = float(processes.add(torch.stack(losses).mean()))
             train_loss, loss, macro_f1, accuracy = processes.numbers([own, *scored])
-            if not np.isfinite(train_loss):
-                raise InputError(
-                    f"Training diverged in epoch {epoch}: the loss is no number any more.",
-                    "Lower LEARNING_RATE, and check the images for values that can't be.",
-                )
+            check_loss(train_loss, epoch)
             rows.append(EpochRow(epoch, rate, train_loss, loss, macro_f1, accuracy))
             ctx.metric("train_loss", train_loss, epoch)
             ctx.metric("validation_loss", loss, epoch)

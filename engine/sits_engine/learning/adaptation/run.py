@@ -37,6 +37,7 @@ from sits_engine.learning.adaptation.summary import (
 from sits_engine.learning.adaptation.verdict import judge
 from sits_engine.learning.adaptation.views import Tally
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.held_out import class_profiles
 from sits_engine.learning.run import predict
 from sits_engine.learning.transforms import Collator, Sampling
@@ -270,11 +271,7 @@ def _train(
             now = _predict(trainer.result, card, target, device, ctx).argmax(1)
             rate = float(trainer.optimizer.param_groups[0]["lr"])
             row = _epoch_row(number, tally, search, float((now == first).mean()), rate, len(card.classes))
-            if not np.isfinite([row.source_loss, row.target_loss]).all():
-                raise InputError(
-                    f"The adaptation diverged in epoch {number}: the loss is no number any more.",
-                    "Lower LEARNING_RATE, and check the images for values that can't be.",
-                )
+            check_loss([row.source_loss, row.target_loss], number, "The adaptation")
             rows.append(row)
             for name in ("source_loss", "target_loss", "confidence", "agreement"):
                 ctx.metric(name, getattr(row, name), number)

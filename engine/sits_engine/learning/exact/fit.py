@@ -21,6 +21,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.exact.batches import BagBatch, BagCutter, RawBags
 from sits_engine.learning.exact.losses import exact_loss
 from sits_engine.learning.exact.options import ExactSettings
@@ -275,11 +276,7 @@ def _row(
 ) -> ExactEpochRow:
     """Means of the epoch from its steps' parts of the loss (n, 6); InputError where they are no numbers."""
     mean = dict(zip(("total", *PARTS), parts.mean(0).tolist(), strict=True))
-    if not np.isfinite(mean["total"]):
-        raise InputError(
-            f"Training diverged in epoch {epoch}: the loss is no number any more.",
-            "Lower LEARNING_RATE, and check the images for values that can't be.",
-        )
+    check_loss(mean["total"], epoch)
     contrasting = bool(settings.losses.contrast) and steps.done > first
     # an epoch in which the contrastive loss begins is averaged over the steps that had it
     late = parts[max(0, first - steps.done + len(parts)) :, 1 + PARTS.index("contrast")]

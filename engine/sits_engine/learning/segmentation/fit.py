@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
 from sits_engine.learning.segmentation.cscl import cscl_loss
@@ -175,7 +175,7 @@ def pretrain(
             own = _epoch(steps, epoch, options, progress)
             found = validation.pairs(compare, [module, head], ctx, processes)
             loss, held, positive, negative = processes.numbers([float(processes.add(own)), *found])
-            _check(loss, epoch, "Pre-training")
+            check_loss(loss, epoch, "Pre-training")
             rows.append(PretrainRow(epoch, steps.learning_rate, loss, held, positive, negative))
             ctx.metric("pretrain_loss", loss, epoch)
             ctx.metric("pretrain_validation_loss", held, epoch)
@@ -246,7 +246,7 @@ def finetune(
             own = _epoch(steps, epoch, options, progress)
             found = validation.classes(module, ctx, processes)
             train_loss, loss, miou, accuracy = processes.numbers([float(processes.add(own)), *found])
-            _check(train_loss, epoch, "Training")
+            check_loss(train_loss, epoch)
             rows.append(SegmentEpochRow(epoch, steps.learning_rate, train_loss, loss, miou, accuracy))
             ctx.metric("train_loss", train_loss, epoch)
             ctx.metric("validation_loss", loss, epoch)
@@ -362,11 +362,3 @@ def _epoch(steps: Steps[RawBatch, Batch], epoch: int, options: StageOptions, pro
         progress(steps.done / total)
         losses.append(steps.step())
     return torch.stack(losses).mean()
-
-
-def _check(loss: float, epoch: int, what: str) -> None:
-    if not np.isfinite(loss):
-        raise InputError(
-            f"{what} diverged in epoch {epoch}: the loss is no number any more.",
-            "Lower LEARNING_RATE, and check the images for values that can't be.",
-        )

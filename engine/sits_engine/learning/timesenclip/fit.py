@@ -22,6 +22,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.steps import Steps
 from sits_engine.learning.timesenclip.batches import PairedPlaces, PlaceSource, RawPlaces
@@ -185,11 +186,7 @@ def fit_photos(
                 queue.push(*waiting.pop())
             loss = float(processes.add(torch.stack(losses).mean()))
             learning += time.monotonic() - began
-            if not np.isfinite(loss):
-                raise InputError(
-                    f"Training diverged in epoch {epoch}: the loss is no number any more.",
-                    "Lower LEARNING_RATE, and check the images for values that can't be.",
-                )
+            check_loss(loss, epoch)
             found = None
             if len(validation) and processes.rank == 0:
                 found = judged(module, pooling, pairs, validation, bands, device, check=ctx.check_cancelled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,8 @@ from pydantic import Field, field_validator
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import claim_outputs, existing, keep_inputs
-from sits_engine.jobs.map_run import SCHEDULER, Scheduler, on_cluster, own_device, run_map
-from sits_engine.jobs.series_reading import SeriesJob
-from sits_engine.mapping.tiles import CACHE_MB
+from sits_engine.jobs.map_run import SCHEDULER, Scheduler, on_cluster, run_map
+from sits_engine.jobs.mapping_job import MappingJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,10 +64,9 @@ class Opened:
         return EmbeddingTiles(self.predictor, head, self.months)
 
 
-class EmbeddingJob(SeriesJob):
+class EmbeddingJob(MappingJob):
     """Inputs of all maps from words and photos."""
 
-    series: Path = Field(description="time series (STAC ItemCollection, .json)")
     model: Path = Field(description="photo model (.safetensors), made by 'Train photo model'")
     clip: Path | None = Field(
         None,
@@ -79,16 +75,6 @@ class EmbeddingJob(SeriesJob):
     )
     steps: Literal["12", "4", "1"] = Field(
         "12", description="what the model sees of the year: 12 months, 4 quarters, or 1 median"
-    )
-    extent: str | None = Field(
-        None, description="region of interest as xmin,xmax,ymin,ymax [EPSG:code]; default: the whole series"
-    )
-    region: str | None = Field(
-        None, description="polygon layer of the region of interest (path|layername=NAME)"
-    )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    tile_size: int = Field(
-        0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that compute; 0: all processors")
     scheduler: Scheduler | None = Field(None, description=SCHEDULER)
@@ -108,25 +94,16 @@ class EmbeddingJob(SeriesJob):
             outputs: files that will be written, None for those that nobody wants.
             inputs: further files that must not be written over.
         """
-        os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # see `map_crops`
-        from sits_engine.device import threads
+        device = self.begin(ctx, outputs, inputs, self.scheduler)
         from sits_engine.mapping.compat import check_resolution, match_bands
-        from sits_engine.mapping.pipeline import plan
         from sits_engine.models.clip.choice import clip_of
         from sits_engine.models.photo_inference import EmbeddingPredictor
         from sits_engine.samples.composites import check_season
-        from sits_engine.samples.region import make_region
 
-        claim_outputs(outputs, (self.series, self.model, self.region, *inputs))
-        existing(self.model, "Model")
-        ctx.progress(0.0, "Opening series and model")
-        device = own_device(self.device, self.scheduler)
-        ctx.device = device.label
         predictor = EmbeddingPredictor.open(self.model, device, steps=int(self.steps), notice=ctx.warn)
         card = predictor.card
         clip = clip_of(card, self.clip, device)
-        series = self.open_series(self.series, ctx)
-        keep_inputs(outputs, (h for scenes in series.scenes for scene in scenes for h in scene.hrefs()))
+        series = self.open_images(ctx, outputs)
         for sentence in check_season(series):
             ctx.warn(sentence)
         if not card.mask_dates:
@@ -135,13 +112,13 @@ class EmbeddingJob(SeriesJob):
         if predictor.context > 1:
             for sentence in check_resolution(series.title, series.grid, card):
                 ctx.warn(sentence)
-        region = make_region(series.grid, self.extent, self.region)
+        region = self.region_in(series)
         ctx.progress(0.01)
         ctx.info(
             f"{len(series.dates)} dates, {len(bands)} bands, {region.window.width} x {region.window.height} "
             f"pixels; words and photos by {clip.name}; device: {device.label}."
         )
-        return Opened(series, region, predictor, bands, clip, plan(device.is_cpu, threads(), self.workers))
+        return Opened(series, region, predictor, bands, clip, self.plan_on(device))
 
     def facts(self, at: Opened) -> dict[str, object]:
         """All that the vectors of a tile depend on."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from sits_engine.context import JobContext
-from sits_engine.jobs.base import JobResult, claim_outputs, existing, write_numbers
-from sits_engine.jobs.map_crops import OVERLAP
-from sits_engine.jobs.series_reading import SeriesJob
-from sits_engine.mapping.tiles import CACHE_MB
+from sits_engine.jobs.base import JobResult, write_numbers
+from sits_engine.jobs.crop_mapping import CropMapping
 
 if TYPE_CHECKING:
     from sits_engine.mapping.bottleneck import Storage
     from sits_engine.mapping.estimate import Estimate, Extent
     from sits_engine.mapping.produce import MapRequest
-    from sits_engine.mapping.segment_tiles import SegmentTiles
-    from sits_engine.models.inference import Predictor
     from sits_engine.series.time_series import TimeSeries
 
 #: Side of the part of an image that is copied to see what a clipped copy costs.
@@ -28,48 +23,21 @@ SAMPLE = 1024
 MEASURING, MEASURING_SLOW = 8.0, 30.0
 
 
-class PlanMap(SeriesJob):
+class PlanMap(CropMapping):
     """Tell what a crop map will take before it is made: time, bytes to read, memory, disk space."""
 
     title: ClassVar[str] = "Plan map"
 
-    series: Path = Field(description="time series (STAC ItemCollection, .json)")
-    model: Path = Field(description="model (.safetensors)")
-    extent: str | None = Field(
-        None, description="region of interest as xmin,xmax,ymin,ymax [EPSG:code]; default: the whole series"
-    )
-    region: str | None = Field(
-        None, description="polygon layer of the region of interest (path|layername=NAME)"
-    )
     folder: Path | None = Field(
         None,
         description="folder where the map will be written; it may not exist yet. Default: that of the series",
     )
     probabilities: bool = Field(False, description="with the probabilities of all classes")
-    min_mapping_unit: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="minimum mapping unit in hectares; 0: keep every pixel"
-    )
-    season_year: int | None = Field(
-        None, ge=1970, le=2200, description="year whose 1 January is day 0; default: as the series says"
-    )
-    fast: bool = Field(False, description="with the fast network in the model's file")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    batch_size: int = Field(0, ge=0, description="pixels computed at once; 0: what suits the device")
-    overlap: int = Field(
-        OVERLAP,
-        ge=0,
-        le=90,
-        description="percent of a window that the next one sees again (segmentation models)",
-    )
-    tile_size: int = Field(
-        0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
-    )
-    workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
     output: Path | None = Field(None, description="the numbers of the plan (.json)")
 
     def run(self, ctx: JobContext) -> JobResult:
         """Look, measure, tell."""
-        os.environ.setdefault("GDAL_CACHEMAX", CACHE_MB)  # see `map_crops`
+        device = self.begin(ctx, (self.output,))
         from sits_engine.device import threads
         from sits_engine.mapping.bottleneck import SLOW, storage
         from sits_engine.mapping.estimate import extent_of, measure
@@ -77,10 +45,11 @@ class PlanMap(SeriesJob):
         from sits_engine.mapping.stored_bytes import stored_bytes
         from sits_engine.mapping.tiles import tiles_of
 
-        claim_outputs((self.output,), (self.series, self.model, self.region))
-        existing(self.model, "Model")
-        ctx.progress(0.0, "Opening series and model")
-        request, series = self._request(ctx)
+        at = self.opened(ctx, device, (self.output,), fast=self.fast)
+        series = at.series
+        output = (self.folder or self.series.absolute().parent) / "map.tif"
+        probabilities = output.with_name("probabilities.tif") if self.probabilities else None
+        request = self.request(at, device, output, probabilities)
         every = list(tiles_of(request.region.window, request.tile_size))
         extent = extent_of(request.region, every)
         space = space_of(request)
@@ -140,48 +109,6 @@ class PlanMap(SeriesJob):
             result.outputs["output"] = str(self.output)
         ctx.progress(1.0)
         return result
-
-    def _request(self, ctx: JobContext) -> tuple[MapRequest, TimeSeries]:
-        """The map as 'Map crops' would make it."""
-        from sits_engine.device import select, threads
-        from sits_engine.mapping.compat import match_bands
-        from sits_engine.mapping.finer import with_edge_pixels
-        from sits_engine.mapping.pipeline import plan
-        from sits_engine.mapping.produce import MapRequest
-        from sits_engine.mapping.recipes import CropRecipe
-        from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
-        from sits_engine.models.segment_inference import SegmentPredictor
-        from sits_engine.samples.region import make_region
-
-        device = select(self.device)
-        ctx.device = device.label
-        series = self.open_series(self.series, ctx, season_year=self.season_year)
-        region = make_region(series.grid, self.extent, self.region)
-        recipe = CropRecipe(self.overlap, self.batch_size, self.fast)
-        predictor = recipe.predictor(self.model, device, ctx.warn)
-        if not predictor.mask_dates:
-            series = series.with_clouds()
-        bands = match_bands(series, predictor.card)
-        model: Predictor | SegmentTiles
-        if isinstance(predictor, SegmentPredictor):
-            model = SegmentTiles(predictor, series.grid)
-            region = with_edge_pixels(region, predictor.scale)
-        else:
-            model = predictor
-        output = (self.folder or self.series.absolute().parent) / "map.tif"
-        request = MapRequest(
-            series=series,
-            bands=bands,
-            region=region,
-            predictor=model,
-            card=predictor.card,
-            tile_size=tile_size_of(predictor, series, bands, self.tile_size),
-            plan=plan(device.is_cpu, threads(), self.workers),
-            output=output,
-            probabilities=output.with_name("probabilities.tif") if self.probabilities else None,
-            min_mapping_unit=self.min_mapping_unit,
-        )
-        return request, series
 
     def _limits(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor, nn, optim
 from sits_engine import outputs
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled
+from sits_engine.learning.processes import ALONE, Processes
 
 KEY = "sits_training"
 FORMAT = "sits-training/1"
@@ -132,6 +133,29 @@ def restore(
     if schedule is not None:
         schedule.last_epoch = facts["steps"]
     return facts
+
+
+def resumed(
+    checkpoint: Checkpoint | None,
+    parts: Mapping[str, nn.Module],
+    optimizer: optim.Optimizer,
+    schedule: optim.lr_scheduler.LRScheduler | None = None,
+    *,
+    ctx: JobContext,
+    processes: Processes = ALONE,
+) -> dict[str, Any] | None:
+    """Put the state of an earlier run back: in all processes that which process 0 found.
+
+    Returns:
+        Its facts, or None where there is none.
+    """
+    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
+    return None if found is None else restore(found, parts, optimizer, schedule)
+
+
+def keeping(checkpoint: Checkpoint | None, epochs: Sequence[object]) -> AbstractContextManager[None]:
+    """`Checkpoint.kept`, where there is one."""
+    return nullcontext() if checkpoint is None else checkpoint.kept(epochs)
 
 
 def mark_of(

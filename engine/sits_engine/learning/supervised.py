@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
 from sits_engine.learning import schedule, scores
-from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.checkpoint import Checkpoint, keeping, resumed
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.processes import ALONE, Processes
@@ -118,18 +118,16 @@ def fit(
     run = _Run(module, train, bands, options, device, ctx, processes)
     watcher = Validation(validation, bands, options, device, processes)
     rows: list[EpochRow] = []
-    # all processes go on from the file that process 0 found
-    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
-    if found is not None:
-        facts = restore(found, {"network": module, "best": best}, run.optimizer, run.schedule)
+    parts = {"network": module, "best": best}
+    facts = resumed(checkpoint, parts, run.optimizer, run.schedule, ctx=ctx, processes=processes)
+    if facts is not None:
         rows = [EpochRow(**row) for row in facts["rows"]]
         first, second = facts["best_key"]
         best_key, best_epoch, run.batch_size = (first, second), facts["best_epoch"], facts["batch_size"]
     total = options.epochs * options.steps_per_epoch
     started = time.monotonic()
     run.fit_batch()
-    kept = nullcontext() if checkpoint is None else checkpoint.kept(rows)
-    with closing(run), kept, shared_statistics(module, processes.total):
+    with closing(run), keeping(checkpoint, rows), shared_statistics(module, processes.total):
         for epoch in range(len(rows) + 1, options.epochs + 1):
             if epoch - 1 - best_epoch >= options.patience:
                 since = f"no better validation macro-F1 since epoch {best_epoch}"
@@ -164,7 +162,7 @@ def fit(
                     "best_epoch": best_epoch,
                     "batch_size": run.batch_size,
                 }
-                checkpoint.save({"network": module, "best": best}, run.optimizer, run.schedule, state)
+                checkpoint.save(parts, run.optimizer, run.schedule, state)
     seconds = max(time.monotonic() - started, 1e-9)
     module.load_state_dict(best.state_dict())
     return FitResult(module.eval(), rows, best_epoch, run.batch_size, run.samples / seconds)

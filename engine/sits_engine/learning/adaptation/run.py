@@ -6,7 +6,6 @@ import copy
 import platform
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from sits_engine.learning.adaptation.summary import (
 )
 from sits_engine.learning.adaptation.verdict import judge
 from sits_engine.learning.adaptation.views import Tally
-from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.checkpoint import Checkpoint, keeping, resumed
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.held_out import class_profiles
 from sits_engine.learning.run import predict
@@ -257,14 +256,13 @@ def _train(
         first: (N,) classes of the target by the source model with its shift.
     """
     search = trainer.search if isinstance(trainer, SelfTraining) else None
-    found = checkpoint.take_up(ctx) if checkpoint else None
     rows: list[AdaptEpoch] = []
-    if found is not None:
-        facts = restore(found, trainer.parts, trainer.optimizer, trainer.schedule)
+    facts = resumed(checkpoint, trainer.parts, trainer.optimizer, trainer.schedule, ctx=ctx)
+    if facts is not None:
         rows = [AdaptEpoch(**row) for row in facts["rows"]]
         if search is not None:
             search.restore(facts["search"])
-    with nullcontext() if checkpoint is None else checkpoint.kept(rows):
+    with keeping(checkpoint, rows):
         for number in range(len(rows) + 1, settings.epochs + 1):
             begun = (number - 1) / settings.epochs
             tally = trainer.epoch(number, ctx, lambda f, b=begun: progress(b + f / settings.epochs))  # type: ignore[misc]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
-from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.checkpoint import Checkpoint, keeping
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.exact.batches import BagBatch, BagCutter, RawBags
 from sits_engine.learning.exact.losses import exact_loss
@@ -149,26 +149,19 @@ def fit_exact(
         ctx=ctx,
         processes=processes,
     )
-    # all processes go on from the file that process 0 found
-    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
-    if found is not None:
-        # the prototypes are the network's own
-        facts = restore(found, {"network": module}, steps.optimizer)
+    # the prototypes are the network's own
+    state = {"network": module}
+    if facts := steps.resume(checkpoint, state):
         rows, precision = [ExactEpochRow(**row) for row in facts["rows"]], np.array(facts["precision"])
-        steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
-    kept = nullcontext() if checkpoint is None else checkpoint.kept(rows)
-    with closing(steps), kept:
+    with closing(steps), keeping(checkpoint, rows):
         # each for itself: where memory runs out in one, the others must not wait for its part of a sum
         steps.agree()
         trying, together = False, processes
         for epoch in range(len(rows) + 1, settings.epochs + 1):
             parts.clear()
-            steps.begin(epoch)
             # the same in all processes, unlike torch's own chance
             generator.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
-            for _ in range(settings.steps_per_epoch):
-                progress(steps.done / total)
-                steps.step()
+            steps.epoch(epoch, progress)
             macro = micro = None
             if held is not None:
                 precision, macro, micro = _held_precision(module, held, device, ctx, processes)
@@ -177,15 +170,7 @@ def fit_exact(
             ctx.metric("train_loss", row.loss, epoch)
             if macro is not None:
                 ctx.metric("validation_average_precision", macro, epoch)
-            if checkpoint is not None:
-                state = {
-                    "rows": [asdict(row) for row in rows],
-                    "precision": precision.tolist(),
-                    "batch_size": steps.batch_size,
-                    "done": steps.done,
-                    "scale": steps.scale,
-                }
-                checkpoint.save({"network": module}, steps.optimizer, None, state)
+            steps.save(checkpoint, state, rows, precision=precision.tolist())
     contrasting = bool(settings.losses.contrast) and first < total
     return ExactFit(
         module.eval(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
+from sits_engine.learning.checkpoint import keeping
 from sits_engine.learning.exact.cam import CamSettings
 from sits_engine.learning.exact.fit import ExactFit
 from sits_engine.learning.exact.masks import Masks, maps_of_window, masks_of, raw_maps, sharpened
@@ -103,7 +103,7 @@ def make_masks(
     fitted = task.run(device, ctx, learning, processes=processes, checkpoint=kept)
     began = time.monotonic()
     kinds = [settings.cam] if truth is None else [settings.cam, PLAIN]
-    with nullcontext() if kept is None else kept.kept(fitted.rows):
+    with keeping(kept, fitted.rows):
         raw, masks = _drawn(task, fitted.module, kinds, options, device, ctx, (middle, end))
     seconds = {"training": fitted.seconds, "masks": time.monotonic() - began}
     chosen = distinct_colors(bags.classes, {**bags.colors, **(colors or {})})

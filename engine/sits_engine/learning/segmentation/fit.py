@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.checkpoint import Checkpoint, keeping
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.batches import Batch, Cutter, RawBatch
@@ -168,19 +167,18 @@ def pretrain(
         lambda batch: compare.counted(batch.labels),
     )
     parts = {"network": module, "head": head}
-    if facts := _resumed(steps, checkpoint, parts, ctx, processes):
+    if facts := steps.resume(checkpoint, parts):
         rows = [PretrainRow(**row) for row in facts["rows"]]
-    with closing(steps), _kept(checkpoint, rows), _sharing(steps, both, processes):
+    with closing(steps), keeping(checkpoint, rows), _sharing(steps, both, processes):
         for epoch in range(len(rows) + 1, options.epochs + 1):
-            own = _epoch(steps, epoch, options, progress)
+            own = steps.epoch(epoch, progress)
             found = validation.pairs(compare, [module, head], ctx, processes)
             loss, held, positive, negative = processes.numbers([float(processes.add(own)), *found])
             check_loss(loss, epoch, "Pre-training")
             rows.append(PretrainRow(epoch, steps.learning_rate, loss, held, positive, negative))
             ctx.metric("pretrain_loss", loss, epoch)
             ctx.metric("pretrain_validation_loss", held, epoch)
-            if checkpoint is not None:
-                _save(steps, checkpoint, parts, rows)
+            steps.save(checkpoint, parts, rows)
     return PretrainResult(head.eval(), rows, steps.batch_size)
 
 
@@ -233,17 +231,17 @@ def finetune(
     whole = nn.ModuleList([module])
     steps = _steps(cutter, loss_of, whole, options, device, ctx, processes, _known, parts_for(module, device))
     parts = {"network": module, "best": best}
-    if facts := _resumed(steps, checkpoint, parts, ctx, processes):
+    if facts := steps.resume(checkpoint, parts):
         rows = [SegmentEpochRow(**row) for row in facts["rows"]]
         (first, second), best_epoch = facts["best_key"], facts["best_epoch"]
         best_key = first, second
-    with closing(steps), _kept(checkpoint, rows), _sharing(steps, whole, processes):
+    with closing(steps), keeping(checkpoint, rows), _sharing(steps, whole, processes):
         for epoch in range(len(rows) + 1, options.epochs + 1):
             if epoch - 1 - best_epoch >= options.patience:
                 since = f"no better validation mIoU since epoch {best_epoch}"
                 ctx.info(f"Stopped after epoch {epoch - 1}: {since}.")
                 break
-            own = _epoch(steps, epoch, options, progress)
+            own = steps.epoch(epoch, progress)
             found = validation.classes(module, ctx, processes)
             train_loss, loss, miou, accuracy = processes.numbers([float(processes.add(own)), *found])
             check_loss(train_loss, epoch)
@@ -257,46 +255,10 @@ def finetune(
             if key > best_key:
                 best_key, best_epoch = key, epoch
                 best.load_state_dict(module.state_dict())
-            if checkpoint is not None:
-                _save(steps, checkpoint, parts, rows, best_key=best_key, best_epoch=best_epoch)
+            steps.save(checkpoint, parts, rows, best_key=best_key, best_epoch=best_epoch)
     seconds = max(time.monotonic() - started, 1e-9)
     module.load_state_dict(best.state_dict())
     return FitResult(module.eval(), rows, best_epoch, steps.batch_size, steps.samples / seconds)
-
-
-def _kept(checkpoint: Checkpoint | None, rows: Sequence[object]) -> AbstractContextManager[None]:
-    return nullcontext() if checkpoint is None else checkpoint.kept(rows)
-
-
-def _save(
-    steps: Steps[RawBatch, Batch],
-    checkpoint: Checkpoint,
-    parts: dict[str, nn.Module],
-    rows: list[PretrainRow] | list[SegmentEpochRow],
-    **facts: Any,
-) -> None:
-    state = {"rows": [asdict(row) for row in rows], "batch_size": steps.batch_size, "scale": steps.scale}
-    checkpoint.save(parts, steps.optimizer, None, {**state, "done": steps.done, **facts})
-
-
-def _resumed(
-    steps: Steps[RawBatch, Batch],
-    checkpoint: Checkpoint | None,
-    parts: dict[str, nn.Module],
-    ctx: JobContext,
-    processes: Processes,
-) -> dict[str, Any] | None:
-    """Put the state of an earlier run back, in all processes that which process 0 found.
-
-    Returns:
-        Its facts, or None where there is none.
-    """
-    found = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
-    if found is None:
-        return None
-    facts = restore(found, parts, steps.optimizer)
-    steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
-    return facts
 
 
 @contextmanager
@@ -351,14 +313,3 @@ def _steps(
         processes=processes,
         counted=counted,
     )
-
-
-def _epoch(steps: Steps[RawBatch, Batch], epoch: int, options: StageOptions, progress: Progress) -> Tensor:
-    """All steps of one epoch; the mean loss, where batches are shared this process's part of it."""
-    losses = []
-    steps.begin(epoch)
-    total = options.epochs * options.steps_per_epoch
-    for _ in range(options.steps_per_epoch):
-        progress(steps.done / total)
-        losses.append(steps.step())
-    return torch.stack(losses).mean()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
+from sits_engine.learning.checkpoint import Checkpoint, resumed
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import ShuffledSampler
 from sits_engine.learning.segmentation.recipes import Recipe
@@ -145,23 +147,48 @@ class Steps(Generic[RawT, BatchT]):
         """Of the last step; 0 before the first."""
         return self._recipe.rate(self.done - 1, self._steps, self._epochs) if self.done else 0.0
 
-    @property
-    def scale(self) -> dict[str, Any]:
-        """State of the scaler of losses in float16; empty without."""
-        return self._scaler.state_dict()
+    def resume(self, checkpoint: Checkpoint | None, parts: Mapping[str, nn.Module]) -> dict[str, Any] | None:
+        """`resumed`, and go on from that step with that batch."""
+        facts = resumed(checkpoint, parts, self.optimizer, ctx=self._ctx, processes=self._processes)
+        if facts is not None:
+            self.batch_size, self.done = facts["batch_size"], facts["done"]
+            if facts["scale"]:
+                self._scaler.load_state_dict(facts["scale"])
+        return facts
 
-    @scale.setter
-    def scale(self, state: dict[str, Any]) -> None:
-        if state:
-            self._scaler.load_state_dict(state)
+    def save(
+        self, checkpoint: Checkpoint | None, parts: Mapping[str, nn.Module], rows: Sequence[Any], **facts: Any
+    ) -> None:
+        """Keep the state after an epoch for `resume`, where there is a checkpoint.
 
-    def begin(self, epoch: int) -> None:
-        """Chance of an epoch comes from seed and number: a resumed run is the same."""
-        self._epoch = epoch
-        chance = [self._seed, epoch, self._processes.rank]
+        Args:
+            parts: all that changes, `modules` or what holds them.
+            rows: dataclasses, one an epoch.
+            facts: JSON-serialisable.
+        """
+        if checkpoint is None:
+            return
+        # only float16 has a scale
+        own = {"batch_size": self.batch_size, "done": self.done, "scale": self._scaler.state_dict()}
+        told = {"rows": [asdict(row) for row in rows], **facts, **own}
+        checkpoint.save(parts, self.optimizer, None, told)
+
+    def epoch(self, number: int, progress: Callable[[float], None]) -> Tensor:
+        """All steps of an epoch; the mean loss, where batches are shared this process's part of it.
+
+        Args:
+            progress: gets the done share of all epochs, before each step.
+        """
+        # chance comes from seed and number: a resumed run is the same
+        self._epoch, losses = number, []
+        chance = [self._seed, number, self._processes.rank]
         torch.manual_seed(int(np.random.SeedSequence(chance).generate_state(1)[0]))
         self._batches.close()
         self._batches = self._draw_batches()
+        for _ in range(self._steps):
+            progress(self.done / (self._epochs * self._steps))
+            losses.append(self.step())
+        return torch.stack(losses).mean()
 
     def step(self) -> Tensor:
         """One step; its loss (this process's part of it) stays on the device, so that it isn't waited for.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from torch.nn import functional
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import InputError
-from sits_engine.learning.checkpoint import Checkpoint, restore
+from sits_engine.learning.checkpoint import Checkpoint, keeping
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.segmentation.steps import Steps
@@ -161,15 +161,11 @@ def fit_photos(
     rows: list[PhotoEpochRow] = []
     best, best_score, best_epoch = copy.deepcopy(module), -np.inf, 0
     parts = {"network": module, "best": best, "pooling": pooling, "queue": queue}
-    # all processes go on from the file that process 0 found
-    content = processes.content(checkpoint.take_up(ctx) if checkpoint is not None else None)
-    if content is not None:
-        facts = restore(content, parts, steps.optimizer)
+    if facts := steps.resume(checkpoint, parts):
         rows, queue.pointer = [PhotoEpochRow(**row) for row in facts["rows"]], facts["pointer"]
         best_score, best_epoch = facts["best_score"], facts["best_epoch"]
-        steps.batch_size, steps.done, steps.scale = facts["batch_size"], facts["done"], facts["scale"]
     started, learning = time.monotonic(), 0.0
-    with closing(steps), nullcontext() if checkpoint is None else checkpoint.kept(rows):
+    with closing(steps), keeping(checkpoint, rows):
         # each for itself: where memory runs out in one, the others must not wait for its part of a sum
         steps.agree()
         together = processes
@@ -177,14 +173,11 @@ def fit_photos(
             if epoch - 1 - best_epoch >= settings.patience:
                 ctx.info(f"Stopped after epoch {epoch - 1}: validation no better since epoch {best_epoch}.")
                 break
-            began, losses = time.monotonic(), []
-            steps.begin(epoch)
-            for _ in range(settings.steps_per_epoch):
-                progress(steps.done / (settings.epochs * settings.steps_per_epoch))
-                losses.append(steps.step())
+            began = time.monotonic()
+            own = steps.epoch(epoch, progress)
             while waiting:
                 queue.push(*waiting.pop())
-            loss = float(processes.add(torch.stack(losses).mean()))
+            loss = float(processes.add(own))
             learning += time.monotonic() - began
             check_loss(loss, epoch)
             found = None
@@ -198,17 +191,8 @@ def fit_photos(
             if score > best_score:
                 best_score, best_epoch = score, epoch
                 best.load_state_dict(module.state_dict())
-            if checkpoint is not None:
-                state = {
-                    "rows": [asdict(row) for row in rows],
-                    "best_score": best_score,
-                    "best_epoch": best_epoch,
-                    "pointer": queue.pointer,
-                    "batch_size": steps.batch_size,
-                    "done": steps.done,
-                    "scale": steps.scale,
-                }
-                checkpoint.save(parts, steps.optimizer, None, state)
+            best_of = {"best_score": best_score, "best_epoch": best_epoch}
+            steps.save(checkpoint, parts, rows, **best_of, pointer=queue.pointer)
     module.load_state_dict(best.state_dict())
     with torch.no_grad():
         module.logit_scale.clamp_(0, LARGEST_SCALE)

@@ -123,17 +123,13 @@ class AdaptToRegion(InAdaptation, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Source and target are there, and have the bands of the model."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
-        why = (
+        return (
             regions.source_problem(self, parameters, context)
             or regions.target_problem(self, parameters, context)
             or regions.files_problem(self, parameters, context)
         )
-        return not why, why
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -105,17 +105,14 @@ class AssessMap(InAccuracy, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputFile("NUMBERS", tr("Numbers (JSON)")))
         self.addOutput(QgsProcessingOutputFile("CONFUSION", tr("Confusion matrix (CSV)")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """One reference, and its field."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         vector, raster = bool(parameters.get("REFERENCE")), bool(parameters.get("REFERENCE_RASTER"))
         if vector == raster:
-            return False, tr("Give either reference parcels or points, or a reference raster.")
+            return tr("Give either reference parcels or points, or a reference raster.")
         if vector and not parameters.get("FIELD"):
-            return False, tr("Choose the field of the reference that holds the crop.")
-        return True, ""
+            return tr("Choose the field of the reference that holds the crop.")
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -201,17 +201,14 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
             QgsProcessingOutputNumber("CLEAR_MEDIAN", tr("Median of clear observations per pixel"))
         )
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """One source of images, and a region where an API is asked."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         given = [name for name in ("INPUT_FOLDER", "LAYERS", "STAC") if parameters.get(name)]
         if not given:
-            return False, tr("Choose images: a folder, raster layers, or a STAC catalogue.")
+            return tr("Choose images: a folder, raster layers, or a STAC catalogue.")
         if len(given) > 1:
-            return False, tr("Choose one source of images only; given are: {}.").format(", ".join(given))
-        return True, ""
+            return tr("Choose one source of images only; given are: {}.").format(", ".join(given))
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -114,20 +114,17 @@ class CompareAdaptation(InAdaptation, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Both regions are there, with labels."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         why = self._published_problem(parameters)
-        if not why and not parameters.get("PUBLISHED_SOURCE"):
-            why = (
-                regions.source_problem(self, parameters, context)
-                or regions.target_problem(self, parameters, context)
-                or self._labels_problem(parameters, context)
-                or regions.files_problem(self, parameters, context)
-            )
-        return not why, why
+        if why or parameters.get("PUBLISHED_SOURCE"):
+            return why
+        return (
+            regions.source_problem(self, parameters, context)
+            or regions.target_problem(self, parameters, context)
+            or self._labels_problem(parameters, context)
+            or regions.files_problem(self, parameters, context)
+        )
 
     def _published_problem(self, parameters):
         if bool(parameters.get("PUBLISHED_SOURCE")) != bool(parameters.get("PUBLISHED_TARGET")):

@@ -143,23 +143,20 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """The series is readable, there are crops, one region."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         given = {name for name in parameters if parameters.get(name) not in (None, "", [])}
         if not given & {"CLASSES", "CLASS_TABLE", "PARCELS", "MAP"}:
-            return False, tr("Write the names of the crops, or give parcels, points or a map that name them.")
+            return tr("Write the names of the crops, or give parcels, points or a map that name them.")
         if "PARCELS" in given and "FIELD" not in given:
-            return False, tr("Choose the field of the parcels or points that holds the crop.")
+            return tr("Choose the field of the parcels or points that holds the crop.")
         if {"EXTENT", "REGION"} <= given:
-            return False, tr("Choose an extent or polygons, not both.")
+            return tr("Choose an extent or polygons, not both.")
         try:
             series_facts(self.parameterAsString(parameters, "SERIES", context))
         except FactsError as error:
-            return False, str(error)
-        return True, ""
+            return str(error)
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

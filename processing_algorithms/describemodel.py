@@ -50,16 +50,13 @@ class DescribeModel(InMapping, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputString("BANDS", tr("Bands")))
         self.addOutput(QgsProcessingOutputNumber("MACRO_F1", tr("Macro-F1 on held-out blocks")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """The file is a model."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         try:
             model_facts(self.parameterAsString(parameters, "MODEL", context))
         except FactsError as error:
-            return False, str(error)
-        return True, ""
+            return str(error)
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -80,15 +80,11 @@ class EstimateTemporalShift(InAdaptation, EngineAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputString("SHIFT_WORDS", tr("What the shift means")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """There is a target, and its series has the bands of the model."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
-        why = regions.target_problem(self, parameters, context) or regions.files_problem(
+        return regions.target_problem(self, parameters, context) or regions.files_problem(
             self, parameters, context
         )
-        return not why, why
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -131,15 +131,11 @@ class EvaluatePhotoModel(InPhotos, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Images are given once, with photos and a class."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
-        why = photosources.photos_problem(parameters) or self._problem(parameters, context)
-        return not why, why
-
-    def _problem(self, parameters, context):
+        why = photosources.photos_problem(parameters)
+        if why:
+            return why
         series, patches = files(self, parameters, "SERIES", context), parameters.get("SEN4MAP")
         given = parameters.get("TASKS")
         tasks = self.parameterAsEnumStrings(parameters, "TASKS", context) if given else ["field"]

@@ -73,16 +73,13 @@ class ExportModel(InMapping, EngineAlgorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputString("INPUTS", tr("Names of the inputs")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """The file is a model."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         try:
             model_facts(self.parameterAsString(parameters, "MODEL", context))
         except FactsError as error:
-            return False, str(error)
-        return True, ""
+            return str(error)
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -146,25 +146,22 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """The series is readable, edits are saved, one kind of pixel labels."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         layer = self._layer(parameters, context)
         if layer is not None and layer.isModified():
-            return False, tr("'{layer}' has edits that are not saved. Save them, and run again.").format(
+            return tr("'{layer}' has edits that are not saved. Save them, and run again.").format(
                 layer=layer.name()
             )
         if parameters.get("PARCELS") and parameters.get("LABELS"):
-            return False, tr("Give parcels or a label raster for the report, not both.")
+            return tr("Give parcels or a label raster for the report, not both.")
         if parameters.get("PARCELS") and not parameters.get("FIELD"):
-            return False, tr("Choose the field of the parcels that holds the crop.")
+            return tr("Choose the field of the parcels that holds the crop.")
         try:
             series_facts(self.parameterAsString(parameters, "SERIES", context))
         except FactsError as error:
-            return False, str(error)
-        return True, ""
+            return str(error)
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -192,22 +192,18 @@ class MapCrops(InMapping, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))
         self.addOutput(QgsProcessingOutputString("AREAS", tr("Area of each class (ha, JSON)")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Model and series fit; one region."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         if parameters.get("EXTENT") and parameters.get("REGION"):
-            return False, tr("Choose an extent or polygons, not both.")
+            return tr("Choose an extent or polygons, not both.")
         if parameters.get("OUTPUT_PARCELS") and not parameters.get("PARCELS"):
-            return False, tr("Choose the parcels that 'Crop map of parcels' is to be made of.")
+            return tr("Choose the parcels that 'Crop map of parcels' is to be made of.")
         try:
             series = series_facts(self.parameterAsString(parameters, "SERIES", context))
             model = model_facts(self.parameterAsString(parameters, "MODEL", context))
         except FactsError as error:
-            return False, str(error)
-        why = missing_bands(model, series)
-        return not why, why
+            return str(error)
+        return missing_bands(model, series)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

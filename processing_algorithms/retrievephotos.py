@@ -139,15 +139,11 @@ class RetrievePhotos(InPhotos, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputNumber("N_FOUND", tr("Photos found")))
         self.addOutput(QgsProcessingOutputNumber("MEAN_SIMILARITY", tr("Mean similarity of the best photos")))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """There are photos or an index, and model and series fit."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         if not photosources.has_photos(parameters) and not parameters.get("INDEX"):
-            return False, tr("Choose photos: a layer, a folder or table, or the index of an earlier run.")
-        why = photosources.photos_problem(parameters) or misfit(self, parameters, context)
-        return not why, why
+            return tr("Choose photos: a layer, a folder or table, or the index of an earlier run.")
+        return photosources.photos_problem(parameters) or misfit(self, parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

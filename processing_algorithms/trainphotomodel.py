@@ -99,17 +99,14 @@ class TrainPhotoModel(InPhotos, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Images and photos are given, photos once."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         if not files(self, parameters, "SERIES", context):
-            return False, tr("Choose at least one image time series.")
+            return tr("Choose at least one image time series.")
         why = photosources.photos_problem(parameters)
         if not why and not photosources.has_photos(parameters):
-            why = tr("Choose photos: a layer, or a folder or table (advanced).")
-        return not why, why
+            return tr("Choose photos: a layer, or a folder or table (advanced).")
+        return why
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -162,27 +162,22 @@ class TrainSourceModel(InMapping, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Labels and images belong together; the series files are readable."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, why
         series = files(self, parameters, "SERIES", context)
         tables = self.parameterAsString(parameters, "LABELLED_SERIES", context)
         if not tables and not (series and parameters.get("PARCELS")):
-            return False, tr(
-                "Give an image time series and parcels, or a table of labelled series (advanced)."
-            )
+            return tr("Give an image time series and parcels, or a table of labelled series (advanced).")
         if bool(series) != bool(parameters.get("PARCELS")):
-            return False, tr("Image time series and parcels go together: give both.")
+            return tr("Image time series and parcels go together: give both.")
         if parameters.get("PARCELS") and not parameters.get("FIELD"):
-            return False, tr("Choose the field of the parcels that holds the crop.")
+            return tr("Choose the field of the parcels that holds the crop.")
         try:
             for path in series:
                 series_facts(path)
         except FactsError as error:
-            return False, str(error)
-        return True, ""
+            return str(error)
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

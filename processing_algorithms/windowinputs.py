@@ -238,12 +238,9 @@ def window_values(algorithm, parameters, context, feedback):
 class FromWindows:
     """Algorithms whose inputs are `label_inputs` and `more_labels`; with `data_set` also that."""
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Images and one kind of labels, or a data set; the files are readable."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if ok:
-            why = labels_problem(self, parameters, context)
-        return ok and not why, why
+        return labels_problem(self, parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

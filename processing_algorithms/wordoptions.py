@@ -124,12 +124,9 @@ class WordMap(InPhotos, EngineAlgorithm):
         """A sentence about parameters of this map alone that don't go together, or ''."""
         return ""
 
-    def checkParameterValues(self, parameters, context):
+    def problem(self, parameters, context):
         """Parameters go together, and model and series fit."""
-        ok, why = super().checkParameterValues(parameters, context)
-        if ok:
-            why = self.wrong(parameters, context) or misfit(self, parameters, context)
-        return ok and not why, why
+        return self.wrong(parameters, context) or misfit(self, parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

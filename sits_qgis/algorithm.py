@@ -17,8 +17,9 @@ from .i18n import tr
 class EngineAlgorithm(QgsProcessingAlgorithm):
     """Runs engine job `JOB`; a subclass says what its parameters and outputs are.
 
-    Hooks: `jobParameters` (the job's fields) and `afterJob` (styling, layer names). Everything that reads
-    layers runs in `prepareAlgorithm`, on the caller's thread; the engine runs in the background.
+    Hooks: `problem` (what does not go together), `jobParameters` (the job's fields) and `afterJob` (styling,
+    layer names). Everything that reads layers runs in `prepareAlgorithm`, on the caller's thread; the engine
+    runs in the background.
     """
 
     JOB = ""
@@ -34,6 +35,10 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     def tr(self, text):
         """Translation of `text`."""
         return tr(text)
+
+    def problem(self, parameters, context):
+        """A sentence about parameters that don't go together, or ''; asked where each is good by itself."""
+        return ""
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job as a dict, JSON-serialisable; called on the caller's thread.
@@ -62,11 +67,13 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         return True, ""
 
     def checkParameterValues(self, parameters, context):
-        """Checks of QGIS, and the engine: qgis_process never calls `canExecute`."""
-        ok, message = self.canExecute()
-        if not ok:
-            return False, message
-        return super().checkParameterValues(parameters, context)
+        """The engine (qgis_process never calls `canExecute`), the checks of QGIS, and `problem`."""
+        ok, why = self.canExecute()
+        if ok:
+            ok, why = super().checkParameterValues(parameters, context)
+        if ok:
+            why = self.problem(parameters, context)
+        return ok and not why, why
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Read layers and project: the job's fields are plain strings and numbers from here on."""

@@ -98,6 +98,16 @@ def test_checks_of_qgis_still_hold(qgis_app, algorithm):
     assert "OUTPUT" in message
 
 
+def test_what_does_not_go_together_is_asked_after_the_checks_of_qgis(qgis_app, algorithm, monkeypatch):
+    instance = algorithm()
+    given = {"OUTPUT": "/tmp/a.txt"}
+    assert instance.checkParameterValues(given, QgsProcessingContext()) == (True, "")
+    monkeypatch.setattr(instance, "problem", lambda parameters, context: "Give one of both.")
+    assert instance.checkParameterValues(given, QgsProcessingContext()) == (False, "Give one of both.")
+    _, message = instance.checkParameterValues({}, QgsProcessingContext())
+    assert "OUTPUT" in message
+
+
 def test_a_list_or_dict_of_scores_becomes_text(qgis_app):
     from sits_qgis.algorithm import declared_outputs
     from sits_qgis.messages import EngineResult

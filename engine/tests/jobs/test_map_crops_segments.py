@@ -1,19 +1,18 @@
 """The map job with segmentation models: seams, finer grids, polygons, parcels, resuming, bad input."""
 
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
 import shapely
+from support.crop_maps import read, run
 from support.maps import BANDS, CLASSES, CORNER, DAYS, parcels_file, write_model, write_series
 from support.segmenters import Mean, segment_card
 
 from sits_engine.context import JobContext
 from sits_engine.device import select
 from sits_engine.errors import Cancelled, InputError, ModelError
-from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping.class_map import ClassMap
 from sits_engine.models import registry
 from sits_engine.models.model_file import save_model
@@ -21,19 +20,6 @@ from sits_engine.models.segment_inference import SegmentPredictor
 from sits_engine.series.time_series import TimeSeries
 
 X, Y = CORNER
-
-
-def run(world, ctx=None, **params):
-    series, model = world
-    given = {"series": series, "model": model, "tile_size": 32, "device": "cpu", **params}
-    return MapCrops.parse({k: str(v) if isinstance(v, Path) else v for k, v in given.items()}).run(
-        ctx or JobContext()
-    )
-
-
-def read(path):
-    with rasterio.open(path) as image:
-        return image.read()
 
 
 def make(n_bands=3, n_classes=3, window=16, n_dates=5, scale=1):

@@ -122,10 +122,10 @@ class TrainPhotoModel(PhotoFields):
     def help(self, ctx: JobContext) -> None:
         """Train with the process that runs the job."""
         from sits_engine.learning.distributed import joined
-        from sits_engine.learning.timesenclip.task import help_fit
+        from sits_engine.learning.tasks import help_out
 
         with joined(self.device, ctx) as (processes, device):
-            help_fit(processes, device, ctx)
+            help_out(processes, device, ctx)
 
     def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)

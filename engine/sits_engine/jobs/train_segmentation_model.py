@@ -166,10 +166,10 @@ class TrainSegmentationModel(WindowFields):
     def help(self, ctx: JobContext) -> None:
         """Train with the process that runs the job."""
         from sits_engine.learning.distributed import joined
-        from sits_engine.learning.segmentation.shared_stages import help_stages
+        from sits_engine.learning.tasks import help_out
 
         with joined(self.device, ctx) as (processes, device):
-            help_stages(processes, device, ctx)
+            help_out(processes, device, ctx)
 
     def _open(self, ctx: JobContext) -> tuple[list[WindowData], WindowSources | None]:
         """Data sets or time series."""

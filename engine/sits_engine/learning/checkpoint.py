@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn, optim
 
-from sits_engine import outputs
+from sits_engine import __version__, outputs
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled
 from sits_engine.learning.processes import ALONE, Processes
@@ -40,6 +40,13 @@ class Checkpoint:
     path: Path
     mark: str
     what: str = "training"
+
+    @classmethod
+    def of(
+        cls, path: Path | None, plain: Mapping[str, Any], arrays: Iterable[npt.NDArray[Any]]
+    ) -> Checkpoint | None:
+        """The file's, of the run with these settings and samples (see `mark_of`); None without a file."""
+        return None if path is None else cls(path, mark_of(plain, arrays))
 
     def save(
         self,
@@ -163,14 +170,15 @@ def mark_of(
     arrays: Iterable[npt.NDArray[Any]],
     module: nn.Module | None = None,
 ) -> str:
-    """Changes when settings, samples or the weights to start from change; not with processes or device.
+    """Changes when engine, settings, samples or first weights change; not with processes or device.
 
     Args:
         plain: JSON-serialisable settings.
         arrays: the samples.
         module: weights that training starts from, where they aren't fresh ones.
     """
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
+    facts = {**plain, "version": __version__}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for name, tensor in sorted(module.state_dict().items()) if module is not None else ():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -1,6 +1,6 @@
 """One training in several processes: sums over a group, and how all of them begin and end.
 
-Process 0 runs the job: it alone reads, talks and writes. The others wait for its calls (`shared_fit`), do
+Process 0 runs the job: it alone reads, talks and writes. The others wait for its calls (`tasks`), do
 their share of each batch, and end with it. Sums go through NCCL between graphics cards and gloo between
 processors; nothing is pickled.
 """

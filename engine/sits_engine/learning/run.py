@@ -99,7 +99,7 @@ def train(
         coded: all samples, `classes` being the codes.
         options: see `RunOptions`.
         start, end: share of the whole job that this is, for the progress.
-        processes: that train with this one; they wait in `shared_fit.help_fit`.
+        processes: that train with this one; the others are in `tasks.help_out`.
         checkpoint: file that holds the state after each epoch; a run with the same inputs goes on from it.
 
     Raises:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.checkpoint import Checkpoint, mark_of
+from sits_engine.learning.checkpoint import Checkpoint
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.supervised import FitOptions, FitResult, fit
 from sits_engine.learning.transforms import Sampling
@@ -72,18 +71,13 @@ class Task:
         processes: Processes = ALONE,
         checkpoint: Path | None = None,
     ) -> FitResult:
-        """`fit`; process 0 lets the others, which are in `help_fit`, do the same.
+        """`fit`; process 0 lets the others, which are in `tasks.help_out`, do the same.
 
         Args:
             checkpoint: file of the state after each epoch; only a run of this very task goes on from it.
         """
         if processes.rank == 0:
             processes.call("fit", self.facts, self.arrays)
-        kept = None
-        if checkpoint is not None:
-            kept = Checkpoint(
-                checkpoint, mark_of({**self.facts, "version": __version__}, self.arrays.values())
-            )
         return fit(
             lambda: build(self.architecture, self.hyperparameters),
             self.train,
@@ -94,15 +88,8 @@ class Task:
             ctx,
             progress,
             processes=processes,
-            checkpoint=kept,
+            checkpoint=Checkpoint.of(checkpoint, self.facts, self.arrays.values()),
         )
-
-
-def help_fit(processes: Processes, device: Device, ctx: JobContext) -> None:
-    """What every other process does until process 0 has finished."""
-    while (call := processes.receive()) is not None:
-        _, facts, arrays = call
-        Task.of(facts, arrays).run(device, ctx, processes=processes)
 
 
 def _sets(

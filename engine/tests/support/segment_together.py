@@ -29,6 +29,7 @@ from sits_engine.learning.segmentation import shared_stages  # noqa: E402
 from sits_engine.learning.segmentation.batches import normalisation  # noqa: E402
 from sits_engine.learning.segmentation.options import SegmentOptions, settle  # noqa: E402
 from sits_engine.learning.segmentation.recipes import Recipe  # noqa: E402
+from sits_engine.learning.tasks import help_out  # noqa: E402
 from sits_engine.samples.stored_arrays import StoredArray  # noqa: E402
 
 
@@ -132,7 +133,7 @@ def help_and_keep(processes, own, ctx, names, states) -> None:
         return at(places, *rest)
 
     shared_stages.Training.finetune, StoredArray.at = keeping, seen
-    shared_stages.help_stages(processes, own, ctx)
+    help_out(processes, own, ctx)
     Path(sys.argv[1]).with_name("images.json").write_text(json.dumps(images))
 
 

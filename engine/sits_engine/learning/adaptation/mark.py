@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from sits_engine import __version__
 from sits_engine.learning.checkpoint import mark_of
 from sits_engine.models.card import ModelCard
 from sits_engine.samples.pixel_sets import PixelSets
@@ -19,5 +18,5 @@ def run_mark(
     samples = [
         a for sets in (source, target) for a in (sets.values, sets.valid, sets.offsets, sets.positions)
     ]
-    facts = {**plain, "version": __version__, "card": card.model_dump(mode="json")}
+    facts = {**plain, "card": card.model_dump(mode="json")}
     return mark_of(facts, [*samples, source.labels], module)

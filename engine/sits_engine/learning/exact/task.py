@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
 
-from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.checkpoint import Checkpoint, mark_of
+from sits_engine.learning.checkpoint import Checkpoint
 from sits_engine.learning.exact.batches import BagCutter
 from sits_engine.learning.exact.fit import ExactFit, Held, Progress, fit_exact
 from sits_engine.learning.exact.options import ExactSettings
@@ -114,9 +113,7 @@ class ExactTask:
 
     def checkpoint(self, path: Path | None) -> Checkpoint | None:
         """The file's, for this very task; None without a file."""
-        if path is None:
-            return None
-        return Checkpoint(path, mark_of({**self.facts, "version": __version__}, self.arrays.values()))
+        return Checkpoint.of(path, self.facts, self.arrays.values())
 
     def run(
         self,
@@ -127,7 +124,7 @@ class ExactTask:
         processes: Processes = ALONE,
         checkpoint: Checkpoint | None = None,
     ) -> ExactFit:
-        """`fit_exact` of a fresh network; process 0 lets the others, which are in `help_fit`, do the same."""
+        """`fit_exact` of a fresh network; process 0 lets the others, in `tasks.help_out`, do the same."""
         if processes.rank == 0:
             processes.call("exact", self.facts, self.arrays)
         torch.manual_seed(self.seed)
@@ -152,10 +149,3 @@ class ExactTask:
         _, first, place = np.unique(bags.bag[self.held], return_index=True, return_inverse=True)
         ticks = bags.present[self.held[first]]
         return Held(self.cutter(device), self.held, place.astype(np.int64), ticks)
-
-
-def help_fit(processes: Processes, device: Device, ctx: JobContext) -> None:
-    """What every other process does until process 0 has finished."""
-    while (call := processes.receive()) is not None:
-        _, facts, arrays = call
-        ExactTask.of(facts, arrays).run(device, ctx, processes=processes)

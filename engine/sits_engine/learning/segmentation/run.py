@@ -27,7 +27,6 @@ from sits_engine.learning.segmentation.inference import similarity_maps
 from sits_engine.learning.segmentation.options import SegmentOptions, SegmentSettings, settle
 from sits_engine.learning.segmentation.pictures import chosen_windows, picture_of
 from sits_engine.learning.segmentation.profiles import window_profiles
-from sits_engine.learning.segmentation.resume import checkpoints_of
 from sits_engine.learning.segmentation.scores import DISTANCES, ZONES, class_iou
 from sits_engine.learning.segmentation.shared_stages import Stages
 from sits_engine.learning.segmentation.sides import Sides, split_windows
@@ -74,7 +73,7 @@ def train_segmentation(
         coded: all windows, `classes` being the codes.
         options: see `SegmentOptions`.
         start, end: share of the whole job that this is, for the progress.
-        processes: that share each batch; this is the first, the others are in `help_stages`.
+        processes: that share each batch; this is the first, the others are in `tasks.help_out`.
         checkpoints: files that hold the state after each epoch of pre-training and of fine-tuning; a run with
             the same inputs goes on from them.
 
@@ -90,8 +89,9 @@ def train_segmentation(
     settings = settle(options, train, len(usable), hidden=sides.hidden)
     bands = normalisation(train, usable)
     ctx.info(_said(sides, settings, classes))
-    kept = checkpoints_of(checkpoints, settings, bands, classes, train, held)
-    training = Stages(settings, options.turning, bands, train, held).on(device, processes)
+    stages = Stages(settings, options.turning, bands, train, held)
+    kept = stages.checkpoints(checkpoints)
+    training = stages.on(device, processes)
     cutter = training.cutter
     shown = _shown(sides)
     n_before, n_after = settings.cscl_epochs, settings.epochs

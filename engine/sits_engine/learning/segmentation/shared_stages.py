@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.checkpoint import Checkpoint
+from sits_engine.learning.checkpoint import Checkpoint, mark_of
 from sits_engine.learning.processes import ALONE, Arrays, Processes
 from sits_engine.learning.segmentation.batches import Cutter, Cutting
 from sits_engine.learning.segmentation.fit import (
@@ -50,10 +52,40 @@ class Stages:
     train: WindowSet
     held: WindowSet
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the windows, JSON-serialisable."""
+        return {
+            "settings": asdict(self.settings),
+            "turning": self.turning,
+            "bands": [band.model_dump() for band in self.bands],
+            "classes": list(self.train.classes),
+            "scale": self.train.scale,
+        }
+
+    @property
+    def arrays(self) -> Arrays:
+        """Of the windows all but the images; places and parcels stay with process 0."""
+        return {
+            "positions": self.train.positions,
+            "labels": self.train.labels,
+            "held": self.held.labels,
+        }
+
+    def checkpoints(self, paths: tuple[Path, Path] | None) -> tuple[Checkpoint | None, Checkpoint | None]:
+        """Of pre-training and fine-tuning, for these very stages; None without files."""
+        if paths is None:
+            return None, None
+        # one by one: the windows may lie in a store that is larger than the memory
+        images = (part[i] for i in range(len(self.train)) for part in (self.train.values, self.train.valid))
+        mark = mark_of(self.facts, chain(images, self.arrays.values()))
+        return Checkpoint(paths[0], mark, "pre-training"), Checkpoint(paths[1], mark)
+
     def on(self, device: Device, processes: Processes = ALONE) -> Training:
-        """The stages on a device; process 0 asks the others, which are in `help_stages`, to do the same."""
-        if processes.rank == 0:
-            self._send(processes)
+        """The stages on a device; process 0 asks the others, in `tasks.help_out`, to do the same."""
+        if processes.rank == 0 and processes.size > 1:
+            processes.call("segment", self.facts, self.arrays)
+            send_images(self.train, processes)
         cutting = Cutting(self.settings.window, self.settings.n_dates, self.turning)
         cutters = [Cutter(part, self.bands, cutting, device.torch) for part in (self.train, self.held)]
         held = cutters[1] if len(cutters[1].usable) else None
@@ -61,23 +93,6 @@ class Stages:
         module = build(self.settings.architecture, self.settings.hyperparameters).to(device.torch)
         validation = Validation(held, len(self.train.classes), device)
         return Training(self.settings, module, cutters[0], validation, device, processes)
-
-    def _send(self, processes: Processes) -> None:
-        facts = {
-            "settings": asdict(self.settings),
-            "turning": self.turning,
-            "bands": [band.model_dump() for band in self.bands],
-            "classes": list(self.train.classes),
-            "scale": self.train.scale,
-        }
-        arrays: Arrays = {
-            "positions": self.train.positions,
-            "labels": self.train.labels,
-            "held": self.held.labels,
-        }
-        if processes.size > 1:
-            processes.call("segment", facts, arrays)
-            send_images(self.train, processes)
 
 
 @dataclass
@@ -131,20 +146,20 @@ class Training:
         )
 
 
-def help_stages(processes: Processes, device: Device, ctx: JobContext) -> None:
-    """What every other process does until process 0 has finished."""
-    while (call := processes.receive()) is not None:
-        _, facts, arrays = call
-        with _received(facts, arrays, processes) as stages:
-            training = stages.on(device, processes)
-            if stages.settings.cscl_epochs:
-                training.pretrain(ctx)
-            training.finetune(ctx)
+def take_part(
+    facts: dict[str, Any], arrays: dict[str, Any], device: Device, ctx: JobContext, processes: Processes
+) -> None:
+    """Train as process 0 does, which called with these facts and arrays."""
+    with _received(facts, arrays, processes) as stages:
+        training = stages.on(device, processes)
+        if stages.settings.cscl_epochs:
+            training.pretrain(ctx)
+        training.finetune(ctx)
 
 
 @contextmanager
 def _received(facts: dict[str, Any], arrays: dict[str, Any], processes: Processes) -> Iterator[Stages]:
-    """The stages of process 0; places and parcels of windows stay there."""
+    """The stages of process 0."""
     bands = [BandCard(**band) for band in facts["bands"]]
     labels, n = arrays["labels"], len(arrays["labels"])
 

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
 
-from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.learning.checkpoint import Checkpoint, mark_of
+from sits_engine.learning.checkpoint import Checkpoint
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.timesenclip.batches import PairedPlaces
 from sits_engine.learning.timesenclip.fit import PhotoFit, fit_photos
@@ -89,17 +88,13 @@ class PhotoTask:
         processes: Processes = ALONE,
         checkpoint: Path | None = None,
     ) -> PhotoFit:
-        """`fit_photos` of a fresh network; process 0 lets the others, which are in `help_fit`, do the same.
+        """`fit_photos` of a fresh network; process 0 lets the others, in `tasks.help_out`, do the same.
 
         Args:
             checkpoint: file of the state after each epoch; only a run of this very task goes on from it.
         """
         if processes.rank == 0:
             processes.call("photos", self.facts, self.arrays)
-        kept = None
-        if checkpoint is not None:
-            mark = mark_of({**self.facts, "version": __version__}, self.arrays.values())
-            kept = Checkpoint(checkpoint, mark)
         torch.manual_seed(self.options.seed)
         module = SatelliteEncoder(**self.settings.hyperparameters)
         if not self.options.published:
@@ -116,12 +111,5 @@ class PhotoTask:
             ctx,
             progress=progress,
             processes=processes,
-            checkpoint=kept,
+            checkpoint=Checkpoint.of(checkpoint, self.facts, self.arrays.values()),
         )
-
-
-def help_fit(processes: Processes, device: Device, ctx: JobContext) -> None:
-    """What every other process does until process 0 has finished."""
-    while (call := processes.receive()) is not None:
-        _, facts, arrays = call
-        PhotoTask.of(facts, arrays).run(device, ctx, processes=processes)

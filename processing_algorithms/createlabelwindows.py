@@ -3,7 +3,6 @@
 from qgis.core import (
     QgsProcessing,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterRasterLayer,
@@ -13,20 +12,17 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import extent_string, raster_source, vector_source
-from . import styling, tickform
+from ..parameters import raster_source, vector_source
+from . import mapinputs, styling, tickform
 from .adaptationoptions import seed
-from .definitions import SERIES_FILTER, described, file_input, number, switch
+from .definitions import described, number, switch
 from .documented import InMapping
-from .facts import FactsError, series_facts
 from .trainingoptions import class_table
-from .values import engine_values
 
-POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
 LABELS = [QgsProcessing.SourceType.TypeVectorPolygon, QgsProcessing.SourceType.TypeVectorPoint]
 
 
-class CreateLabelWindows(InMapping, EngineAlgorithm):
+class CreateLabelWindows(mapinputs.OverRegion, InMapping, EngineAlgorithm):
     """Writes windows with a yes/no field for each crop, and a form to tick them."""
 
     JOB = "createlabelwindows"
@@ -48,12 +44,7 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
     def initAlgorithm(self, config=None):
         """Declare parameters and outputs."""
         for parameter in (
-            file_input(
-                "SERIES",
-                tr("Image time series"),
-                tr("Made by 'Build image time series'. The windows lie on its pixels."),
-                SERIES_FILTER,
-            ),
+            mapinputs.image_series(tr("Made by 'Build image time series'. The windows lie on its pixels.")),
             described(
                 QgsProcessingParameterString("CLASSES", tr("Crops to tick"), None, False, True),
                 tr(
@@ -61,9 +52,8 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
                     "crops of the class table (advanced), else those that parcels, points or map name."
                 ),
             ),
-            described(
-                QgsProcessingParameterExtent("EXTENT", tr("Extent to cover"), optional=True),
-                tr("Without extent and region (advanced): the whole series."),
+            mapinputs.extent(
+                tr("Without extent and region (advanced): the whole series."), tr("Extent to cover")
             ),
             described(
                 QgsProcessingParameterFeatureSource(
@@ -102,12 +92,10 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
                 low=1,
                 high=1_000_000,
             ),
-            described(
-                QgsProcessingParameterFeatureSource(
-                    "REGION", tr("Or polygons to cover"), POLYGONS, None, True
-                ),
+            mapinputs.region(
                 tr("Windows with a part of these polygons; selection and filter are respected."),
-                True,
+                tr("Or polygons to cover"),
+                advanced=True,
             ),
             class_table(),
             described(
@@ -150,19 +138,11 @@ class CreateLabelWindows(InMapping, EngineAlgorithm):
             return tr("Write the names of the crops, or give parcels, points or a map that name them.")
         if "PARCELS" in given and "FIELD" not in given:
             return tr("Choose the field of the parcels or points that holds the crop.")
-        if {"EXTENT", "REGION"} <= given:
-            return tr("Choose an extent or polygons, not both.")
-        try:
-            series_facts(self.parameterAsString(parameters, "SERIES", context))
-        except FactsError as error:
-            return str(error)
-        return ""
+        return super().problem(parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""
-        fields = engine_values(self, parameters, context)
-        fields["extent"] = extent_string(self, parameters, "EXTENT", context)
-        fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
+        fields = super().jobParameters(parameters, context, feedback)
         fields["parcels"] = vector_source(self, parameters, "PARCELS", context, feedback)
         fields["map"] = raster_source(self, parameters, "MAP", context)
         if not fields["parcels"]:

@@ -21,7 +21,8 @@ from ..parameters import device_parameter, raster_source, unreadable_parameter, 
 from . import styling
 from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, file_output
 from .documented import InMapping
-from .facts import FactsError, series_facts
+from .facts import series_facts
+from .mapinputs import files_problem
 from .maskoptions import mask_options
 from .tickform import CLASSES_TABLE
 from .trainingoptions import effort, resume
@@ -157,11 +158,7 @@ class MakePseudoMasks(InMapping, EngineAlgorithm):
             return tr("Give parcels or a label raster for the report, not both.")
         if parameters.get("PARCELS") and not parameters.get("FIELD"):
             return tr("Choose the field of the parcels that holds the crop.")
-        try:
-            series_facts(self.parameterAsString(parameters, "SERIES", context))
-        except FactsError as error:
-            return str(error)
-        return ""
+        return files_problem(self, parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

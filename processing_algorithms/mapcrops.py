@@ -6,7 +6,6 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
-    QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterRasterDestination,
@@ -15,23 +14,15 @@ from qgis.core import (
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import (
-    device_parameter,
-    extent_string,
-    scheduler_parameter,
-    unreadable_parameter,
-    vector_source,
-)
-from . import styling
-from .definitions import MODEL_FILTER, SERIES_FILTER, described, file_input, number, switch
+from ..parameters import device_parameter, scheduler_parameter, unreadable_parameter, vector_source
+from . import mapinputs, styling
+from .definitions import MODEL_FILTER, described, file_input, switch
 from .documented import InMapping
-from .facts import FactsError, missing_bands, model_facts, series_facts
-from .values import engine_values
-
-POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
+from .facts import model_facts, series_facts
+from .mapinputs import POLYGONS
 
 
-class MapCrops(InMapping, EngineAlgorithm):
+class MapCrops(mapinputs.OverRegion, InMapping, EngineAlgorithm):
     """Writes a crop map with confidence, and on wish a parcel layer and the probabilities of all classes."""
 
     JOB = "mapcrops"
@@ -53,9 +44,7 @@ class MapCrops(InMapping, EngineAlgorithm):
     def initAlgorithm(self, config=None):
         """Declare parameters and outputs."""
         for parameter in (
-            file_input(
-                "SERIES", tr("Image time series"), tr("Made by 'Build image time series'."), SERIES_FILTER
-            ),
+            mapinputs.image_series(),
             file_input(
                 "MODEL",
                 tr("Model"),
@@ -65,14 +54,8 @@ class MapCrops(InMapping, EngineAlgorithm):
                 ),
                 MODEL_FILTER,
             ),
-            described(
-                QgsProcessingParameterExtent("EXTENT", tr("Extent to map"), optional=True),
-                tr("Without extent and region the whole series is mapped."),
-            ),
-            described(
-                QgsProcessingParameterFeatureSource("REGION", tr("Or polygons to map"), POLYGONS, None, True),
-                tr("Only pixels inside these polygons are mapped; selection and filter are respected."),
-            ),
+            mapinputs.extent(tr("Without extent and region the whole series is mapped.")),
+            mapinputs.region(),
             described(
                 QgsProcessingParameterFeatureSource("PARCELS", tr("Parcels"), POLYGONS, None, True),
                 tr(
@@ -125,24 +108,8 @@ class MapCrops(InMapping, EngineAlgorithm):
                 ),
                 True,
             ),
-            number(
-                "MIN_MAPPING_UNIT",
-                tr("Smallest area shown (ha)"),
-                tr(
-                    "Smaller patches get the class around them (not where nodata encloses them). 0: all stay."
-                ),
-                default=0,
-                low=0,
-                high=10000,
-                integer=False,
-            ),
-            number(
-                "SEASON_YEAR",
-                tr("Season year"),
-                tr("Only needed where the series covers several years or states a wrong one."),
-                low=1970,
-                high=2100,
-            ),
+            mapinputs.min_mapping_unit(),
+            mapinputs.season_year(),
             described(
                 QgsProcessingParameterField(
                     "ID_FIELD", tr("Field with the parcel's identifier"), None, "PARCELS", optional=True
@@ -165,27 +132,16 @@ class MapCrops(InMapping, EngineAlgorithm):
             ),
             device_parameter(),
             unreadable_parameter(),
-            number("BATCH_SIZE", tr("Pixels in a batch"), tr("Without it: what suits the device."), low=1),
-            number(
-                "OVERLAP",
-                tr("Overlap of windows (%)"),
+            mapinputs.batch_size(),
+            mapinputs.overlap(
                 tr(
                     "For segmentation models: how much of a window the next one sees again. 50: each place "
                     "is computed four times. 25 is twice as fast and may show seams; 75 is smoother and "
                     "takes four times as long."
-                ),
-                default=50,
-                low=0,
-                high=90,
+                )
             ),
-            number(
-                "TILE_SIZE",
-                tr("Tile size (pixels)"),
-                tr("Memory grows with it. Without it: 256, or what fits."),
-                low=16,
-                high=4096,
-            ),
-            number("WORKERS", tr("Threads that classify"), tr("Without it: all processors."), low=1, high=64),
+            mapinputs.tile_size(),
+            mapinputs.workers(),
             scheduler_parameter(),
         ):
             self.addParameter(parameter)
@@ -193,28 +149,21 @@ class MapCrops(InMapping, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputString("AREAS", tr("Area of each class (ha, JSON)")))
 
     def problem(self, parameters, context):
-        """Model and series fit; one region."""
-        if parameters.get("EXTENT") and parameters.get("REGION"):
-            return tr("Choose an extent or polygons, not both.")
+        """Model and series fit; one region; parcels for the map of parcels."""
         if parameters.get("OUTPUT_PARCELS") and not parameters.get("PARCELS"):
             return tr("Choose the parcels that 'Crop map of parcels' is to be made of.")
-        try:
-            series = series_facts(self.parameterAsString(parameters, "SERIES", context))
-            model = model_facts(self.parameterAsString(parameters, "MODEL", context))
-        except FactsError as error:
-            return str(error)
-        return missing_bands(model, series)
+        return super().problem(parameters, context)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""
-        fields = engine_values(self, parameters, context)
-        fields["extent"] = extent_string(self, parameters, "EXTENT", context)
-        fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
-        fields["parcels"] = vector_source(self, parameters, "PARCELS", context, feedback)
-        if fields["parcels"] and not fields.get("output_parcels") and fields.get("output"):
-            fields["output_parcels"] = os.path.splitext(fields["output"])[0] + "_parcels.gpkg"
-            self.beside = fields["output_parcels"]
-        return {name: value for name, value in fields.items() if value != ""}
+        fields = super().jobParameters(parameters, context, feedback)
+        parcels = vector_source(self, parameters, "PARCELS", context, feedback)
+        if parcels:
+            fields["parcels"] = parcels
+            if not fields.get("output_parcels") and fields.get("output"):
+                fields["output_parcels"] = os.path.splitext(fields["output"])[0] + "_parcels.gpkg"
+                self.beside = fields["output_parcels"]
+        return fields
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""

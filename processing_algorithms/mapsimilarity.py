@@ -92,11 +92,11 @@ class MapSimilarity(WordMap):
         self.addOutput(QgsProcessingOutputNumber("PLACES", tr("Number of best places found")))
         self.addOutput(QgsProcessingOutputNumber("BEST", tr("Similarity of the best place")))
 
-    def wrong(self, parameters, context):
+    def problem(self, parameters, context):
         """A text or a photo."""
         if given(parameters, "TEXT") == given(parameters, "PHOTO"):
             return tr("Give either a text or a photo to look for.")
-        return ""
+        return super().problem(parameters, context)
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""

@@ -7,8 +7,8 @@ from qgis.core import (
 )
 
 from ..i18n import tr
-from . import styling, wordstyle
-from .definitions import choice, described, file_input, number, text
+from . import mapinputs, styling, wordstyle
+from .definitions import choice, described, file_input, text
 from .facts import series_facts
 from .wordoptions import WordMap, advanced_options, extent, given, lines, series_and_model
 
@@ -114,31 +114,21 @@ class MapZeroShot(WordMap):
                 ["raw", "normalised"],
                 default="raw",
             ),
-            number(
-                "MIN_MAPPING_UNIT",
-                tr("Smallest area shown (ha)"),
-                tr(
-                    "Smaller patches get the class around them (not where nodata encloses them). 0: all stay."
-                ),
-                default=0,
-                low=0,
-                high=10000,
-                integer=False,
-            ),
+            mapinputs.min_mapping_unit(),
             *advanced_options(),
         ):
             self.addParameter(parameter)
         self.addOutput(QgsProcessingOutputNumber("PIXELS", tr("Mapped pixels")))
         self.addOutput(QgsProcessingOutputString("AREAS", tr("Area of each class (ha, JSON)")))
 
-    def wrong(self, parameters, context):
+    def problem(self, parameters, context):
         """There are classes."""
         if given(parameters, "CLASSES") and given(parameters, "CLASS_TABLE"):
             return tr("Give the classes as a list or as a table, not both.")
         prompts = self.parameterAsEnumString(parameters, "PROMPTS", context)
         if not given(parameters, "CLASSES") and not given(parameters, "CLASS_TABLE") and prompts not in SETS:
             return tr("Write the classes, one a line, or choose a set of classes as prompts.")
-        return ""
+        return super().problem(parameters, context)
 
     def afterJob(self, result, outputs, context, feedback):
         """Style, name and season of the layers."""

@@ -16,8 +16,9 @@ from ..parameters import device_parameter, unreadable_parameter, vector_source
 from . import foundphotos, photosources, styling
 from .definitions import choice, described, file_output, number
 from .documented import InPhotos
+from .mapinputs import POLYGONS, files_problem
 from .values import engine_values
-from .wordoptions import POLYGONS, misfit, series_and_model
+from .wordoptions import misfit, series_and_model
 
 
 class RetrievePhotos(InPhotos, EngineAlgorithm):
@@ -143,7 +144,7 @@ class RetrievePhotos(InPhotos, EngineAlgorithm):
         """There are photos or an index, and model and series fit."""
         if not photosources.has_photos(parameters) and not parameters.get("INDEX"):
             return tr("Choose photos: a layer, a folder or table, or the index of an earlier run.")
-        return photosources.photos_problem(parameters) or misfit(self, parameters, context)
+        return photosources.photos_problem(parameters) or files_problem(self, parameters, context, misfit)
 
     def jobParameters(self, parameters, context, feedback):
         """Fields of the engine's job."""

@@ -1,35 +1,20 @@
 """Parameters that maps from words and photos share, and checks of what they were given."""
 
-from qgis.core import (
-    QgsProcessing,
-    QgsProcessingParameterExtent,
-    QgsProcessingParameterFeatureSource,
-    QgsProcessingParameterString,
-)
+from qgis.core import QgsProcessingParameterString
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
-from ..parameters import (
-    device_parameter,
-    extent_string,
-    scheduler_parameter,
-    unreadable_parameter,
-    vector_source,
-)
-from .definitions import MODEL_FILTER, SERIES_FILTER, choice, described, file_input, folder_input, number
+from ..parameters import device_parameter, scheduler_parameter, unreadable_parameter
+from . import mapinputs
+from .definitions import MODEL_FILTER, choice, described, file_input, folder_input
 from .documented import InPhotos
-from .facts import FactsError, missing_bands, model_facts, series_facts
-from .values import engine_values
-
-POLYGONS = [QgsProcessing.SourceType.TypeVectorPolygon]
+from .facts import missing_bands
 
 
 def series_and_model():
     """The image time series and the photo model."""
     return (
-        file_input(
-            "SERIES", tr("Image time series"), tr("Made by 'Build image time series'."), SERIES_FILTER
-        ),
+        mapinputs.image_series(),
         file_input(
             "MODEL",
             tr("Photo model"),
@@ -46,21 +31,15 @@ def lines(name, label, help_text):
 
 def extent(advanced=False):
     """Where to map."""
-    return described(
-        QgsProcessingParameterExtent("EXTENT", tr("Extent to map"), optional=True),
-        tr("Without extent and polygons (advanced) the whole series is mapped."),
-        advanced,
+    return mapinputs.extent(
+        tr("Without extent and polygons (advanced) the whole series is mapped."), advanced=advanced
     )
 
 
 def advanced_options():
     """What few people change."""
     return (
-        described(
-            QgsProcessingParameterFeatureSource("REGION", tr("Or polygons to map"), POLYGONS, None, True),
-            tr("Only pixels inside these polygons are mapped; selection and filter are respected."),
-            True,
-        ),
+        mapinputs.region(advanced=True),
         folder_input(
             "CLIP",
             tr("Folder of the CLIP model"),
@@ -82,14 +61,8 @@ def advanced_options():
         ),
         device_parameter(),
         unreadable_parameter(),
-        number(
-            "TILE_SIZE",
-            tr("Tile size (pixels)"),
-            tr("Memory grows with it. Without it: 256, or what fits."),
-            low=16,
-            high=4096,
-        ),
-        number("WORKERS", tr("Threads that compute"), tr("Without it: all processors."), low=1, high=64),
+        mapinputs.tile_size(),
+        mapinputs.workers(tr("Threads that compute")),
         scheduler_parameter(),
     )
 
@@ -100,15 +73,8 @@ def given(parameters, name):
     return value is not None and str(value).strip() not in ("", "NULL")
 
 
-def misfit(algorithm, parameters, context):
-    """A sentence about a series and a model that don't go together, or '' if they do."""
-    if parameters.get("EXTENT") and parameters.get("REGION"):
-        return tr("Choose an extent or polygons, not both.")
-    try:
-        series = series_facts(algorithm.parameterAsString(parameters, "SERIES", context))
-        model = model_facts(algorithm.parameterAsString(parameters, "MODEL", context))
-    except FactsError as error:
-        return str(error)
+def misfit(model, series):
+    """A sentence about facts of a model and a series that don't go together here, or ''."""
     if model.classes:
         return tr(
             "The model has classes of its own and knows no words: use it with 'Map crops'. Choose a model "
@@ -117,20 +83,9 @@ def misfit(algorithm, parameters, context):
     return missing_bands(model, series)
 
 
-class WordMap(InPhotos, EngineAlgorithm):
+class WordMap(mapinputs.OverRegion, InPhotos, EngineAlgorithm):
     """A map that a photo model makes of a series."""
 
-    def wrong(self, parameters, context):
-        """A sentence about parameters of this map alone that don't go together, or ''."""
-        return ""
-
-    def problem(self, parameters, context):
-        """Parameters go together, and model and series fit."""
-        return self.wrong(parameters, context) or misfit(self, parameters, context)
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        fields = engine_values(self, parameters, context)
-        fields["extent"] = extent_string(self, parameters, "EXTENT", context)
-        fields["region"] = vector_source(self, parameters, "REGION", context, feedback)
-        return {name: value for name, value in fields.items() if value != ""}
+    def misfit(self, model, series):
+        """The model knows words, and the series has its bands."""
+        return misfit(model, series)

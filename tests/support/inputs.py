@@ -6,8 +6,12 @@ import struct
 from qgis.core import QgsFeature, QgsGeometry, QgsProject, QgsVectorLayer
 
 
-def model(path, bands=("B02", "B04")):
-    card = {"bands": [{"name": b} for b in bands], "classes": [], "season_year": 2019}
+def model(path, bands=("B02", "B04"), classes=()):
+    card = {
+        "bands": [{"name": b} for b in bands],
+        "classes": [{"name": c, "color": "#d9a01c"} for c in classes],
+        "season_year": 2019,
+    }
     header = json.dumps({"__metadata__": {"sits_model_card": json.dumps(card)}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     return str(path)

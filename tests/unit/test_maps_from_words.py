@@ -80,9 +80,7 @@ def test_a_set_needs_no_classes(algorithms, given):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_models_with_classes_and_other_bands_are_refused(algorithms, given, tmp_path, name, monkeypatch):
-    from sits_qgis.processing_algorithms import wordoptions
-
+def test_models_with_classes_and_other_bands_are_refused(algorithms, given, tmp_path, name):
     more = {"mapzeroshot": {"CLASSES": "a,b"}, "mapsimilarity": {"TEXT": "a"}}.get(name, {})
     assert check(algorithms[name], **given, **more) == (True, "")
     other = {**given, "MODEL": model(tmp_path / "b.safetensors", ("B08", "B11"))}
@@ -91,9 +89,8 @@ def test_models_with_classes_and_other_bands_are_refused(algorithms, given, tmp_
     assert "lacks B08, B11" in why
     ok, why = check(algorithms[name], **given, **more, EXTENT="0,1,0,1 [EPSG:32631]", REGION="x.gpkg")
     assert not ok
-    facts = wordoptions.model_facts(given["MODEL"])._replace(classes=["wheat"])
-    monkeypatch.setattr(wordoptions, "model_facts", lambda path: facts)
-    ok, why = check(algorithms[name], **given, **more)
+    other["MODEL"] = model(tmp_path / "c.safetensors", classes=("wheat",))
+    ok, why = check(algorithms[name], **other, **more)
     assert not ok
     assert "Train photo model" in why
 

@@ -1,0 +1,69 @@
+"""What the dialogs of 'Map crops' and 'Plan map' refuse, and what the engine gets."""
+
+import pytest
+from inputs import layer, model, series
+from recording import Recording
+
+
+@pytest.fixture(params=["mapcrops", "planmap"])
+def algorithm(request, qgis_app, monkeypatch, staged):
+    """Each of them, on a machine with an engine."""
+    from sits_qgis.processing_algorithms.mapcrops import MapCrops
+    from sits_qgis.processing_algorithms.planmap import PlanMap
+
+    from sits_qgis.algorithm import EngineAlgorithm
+
+    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
+    made = {one.JOB: one for one in (MapCrops, PlanMap)}[request.param]()
+    made.initAlgorithm()
+    return made
+
+
+@pytest.fixture
+def given(tmp_path):
+    return {
+        "SERIES": series(tmp_path / "a.json"),
+        "MODEL": model(tmp_path / "m.safetensors"),
+        "OUTPUT": str(tmp_path / "map.tif"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"EXTENT": "0,1,0,1", "REGION": "layer"}, "not both"),
+        ({"SERIES": "/nowhere/a.json"}, "/nowhere/a.json"),
+        ({"MODEL": "/nowhere/m.safetensors"}, "/nowhere/m.safetensors"),
+        ({"MODEL": "other"}, "lacks B08, B11"),
+    ],
+)
+def test_what_does_not_fit_is_named(algorithm, given, context, tmp_path, changes, words):
+    made = {"layer": lambda: layer("x").id(), "other": lambda: model(tmp_path / "o", bands=("B08", "B11"))}
+    given |= {key: made[value]() if value in made else value for key, value in changes.items()}
+    ok, why = algorithm.checkParameterValues(given, context)
+    assert not ok
+    assert words in why
+
+
+def test_extent_or_polygons_are_the_region(algorithm, given, context):
+    assert algorithm.checkParameterValues(given, context) == (True, "")
+    found = algorithm.jobParameters(given, context, Recording())
+    assert found["series"] == given["SERIES"]
+    assert not {"extent", "region", "parcels"} & found.keys()
+    where = {"EXTENT": "0,10,0,10 [EPSG:32631]"}
+    found = algorithm.jobParameters({**given, **where}, context, Recording())
+    assert found["extent"] == "0.0,10.0,0.0,10.0 [EPSG:32631]"
+    found = algorithm.jobParameters({**given, "REGION": layer("fields").id()}, context, Recording())
+    assert ".gpkg" in found["region"]
+    assert "extent" not in found
+
+
+@pytest.mark.parametrize("algorithm", ["mapcrops"], indirect=True)
+def test_parcels_have_a_map_of_their_own(algorithm, given, context, tmp_path):
+    target = str(tmp_path / "parcels.gpkg")
+    ok, why = algorithm.checkParameterValues({**given, "OUTPUT_PARCELS": target}, context)
+    assert not ok
+    assert "Choose the parcels" in why
+    found = algorithm.jobParameters({**given, "PARCELS": layer("fields").id()}, context, Recording())
+    assert ".gpkg" in found["parcels"]
+    assert found["output_parcels"] == algorithm.beside == str(tmp_path / "map_parcels.gpkg")

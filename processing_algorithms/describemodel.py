@@ -6,11 +6,10 @@ from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from .definitions import MODEL_FILTER, file_input, file_output
 from .documented import InMapping
-from .facts import FactsError, model_facts
-from .values import engine_values
+from .mapinputs import OfModel
 
 
-class DescribeModel(InMapping, EngineAlgorithm):
+class DescribeModel(OfModel, InMapping, EngineAlgorithm):
     """Prints bands, classes, dates, provenance and scores of a model."""
 
     JOB = "describemodel"
@@ -49,15 +48,3 @@ class DescribeModel(InMapping, EngineAlgorithm):
         self.addOutput(QgsProcessingOutputString("CLASSES", tr("Classes")))
         self.addOutput(QgsProcessingOutputString("BANDS", tr("Bands")))
         self.addOutput(QgsProcessingOutputNumber("MACRO_F1", tr("Macro-F1 on held-out blocks")))
-
-    def problem(self, parameters, context):
-        """The file is a model."""
-        try:
-            model_facts(self.parameterAsString(parameters, "MODEL", context))
-        except FactsError as error:
-            return str(error)
-        return ""
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return engine_values(self, parameters, context)

@@ -6,11 +6,10 @@ from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from .definitions import MODEL_FILTER, file_input, file_output, switch
 from .documented import InMapping
-from .facts import FactsError, model_facts
-from .values import engine_values
+from .mapinputs import OfModel
 
 
-class ExportModel(InMapping, EngineAlgorithm):
+class ExportModel(OfModel, InMapping, EngineAlgorithm):
     """Writes a model for programs and servers that know neither QGIS nor PyTorch."""
 
     JOB = "exportmodel"
@@ -72,15 +71,3 @@ class ExportModel(InMapping, EngineAlgorithm):
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
         self.addOutput(QgsProcessingOutputString("INPUTS", tr("Names of the inputs")))
-
-    def problem(self, parameters, context):
-        """The file is a model."""
-        try:
-            model_facts(self.parameterAsString(parameters, "MODEL", context))
-        except FactsError as error:
-            return str(error)
-        return ""
-
-    def jobParameters(self, parameters, context, feedback):
-        """Fields of the engine's job."""
-        return engine_values(self, parameters, context)

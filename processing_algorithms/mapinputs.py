@@ -111,6 +111,18 @@ def files_problem(algorithm, parameters, context, misfit=missing_bands):
     return misfit(facts["MODEL"], facts["SERIES"]) if len(facts) == len(READERS) else ""
 
 
+class OfModel:
+    """Algorithms whose only input is a MODEL."""
+
+    def problem(self, parameters, context):
+        """The file is a model."""
+        return files_problem(self, parameters, context)
+
+    def jobParameters(self, parameters, context, feedback):
+        """Fields of the engine's job."""
+        return engine_values(self, parameters, context)
+
+
 class OverRegion:
     """Algorithms with a SERIES, perhaps a MODEL for it, and EXTENT or REGION."""
 

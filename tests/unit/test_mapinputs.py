@@ -1,4 +1,4 @@
-"""What the dialogs of 'Map crops' and 'Plan map' refuse, and what the engine gets."""
+"""What the dialogs of 'Map crops', 'Plan map' and those of models refuse, and what the engine gets."""
 
 import pytest
 from inputs import layer, model, series
@@ -8,13 +8,15 @@ from recording import Recording
 @pytest.fixture(params=["mapcrops", "planmap"])
 def algorithm(request, qgis_app, monkeypatch, staged):
     """Each of them, on a machine with an engine."""
+    from sits_qgis.processing_algorithms.describemodel import DescribeModel
+    from sits_qgis.processing_algorithms.exportmodel import ExportModel
     from sits_qgis.processing_algorithms.mapcrops import MapCrops
     from sits_qgis.processing_algorithms.planmap import PlanMap
 
     from sits_qgis.algorithm import EngineAlgorithm
 
     monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
-    made = {one.JOB: one for one in (MapCrops, PlanMap)}[request.param]()
+    made = {one.JOB: one for one in (MapCrops, PlanMap, DescribeModel, ExportModel)}[request.param]()
     made.initAlgorithm()
     return made
 
@@ -67,3 +69,13 @@ def test_parcels_have_a_map_of_their_own(algorithm, given, context, tmp_path):
     found = algorithm.jobParameters({**given, "PARCELS": layer("fields").id()}, context, Recording())
     assert ".gpkg" in found["parcels"]
     assert found["output_parcels"] == algorithm.beside == str(tmp_path / "map_parcels.gpkg")
+
+
+@pytest.mark.parametrize("algorithm", ["describemodel", "exportmodel"], indirect=True)
+def test_a_model_is_all_that_is_asked_for(algorithm, given, context):
+    asked = {"MODEL": given["MODEL"], "OUTPUT": given["OUTPUT"], "OUTPUT_HTML": given["OUTPUT"]}
+    assert algorithm.checkParameterValues(asked, context) == (True, "")
+    assert algorithm.jobParameters(asked, context, Recording())["model"] == given["MODEL"]
+    ok, why = algorithm.checkParameterValues({**asked, "MODEL": given["SERIES"]}, context)
+    assert not ok
+    assert "is no model of SITS" in why

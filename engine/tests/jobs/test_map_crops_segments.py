@@ -1,6 +1,5 @@
 """The map job with segmentation models: seams, finer grids, polygons, parcels, resuming, bad input."""
 
-
 import geopandas as gpd
 import numpy as np
 import pytest

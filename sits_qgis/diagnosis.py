@@ -65,6 +65,7 @@ def engine_facts(feedback):
     for device in scores.get("devices", []):
         facts.append((tr("Device"), device_text(device)))
     facts.append((tr("Device 'auto'"), str(scores.get("auto"))))
+    facts.append((tr("C++ compiler"), scores.get("compiler") or tr("none works; the CPU is slower without")))
     return facts
 
 

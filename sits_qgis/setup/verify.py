@@ -45,6 +45,13 @@ def verify(where, feedback):
     if missing:
         raise refuse(tr("it lacks the packages {names}.").format(names=", ".join(missing)))
     devices = scores.get("devices", [])
+    if not scores.get("compiler"):
+        feedback.pushWarning(
+            tr(
+                "The C++ compiler of the engine doesn't work here (a virus scanner may have stopped it): "
+                "everything works, maps and training take about twice as long on the CPU."
+            )
+        )
     feedback.pushInfo(
         tr("The engine works: version {engine}, Python {python}, PyTorch {torch}.").format(
             engine=scores.get("engine"),

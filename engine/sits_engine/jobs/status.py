@@ -11,12 +11,13 @@ from sits_engine import __version__, device
 from sits_engine.context import JobContext
 from sits_engine.home import home, logs
 from sits_engine.jobs.base import Job, JobResult
+from sits_engine.models import compiled, packed, pixel_kernel
 
 PACKAGES = ("torch", "numpy", "rasterio", "geopandas", "safetensors", "pydantic", "pystac-client", "zarr")
 
 
 class Status(Job):
-    """Report versions and devices; no inputs."""
+    """Report versions, devices and whether networks are compiled for this processor; no inputs."""
 
     title = "Engine status"
 
@@ -28,6 +29,8 @@ class Status(Job):
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 versions[name] = "missing"
+        ctx.progress(0.2, "Compiling networks for this processor (the first time this may take two minutes)")
+        compiler = compiling()
         ctx.progress(0.5, "Looking at devices")
         return JobResult(
             scores={
@@ -36,6 +39,7 @@ class Status(Job):
                 "interpreter": sys.executable,
                 "platform": platform.platform(),
                 "packages": versions,
+                "compiler": compiler,
                 "devices": device.available(),
                 "auto": device.select("auto").label,
                 "home": str(home()),
@@ -43,3 +47,12 @@ class Status(Job):
                 "pid": os.getpid(),
             }
         )
+
+
+def compiling() -> str:
+    """Name of the C++ compiler whose libraries load and give right numbers; '' if there is none.
+
+    Called by the set-up, so that what the compiler needs to prepare once is prepared before the first map.
+    """
+    loaded = all([compiled.load(), packed.load(), pixel_kernel.load()])
+    return compiled.working() if loaded else ""

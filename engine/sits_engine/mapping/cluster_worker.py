@@ -33,7 +33,7 @@ from sits_engine.mapping.pipeline import CARD_WORKERS, TileWork, plan
 from sits_engine.mapping.recipes import Recipe
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.tiles import CACHE_MB
-from sits_engine.models import compiled
+from sits_engine.models.compiler import compilers
 from sits_engine.samples.region import Region
 from sits_engine.series.scenes import over_network
 from sits_engine.series.time_series import TimeSeries
@@ -159,7 +159,8 @@ def describe(device: str) -> dict[str, Any]:
 
 def instructions() -> str:
     """What a network on this processor is computed with: equal words, equal numbers."""
-    return f"{torch.backends.cpu.get_cpu_capability()}, {'a' if compiled.compiler() else 'no'} C++ compiler"
+    compiler = next((one.name for one in compilers()), "none")
+    return f"{torch.backends.cpu.get_cpu_capability()}, C++ compiler: {compiler}"
 
 
 def held(job: TileJob) -> TileJob:

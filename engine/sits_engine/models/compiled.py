@@ -1,15 +1,12 @@
-"""The C++ files of this folder, compiled where a compiler is at hand; `set_pooling.cpp` and its trial.
+"""The C++ files of this folder, compiled and loaded; `set_pooling.cpp` and its trial.
 
-GCC or Clang take a third of a second for it, once a process. A library is made for the processor at hand
-and kept nowhere, so it can't be run on another. It is tried on a few numbers first; where anything fails
-the plain operators do the work.
+A library is made for the processor at hand, so it is never taken to another. It is tried on a few numbers
+first; where anything fails the plain operators do the work.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
 import subprocess  # nosec B404
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sits_engine.models.compiler import compilers
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Pool = Callable[..., tuple[Floats, Floats]]
@@ -29,16 +28,9 @@ Pool = Callable[..., tuple[Floats, Floats]]
 HERE = Path(__file__).parent
 #: Pixels times dates after which compiling pays.
 ROWS = 2**22
-OPTIONS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 
 _lock = Lock()
 _rows = 0
-
-
-def compiler() -> str | None:
-    """Path of a C++ compiler, or None: the one that CXX names, else GCC or Clang."""
-    named = os.environ.get("CXX")
-    return shutil.which(named) if named else shutil.which("g++") or shutil.which("clang++")
 
 
 @dataclass(frozen=True)
@@ -105,23 +97,25 @@ def kernel(rows: int, widths: Sequence[int]) -> Kernel | None:
 
 def build(source: str) -> ctypes.CDLL | None:
     """A C++ file of this folder, compiled and loaded; None where that can't be done."""
-    command = compiler()
-    if command is None:
-        return None
-    try:
-        # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
-        with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
-            library = Path(folder) / "library.so"
-            subprocess.run(  # nosec B603 - a list, no shell; the user's own compiler
-                [command, *OPTIONS, str(HERE / source), "-o", str(library)],
-                check=True,
-                capture_output=True,
-                timeout=60,
-                stdin=subprocess.DEVNULL,
-            )
-            return ctypes.CDLL(str(library))
-    except (OSError, subprocess.SubprocessError):
-        return None
+    made = _build(source)
+    return made[0] if made else None
+
+
+def working() -> str:
+    """Name of the compiler that makes libraries here; '' if none does."""
+    made = _build("set_pooling.cpp")
+    return made[1] if made else ""
+
+
+def _build(source: str) -> tuple[ctypes.CDLL, str] | None:
+    for compiler in compilers():
+        try:
+            # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
+            with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
+                return ctypes.CDLL(str(compiler.library(HERE / source, Path(folder)))), compiler.name
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return None
 
 
 @cache

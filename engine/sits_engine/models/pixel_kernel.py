@@ -98,7 +98,7 @@ def kernel_of(folded: form.Folded) -> PixelKernel | None:
     before = [*folded.mlp1, folded.pixel_mlp2, *folded.mlp2[1:], folded.inconv]
     if sum(weight.numel() for weight, _ in [*before, folded.score]) > MOST_WEIGHTS:
         return None
-    found = _load()
+    found = load()
     return None if found is None else _pack(*found, folded)
 
 
@@ -126,7 +126,7 @@ def _pack(function: Any, tile: int, folded: form.Folded) -> PixelKernel:
 
 
 @cache
-def _load() -> tuple[Any, int] | None:
+def load() -> tuple[Any, int] | None:
     """Compile, load and try the function; it and the outputs of a block."""
     library = compiled.build("pixel_network.cpp")
     if library is None:

@@ -26,41 +26,49 @@ class Layers {
    public:
     Layers(const int64_t* offsets, int64_t start, int64_t end, const int64_t* widths, int64_t layers,
            const float* weights)
-        : widths_(widths), layers_(layers), weights_(weights), most_(kBlockRows), buffer_(0) {
-        for (int64_t i = start; i < end; i++) most_ = std::max(most_, offsets[i + 1] - offsets[i]);
-        int64_t all = 0;
-        for (int64_t l = 1; l <= layers; l++) all += widths[l];
-        buffer_ = Buffer(most_ * all);
-    }
+        : widths_(widths), layers_(layers), weights_(weights), most_(longest(offsets, start, end)),
+          buffer_(most_ * all(widths, layers)), values_(layers + 1) {}
 
     // Most rows of a block.
     int64_t most() const { return most_; }
 
     // Rows (n, bands) through all layers; returns what the last one gives.
     const float* run(const float* x, int64_t n) {
-        values_.assign(1, x);
+        values_[0] = x;
         float* out = buffer_.data();
         const float* w = weights_;
         for (int64_t l = 0; l < layers_; l++) {
             const int from = (int)widths_[l], to = (int)widths_[l + 1];
             layer<After::kRelu>(values_[l], from, n, from, w, w + (int64_t)from * to, to, out, out);
-            values_.push_back(out);
+            values_[l + 1] = out;
             out += most_ * to;
             w += (int64_t)(from + 1) * to;
         }
-        return values_.back();
+        return values_[layers_];
     }
 
     // Outputs of layer l of the last run; 0: its input.
     const float* values(int64_t l) const { return values_[l]; }
 
    private:
+    static int64_t longest(const int64_t* offsets, int64_t start, int64_t end) {
+        int64_t most = kBlockRows;
+        for (int64_t i = start; i < end; i++) most = std::max(most, offsets[i + 1] - offsets[i]);
+        return most;
+    }
+
+    static int64_t all(const int64_t* widths, int64_t layers) {
+        int64_t sum = 0;
+        for (int64_t l = 1; l <= layers; l++) sum += widths[l];
+        return sum;
+    }
+
     const int64_t* widths_;
     int64_t layers_;
     const float* weights_;
     int64_t most_;
     Buffer buffer_;
-    std::vector<const float*> values_;
+    Array<const float*> values_;
 };
 
 // Adds a' g of n rows to out (R, kBlock of `width` columns).

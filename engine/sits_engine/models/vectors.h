@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16, kRows = 12, kTile = 8;
@@ -21,19 +20,26 @@ static inline Vec load(const float* p) {
 
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
-// Floats that start at a cache line, so that no vector crosses two.
-class Buffer {
+// Numbers or pointers, set to zero, that start at a cache line, so that no vector crosses two. Without the
+// C++ library: its parts that aren't headers would have to be compiled first (Zig does that, for a minute).
+template <typename T>
+class Array {
    public:
-    explicit Buffer(int64_t size) : memory_(size + 16) {
-        const uintptr_t start = reinterpret_cast<uintptr_t>(memory_.data());
-        data_ = reinterpret_cast<float*>((start + 63) / 64 * 64);
+    explicit Array(int64_t size) : memory_(std::calloc(size * sizeof(T) + 64, 1)) {
+        if (!memory_) std::abort();
+        data_ = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory_) + 63) / 64 * 64);
     }
-    float* data() { return data_; }
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+    ~Array() { std::free(memory_); }
+    T* data() const { return data_; }
+    T& operator[](int64_t i) const { return data_[i]; }
 
    private:
-    std::vector<float> memory_;
-    float* data_;
+    void* memory_;
+    T* data_;
 };
+typedef Array<float> Buffer;
 
 // What becomes of a product: relu(sum), sum, or sum where the gate is positive (the gradient of a ReLU).
 enum class After { kRelu, kNothing, kGate };

@@ -8,12 +8,10 @@ import torch
 from networks import card, network
 
 from sits_engine.device import Device
-from sits_engine.models import compiled, pixel_kernel
+from sits_engine.models import pixel_kernel
 from sits_engine.models.inference import Predictor
 
 CPU = Device(torch.device("cpu"), "CPU")
-
-needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="no C++ compiler")
 
 
 def pixels(n=173, dates=7, bands=3, clear=0.6, dtype=np.uint16):
@@ -37,7 +35,6 @@ def both(module, description, given):
     return plain.predict_pixels(*given), fast.predict_pixels(*given)
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
 @pytest.mark.parametrize("width", ["fast", "small", "standard"])
 def test_the_same_probabilities(width, dtype):
@@ -50,7 +47,6 @@ def test_the_same_probabilities(width, dtype):
     assert fast.std(0).max() > 0.02
 
 
-@needs_compiler
 def test_widths_that_fill_no_block_a_shift_and_far_scores():
     changes = {"mlp1": (9, 5), "mlp2": (7, 11), "n_head": 3, "d_model": 18, "mlp3": (13,), "mlp4": (3,)}
     module = network(classes=6, width="fast", shift=25, **changes)
@@ -61,7 +57,6 @@ def test_widths_that_fill_no_block_a_shift_and_far_scores():
     np.testing.assert_allclose(fast, plain, atol=1e-4)
 
 
-@needs_compiler
 def test_what_does_not_count_may_be_anything():
     given = pixels(dtype=np.float32)
     module = network(width="fast")
@@ -73,7 +68,6 @@ def test_what_does_not_count_may_be_anything():
     np.testing.assert_allclose(fast, wanted, atol=2e-5)
 
 
-@needs_compiler
 def test_a_pixel_has_the_same_numbers_in_whatever_company():
     """So tiles, windows and resumed maps agree to the last bit."""
     values, valid, *rest = pixels()
@@ -88,7 +82,6 @@ def test_a_pixel_has_the_same_numbers_in_whatever_company():
         assert (found == whole[chosen]).all()
 
 
-@needs_compiler
 def test_numbers_and_models_that_it_does_not_take_are_left_to_pytorch(monkeypatch):
     used = []
     monkeypatch.setattr(pixel_kernel.PixelKernel, "predict", lambda *given: used.append(1))
@@ -104,22 +97,20 @@ def test_numbers_and_models_that_it_does_not_take_are_left_to_pytorch(monkeypatc
 def test_no_compiler_or_a_wrong_one_leaves_the_work_to_pytorch(monkeypatch):
     folded = Predictor(network(), card(), CPU)._folded
     try:
-        pixel_kernel._load.cache_clear()
+        pixel_kernel.load.cache_clear()
         monkeypatch.setenv("CXX", "no-such-compiler")
         assert pixel_kernel.kernel_of(folded) is None
-        if compiled.compiler() is None:
-            monkeypatch.delenv("CXX")
-        if compiled.compiler() is not None:
-            pixel_kernel._load.cache_clear()
-            real = pixel_kernel._pack
-            monkeypatch.setattr(
-                pixel_kernel,
-                "_pack",
-                lambda *given: replace(real(*given), weights=real(*given).weights + 0.1),
-            )
-            assert pixel_kernel.kernel_of(folded) is None
+        monkeypatch.delenv("CXX")
+        pixel_kernel.load.cache_clear()
+        real = pixel_kernel._pack
+        monkeypatch.setattr(
+            pixel_kernel,
+            "_pack",
+            lambda *given: replace(real(*given), weights=real(*given).weights + 0.1),
+        )
+        assert pixel_kernel.kernel_of(folded) is None
     finally:
-        pixel_kernel._load.cache_clear()
+        pixel_kernel.load.cache_clear()
 
 
 def test_a_network_too_large_for_the_cache_is_left_to_pytorch(monkeypatch):

@@ -11,10 +11,8 @@ from torch import Tensor
 from sits_engine.models import compiled, set_pooling
 from sits_engine.models.pixel_set import pool_mean_std
 
-needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="no C++ compiler")
 
-
-@pytest.fixture(params=["plain", pytest.param("compiled", marks=needs_compiler)])
+@pytest.fixture(params=["plain", "compiled"])
 def kernel(request: pytest.FixtureRequest) -> compiled.Kernel | None:
     if request.param == "plain":
         return None
@@ -101,7 +99,6 @@ def test_compiled_only_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked
 
 
-@needs_compiler
 def test_other_widths_are_not_for_the_compiled_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "_rows", compiled.ROWS)
     assert compiled.kernel(1, [32, 64]) is not None

@@ -6,13 +6,11 @@ import pytest
 import torch
 from networks import network
 
-from sits_engine.models import compiled, packed, pixel_stage, pixel_training
+from sits_engine.models import packed, pixel_stage, pixel_training
 from sits_engine.models.training_form import TrainingForm
 
-needs_compiler = pytest.mark.skipif(compiled.compiler() is None, reason="no C++ compiler")
 
-
-@pytest.fixture(params=["plain", pytest.param("compiled", marks=needs_compiler)])
+@pytest.fixture(params=["plain", "compiled"])
 def kernel(request, monkeypatch):
     """With PyTorch's operators, and with the C++ file (which takes float32)."""
     if request.param == "plain":

@@ -1,0 +1,76 @@
+"""Which C++ compilers are taken, and that the one the engine brings works alone."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from sits_engine.models import compiled, compiler, packed, pixel_kernel
+
+
+def names() -> list[str]:
+    return [one.name.split()[0] for one in compiler.compilers()]
+
+
+def test_the_engines_own_compiler_comes_first_and_CXX_replaces_all(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    assert names()[0] == "Zig"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert names() == []
+    mine = tmp_path / ("mine.bat" if sys.platform == "win32" else "mine")
+    mine.write_text("", encoding="utf-8")
+    mine.chmod(0o755)
+    monkeypatch.setenv("CXX", str(mine))
+    assert names() == [mine.name]
+
+
+@pytest.mark.parametrize("load", [compiled.load, packed.load, pixel_kernel.load])
+def test_each_source_gives_right_numbers_where_nothing_else_is_installed(load, monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert names() == ["Zig"]
+    assert load.__wrapped__() is not None
+
+
+def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    works = compiler.compilers()[0]
+    false = shutil.which("false") or sys.executable
+    fails = compiler.Compiler("fails", [false], [false], {})
+    missing = compiler.Compiler("missing", [str(tmp_path / "none")], [], {})
+    monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails, works])
+    assert compiled.build("set_pooling.cpp") is not None
+    assert compiled.working() == works.name
+    monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails])
+    assert compiled.build("set_pooling.cpp") is None
+    assert compiled.working() == ""
+
+
+def test_nothing_is_left_beside_the_sources_or_where_the_user_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = {path.name for path in compiled.HERE.iterdir()}
+    assert compiled.build("set_pooling.cpp") is not None
+    assert {path.name for path in compiled.HERE.iterdir()} == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_compiler_of_the_system_gives_the_same_numbers(monkeypatch):
+    other = shutil.which("g++") or shutil.which("clang++")
+    if other is None:
+        pytest.skip("no g++ or clang++ on this machine")
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(500, 3, 4)).astype(np.float32)
+    valid = np.ones((500, 3), np.bool_)
+    bounds, counts = np.array([[0, 200], [200, 500]]), np.array([[200] * 3, [300] * 3])
+    block = compiled.load().block
+    layers = [
+        (rng.normal(size=(block, 4)).astype(np.float32), rng.normal(size=block).astype(np.float32)),
+    ]
+    monkeypatch.delenv("CXX", raising=False)
+    ours = compiled.load.__wrapped__().pool(layers, values, valid, bounds, counts)
+    monkeypatch.setenv("CXX", other)
+    theirs = compiled.load.__wrapped__().pool(layers, values, valid, bounds, counts)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)

@@ -22,6 +22,7 @@ from sits_engine.jobs.region_samples import (
     open_model,
     read_target,
 )
+from sits_engine.jobs.training_job import ResumableJob
 from sits_engine.learning.adaptation.options import SHIFTING, AdaptOptions, Estimator, Method, Norm, Start
 from sits_engine.outputs import numbers_beside
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sits_engine.samples.pixel_sets import PixelSets
 
 
-class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, SamplingFields):
+class AdaptToRegion(ResumableJob, SourceFields, TargetFields, PixelFields, TargetLabelFields, SamplingFields):
     """Train on labelled samples of the source and unlabelled ones of the target; judge the result."""
 
     title: ClassVar[str] = "Adapt to region"
@@ -155,19 +156,11 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         "target, for fast maps of pixels; made in any case where the model holds one",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
-    resume: bool = Field(
-        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
-    )
 
     @field_validator("output")
     @classmethod
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where an interrupted run goes on from."""
-        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
 
     def options(self) -> AdaptOptions:
         """The choices as the adaptation takes them."""
@@ -216,7 +209,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
         if self.shift is not None and self.method not in SHIFTING:
             ctx.warn(f"SHIFT has no effect: the method {self.method} uses no shift.")
         if not self.resume:
-            self.checkpoint.unlink(missing_ok=True)
+            self.forget()
         with_fast = self.fast or card.fast is not None
         result = adapt(
             module,
@@ -252,7 +245,7 @@ class AdaptToRegion(SourceFields, TargetFields, PixelFields, TargetLabelFields, 
             outputs["numbers"] = str(numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module, adapted, None if fast is None else (fast.module, fast.card))
-        self.checkpoint.unlink(missing_ok=True)
+        self.forget()
         ctx.info(data.verdict.headline)
         ctx.progress(1.0, "Done")
         scores = scores_of(data) | ({} if fast is None else {"fast": fast.card.scores})

@@ -14,6 +14,7 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, series_facts
 from sits_engine.jobs.series_reading import SeriesJob
+from sits_engine.jobs.training_job import TrainingJob
 from sits_engine.jobs.training_material import pixel_size_of
 from sits_engine.outputs import numbers_beside
 
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
 MOST_CLASSES = 254
 
 
-class MakePseudoMasks(SeriesJob):
+class MakePseudoMasks(TrainingJob, SeriesJob):
     """Learn from ticked windows what each crop looks like, and draw where in the windows it grows."""
 
     title: ClassVar[str] = "Make pseudo masks"
-    several: ClassVar[bool] = True
 
     series: Path = Field(description="time series (.json)")
     windows: str = Field(
@@ -96,7 +96,6 @@ class MakePseudoMasks(SeriesJob):
         None, gt=0, le=1, description="highest; default: 0.002 for small, 0.001 for standard (published)"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="same seed on a processor, same masks")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     parcels: str | None = Field(
         None, description="pixel labels for the report only: parcels with known crops; never used for masks"
     )
@@ -112,9 +111,6 @@ class MakePseudoMasks(SeriesJob):
         None, description="class table of the masks (.csv), for training; default: beside the masks"
     )
     output_model: Path | None = Field(None, description="classifier (.safetensors)")
-    resume: bool = Field(
-        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
-    )
     report: Path | None = Field(None, description="report (.html); its numbers are written beside it")
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
@@ -131,27 +127,8 @@ class MakePseudoMasks(SeriesJob):
             return value
         return [word.strip() for word in value.replace(";", ",").split(",") if word.strip()]
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where an interrupted run goes on from."""
-        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
-
-    def run(self, ctx: JobContext) -> JobResult:
+    def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """Read ticks and windows, train, make masks, write."""
-        from sits_engine.learning.distributed import joined
-
-        with joined(self.device, ctx) as (processes, device):
-            return self._run(ctx, processes, device)
-
-    def help(self, ctx: JobContext) -> None:
-        """Train with the process that runs the job."""
-        from sits_engine.learning.distributed import joined
-        from sits_engine.learning.tasks import help_out
-
-        with joined(self.device, ctx) as (processes, device):
-            help_out(processes, device, ctx)
-
-    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
         classes_path = self.output_classes or self.output.with_name(f"{self.output.stem}_classes.csv")
         self._check(classes_path, numbers)
@@ -193,11 +170,9 @@ class MakePseudoMasks(SeriesJob):
         truth = read_truth(
             series, bags, parcels=self.parcels, field=self.field, raster=self.labels, table=table
         )
-        ctx.device = device.label
-        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
-        ctx.info(f"Training will use {device.label}{together}.")
+        self.use(device, processes, ctx)
         if not self.resume:
-            self.checkpoint.unlink(missing_ok=True)
+            self.forget()
         made = make_masks(
             bags,
             self._options(series),
@@ -226,7 +201,7 @@ class MakePseudoMasks(SeriesJob):
             outputs["output_model"] = str(self.output_model)
         # the masks last: where they are, everything is
         self._write_masks(classes_path, series, bags, made)
-        self.checkpoint.unlink(missing_ok=True)
+        self.forget()
         scores: dict[str, Any] = {
             name: None if math.isnan(value) else round(value, 6) for name, value in report.scores.items()
         }

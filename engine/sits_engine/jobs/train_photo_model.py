@@ -13,6 +13,7 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, model_path, write_numbers
 from sits_engine.jobs.photo_sources import PhotoFields
 from sits_engine.jobs.region_samples import series_facts
+from sits_engine.jobs.training_job import TrainingJob
 from sits_engine.jobs.training_material import pixel_size_of
 from sits_engine.outputs import numbers_beside
 
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from sits_engine.series.time_series import TimeSeries
 
 
-class TrainPhotoModel(PhotoFields):
+class TrainPhotoModel(TrainingJob, PhotoFields):
     """Align monthly satellite images with CLIP's vectors of photos taken at the same places."""
 
     title: ClassVar[str] = "Train photo model"
-    several: ClassVar[bool] = True
 
     series: list[Path] = Field(min_length=1, description="time series (.json), one a region")
     photos: str = Field(
@@ -81,10 +81,6 @@ class TrainPhotoModel(PhotoFields):
         None, gt=0, le=1, description="highest; default: 0.001 for small, 0.0001 for standard (published)"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    resume: bool = Field(
-        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
-    )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
     @field_validator("series", "bands", mode="before")
@@ -107,31 +103,12 @@ class TrainPhotoModel(PhotoFields):
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where an interrupted run goes on from."""
-        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
-
-    def run(self, ctx: JobContext) -> JobResult:
+    def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """Read photos and images, train, test, write."""
-        from sits_engine.learning.distributed import joined
-
-        with joined(self.device, ctx) as (processes, device):
-            return self._run(ctx, processes, device)
-
-    def help(self, ctx: JobContext) -> None:
-        """Train with the process that runs the job."""
-        from sits_engine.learning.distributed import joined
-        from sits_engine.learning.tasks import help_out
-
-        with joined(self.device, ctx) as (processes, device):
-            help_out(processes, device, ctx)
-
-    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
         claim_outputs((self.output, self.report, numbers, self.checkpoint), [*self.series, self.photos])
         ctx.progress(0.0, "Opening images and photos")
-        ctx.device = device.label
+        self.use(device, processes, ctx)
         encoder = _open_clip(self.clip, device)
         pixels, series = self._pixels(ctx)
         pairs, n_bad = self._pairs(encoder, pixels, ctx)
@@ -143,7 +120,7 @@ class TrainPhotoModel(PhotoFields):
         from sits_engine.samples.known_places import KEY, remembered
 
         if not self.resume:
-            self.checkpoint.unlink(missing_ok=True)
+            self.forget()
         made = train_photo_model(
             pairs,
             {
@@ -184,7 +161,7 @@ class TrainPhotoModel(PhotoFields):
         made.card.provenance[KEY] = remembered(report.xy[report.side != SIDES.index("test")])
         # the model last: where it is, everything is
         save_model(self.output, made.module.cpu(), made.card)
-        self.checkpoint.unlink(missing_ok=True)
+        self.forget()
         scores: dict[str, Any] = {
             name: None if math.isnan(v) else round(v, 6) for name, v in report.scores.items()
         }

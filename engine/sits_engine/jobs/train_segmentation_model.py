@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
+from sits_engine.jobs.training_job import TrainingJob
 from sits_engine.jobs.training_material import (
     REPLACED,
     Material,
@@ -43,11 +44,10 @@ FROM_TICKS = (
 )
 
 
-class TrainSegmentationModel(WindowFields):
+class TrainSegmentationModel(TrainingJob, WindowFields):
     """Train TSViT, a U-Net or a recurrent network on labelled windows, test it on held-out land."""
 
     title: ClassVar[str] = "Train segmentation model"
-    several: ClassVar[bool] = True
 
     architecture: Literal["tsvit", "unet3d", "unet3df", "unet2d_clstm", "biconvgru"] = Field(
         "tsvit", description="network"
@@ -115,14 +115,12 @@ class TrainSegmentationModel(WindowFields):
         description="optimiser, rates and network as published, with their defects: to run published tables "
         "again (their epochs and steps are up to you)",
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     windows_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the windows for the next run with the same inputs"
     )
-    resume: bool = Field(
-        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
-    )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
+
+    _opened: tuple[list[WindowData], WindowSources | None] | None = PrivateAttr(None)
 
     @field_validator("output")
     @classmethod
@@ -145,31 +143,15 @@ class TrainSegmentationModel(WindowFields):
     @property
     def checkpoints(self) -> tuple[Path, Path]:
         """Where an interrupted run goes on from: states of pre-training and of fine-tuning."""
-        name = self.output.stem
-        return (
-            self.output.with_name(f"{name}.cscl.resume.safetensors"),
-            self.output.with_name(f"{name}.resume.safetensors"),
-        )
+        return self.output.with_name(f"{self.output.stem}.cscl.resume.safetensors"), self.checkpoint
 
     def run(self, ctx: JobContext) -> JobResult:
         """Cut or open windows, split, train, calibrate, test, write."""
         # Before the networks are loaded, which takes seconds: what is wrong here is told at once. But several
         # processes meet first, so that all are told.
-        several = int(os.environ.get("WORLD_SIZE") or 1) > 1
-        opened = None if several else self._open(ctx)
-
-        from sits_engine.learning.distributed import joined
-
-        with joined(self.device, ctx) as (processes, device):
-            return self._run(ctx, opened or self._open(ctx), processes, device)
-
-    def help(self, ctx: JobContext) -> None:
-        """Train with the process that runs the job."""
-        from sits_engine.learning.distributed import joined
-        from sits_engine.learning.tasks import help_out
-
-        with joined(self.device, ctx) as (processes, device):
-            help_out(processes, device, ctx)
+        if int(os.environ.get("WORLD_SIZE") or 1) < 2:
+            self._opened = self._open(ctx)
+        return super().run(ctx)
 
     def _open(self, ctx: JobContext) -> tuple[list[WindowData], WindowSources | None]:
         """Data sets or time series."""
@@ -189,27 +171,20 @@ class TrainSegmentationModel(WindowFields):
     def _numbers(self) -> Path:
         return self.numbers or numbers_beside(self.report or self.output)
 
-    def _run(
-        self,
-        ctx: JobContext,
-        opened: tuple[list[WindowData], WindowSources | None],
-        processes: Processes,
-        device: Device,
-    ) -> JobResult:
+    def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
+        """All but opening, where that is done."""
         from sits_engine.learning.segmentation.run import train_segmentation
         from sits_engine.models.model_file import save_model
         from sits_engine.report.segmentation import write_segmentation_report
 
-        sets, sources = opened
-        ctx.device = device.label
-        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
-        ctx.info(f"Training will use {device.label}{together}.")
+        sets, sources = self._opened or self._open(ctx)
+        self.use(device, processes, ctx)
         material = self._of_series(sources, ctx) if sources else self._of_data_sets(sets, processes.here, ctx)
         for note in material.notes:
             ctx.info(note)
         options = self._options(material)
         if not self.resume:
-            self._forget()
+            self.forget()
         try:
             result = train_segmentation(
                 material.windows,
@@ -239,15 +214,11 @@ class TrainSegmentationModel(WindowFields):
             outputs["numbers"] = str(self._numbers)
         # the model last: where it is, everything is
         save_model(self.output, result.module.cpu(), result.card)
-        self._forget()
+        self.forget()
         scores = {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
         scores |= {"n_windows": len(material.windows), "n_classes": len(result.report.classes)}
         ctx.progress(1.0, "Done")
         return JobResult(outputs=outputs, scores=scores, warnings=result.report.warnings)
-
-    def _forget(self) -> None:
-        for path in self.checkpoints:
-            path.unlink(missing_ok=True)
 
     def _of_series(self, sources: WindowSources, ctx: JobContext) -> Material:
         """Windows cut out of time series."""

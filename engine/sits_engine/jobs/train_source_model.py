@@ -13,6 +13,7 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, claim_outputs, existing, model_path, write_numbers
 from sits_engine.jobs.region_samples import layer_names, other_fields, series_facts
 from sits_engine.jobs.series_reading import SeriesJob
+from sits_engine.jobs.training_job import TrainingJob
 from sits_engine.outputs import numbers_beside
 
 if TYPE_CHECKING:
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from sits_engine.samples.gather import Gathered, Sources
 
 
-class TrainSourceModel(SeriesJob):
+class TrainSourceModel(TrainingJob, SeriesJob):
     """Train PSE+LTAE on parcels of one or several regions, test it on held-out blocks."""
 
     title: ClassVar[str] = "Train source model"
-    several: ClassVar[bool] = True
 
     series: list[Path] = Field(default_factory=list, description="time series (.json), one a region")
     parcels: list[str] = Field(
@@ -90,12 +90,8 @@ class TrainSourceModel(SeriesJob):
         "maps of pixels (some minutes more on a processor)",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="the same seed on a CPU gives the same model")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     samples_store: Path | None = Field(
         None, description="folder (Zarr) that keeps the samples for the next run with the same inputs"
-    )
-    resume: bool = Field(
-        True, description="go on from the last whole epoch of an interrupted run with the same inputs"
     )
     numbers: Path | None = Field(None, description="numbers of the report (.json); default: beside it")
 
@@ -114,27 +110,8 @@ class TrainSourceModel(SeriesJob):
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where an interrupted run goes on from."""
-        return self.output.with_name(f"{self.output.stem}.resume.safetensors")
-
-    def run(self, ctx: JobContext) -> JobResult:
+    def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """Read, split, train, calibrate, test, write."""
-        from sits_engine.learning.distributed import joined
-
-        with joined(self.device, ctx) as (processes, device):
-            return self._run(ctx, processes, device)
-
-    def help(self, ctx: JobContext) -> None:
-        """Train with the process that runs the job."""
-        from sits_engine.learning.distributed import joined
-        from sits_engine.learning.tasks import help_out
-
-        with joined(self.device, ctx) as (processes, device):
-            help_out(processes, device, ctx)
-
-    def _run(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         numbers = self.numbers or numbers_beside(self.report or self.output)
         inputs = [*self.series, *self.parcels, self.labels_table, self.labelled_series, self.class_table]
         claim_outputs((self.output, self.report, numbers, self.checkpoint), inputs)
@@ -144,9 +121,7 @@ class TrainSourceModel(SeriesJob):
         from sits_engine.report.training import write_training_report
         from sits_engine.samples.gather import gather
 
-        ctx.device = device.label
-        together = f" in each of {processes.size} processes" if processes.size > 1 else ""
-        ctx.info(f"Training will use {device.label}{together}.")
+        self.use(device, processes, ctx)
         ctx.progress(0.0, "Opening images and parcels")
         sources = self._sources(ctx)
         reading = ctx.part(0.01, 0.35, "Reading the pixels of the parcels")
@@ -157,7 +132,7 @@ class TrainSourceModel(SeriesJob):
             ctx.info(note)
         options = self._options(sources, gathered)
         if not self.resume:
-            self.checkpoint.unlink(missing_ok=True)
+            self.forget()
         try:
             result = train(
                 gathered.sets,
@@ -183,7 +158,7 @@ class TrainSourceModel(SeriesJob):
         # the model last: where it is, everything is
         fast = None if result.fast is None else (result.fast.module, result.fast.card)
         save_model(self.output, result.module, card_of(result, options), fast)
-        self.checkpoint.unlink(missing_ok=True)
+        self.forget()
         scores: dict[str, Any] = {}
         scores |= {name: None if math.isnan(v) else round(v, 6) for name, v in result.report.scores.items()}
         scores |= {"n_parcels": len(result.report.labels), "n_classes": len(result.report.classes)}

@@ -20,10 +20,11 @@ LIMIT = 200
 def start(script: str, folder: Path, size: int, **settings: Any) -> list[subprocess.Popen[str]]:
     """`size` times a script of this folder, with a file of settings as its argument."""
     file = folder / f"settings {size}.json"
-    file.write_text(json.dumps({"folder": str(folder), **settings}))
+    file.write_text(json.dumps({"folder": str(folder), **settings}), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
+    paths = os.pathsep.join(str(part) for part in Path(__file__).parents[1:3])
     started = []
     for rank in range(size):
         place = {
@@ -36,8 +37,8 @@ def start(script: str, folder: Path, size: int, **settings: Any) -> list[subproc
         }
         started.append(
             subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name(script)), str(file)],
-                env={**os.environ, **place, "OMP_NUM_THREADS": "1"},
+                [sys.executable, "-m", f"support.{script.removesuffix('.py')}", str(file)],
+                env={**os.environ, **place, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",

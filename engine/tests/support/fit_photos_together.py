@@ -1,30 +1,19 @@
-"""Tiny trainings of the satellite encoder, alone or once a process, with a file of settings.
+"""Tiny trainings of the satellite encoder, alone or once a process."""
 
-Each process writes its weights to `<folder>/<rank>.safetensors`; process 0 says its losses on stdout.
-"""
-
-import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-HERE = Path(__file__).resolve()
+import numpy as np
+from support.photo_series import paired_places
+from support.together import as_received, given, stop_after, together
+from support.together import plain as along_gradient
+
+from sits_engine.learning.segmentation.recipes import Recipe
+from sits_engine.learning.timesenclip.batches import normalisation
+from sits_engine.learning.timesenclip.options import PhotoOptions, settle
+from sits_engine.learning.timesenclip.task import PhotoTask
+
 CHECKPOINT = "m.resume.safetensors"
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-from support.photo_series import paired_places  # noqa: E402
-
-import sits_engine  # noqa: E402, F401 (before torch)
-from sits_engine.context import JobContext  # noqa: E402
-from sits_engine.errors import EngineError  # noqa: E402
-from sits_engine.learning.distributed import joined  # noqa: E402
-from sits_engine.learning.segmentation.recipes import Recipe  # noqa: E402
-from sits_engine.learning.timesenclip.batches import normalisation  # noqa: E402
-from sits_engine.learning.timesenclip.options import PhotoOptions, settle  # noqa: E402
-from sits_engine.learning.timesenclip.task import PhotoTask  # noqa: E402
 
 
 def task(dropout=0.0, **options) -> PhotoTask:
@@ -40,39 +29,24 @@ def task(dropout=0.0, **options) -> PhotoTask:
 
 
 def plain(recipe, parameters):
-    """Steps along the gradient: Adam would make one of whatever rounding leaves of a gradient that is 0."""
-    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+    """With a rate that suits the encoder."""
+    return along_gradient(recipe, parameters, rate=0.01)
 
 
 def main(settings) -> None:
-    """Train as the settings say."""
+    """Train as the settings say; process 0 keeps a state."""
     Recipe.optimizer = plain
-    folder = Path(settings["folder"])
 
-    def send(kind, fields):
-        if kind == "metric" and fields["step"] == settings.get("stop"):
-            ctx.cancel("Enough.")
+    def work(processes, device, ctx):
+        todo = as_received(task(**settings["options"]), processes)
+        file = None if processes.rank else Path(settings["folder"]) / CHECKPOINT
+        result = todo.run(device, ctx, processes=processes, checkpoint=file)
+        assert not processes.rank or processes.receive() is None
+        weights = {**result.module.state_dict(), **result.pooling.state_dict()}
+        return weights, {"rows": [asdict(row) for row in result.rows]}
 
-    ctx = JobContext(send)
-    torch.set_num_threads(1)
-    try:
-        with joined("cpu", ctx) as (processes, device):
-            todo, file = task(**settings["options"]), folder / CHECKPOINT
-            if processes.rank:
-                todo, file = PhotoTask.of(*processes.receive()[1:]), None
-            result = todo.run(device, ctx, processes=processes, checkpoint=file)
-            save_file(
-                {**result.module.state_dict(), **result.pooling.state_dict()},
-                folder / f"{processes.rank}.safetensors",
-            )
-            if processes.rank:
-                assert processes.receive() is None
-            else:
-                print(json.dumps({"rows": [asdict(row) for row in result.rows]}))
-    except EngineError as error:
-        print(json.dumps({"code": error.code, "message": error.message, "advice": error.advice}))
-        raise SystemExit(1) from error
+    together(settings, work, stop_after(settings.get("stop")))
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(given())

@@ -1,29 +1,18 @@
-"""A tiny training, started once a process with torchrun's environment: `fit_together.py SETTINGS.json`.
+"""A tiny training of a pixel-set network, alone or once a process."""
 
-Each process writes its weights to `<folder>/<rank>.safetensors`; process 0 says what went wrong on stdout.
-"""
-
-import json
-import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve()
+from support.seasons import seasons
+from support.together import as_received, given, together
+
+from sits_engine.errors import EngineError
+from sits_engine.learning.shared_fit import Task
+from sits_engine.learning.supervised import FitOptions, normalisation
+from sits_engine.learning.transforms import Sampling
+from sits_engine.models.registry import pseltae_hyperparameters
+
 CHECKPOINT = "run.resume.safetensors"
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
-
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-from support.seasons import seasons  # noqa: E402
-
-import sits_engine  # noqa: E402, F401 (before torch)
-from sits_engine.context import JobContext  # noqa: E402
-from sits_engine.errors import EngineError  # noqa: E402
-from sits_engine.learning.distributed import joined  # noqa: E402
-from sits_engine.learning.shared_fit import Task  # noqa: E402
-from sits_engine.learning.supervised import FitOptions, normalisation  # noqa: E402
-from sits_engine.learning.transforms import Sampling  # noqa: E402
-from sits_engine.models.registry import pseltae_hyperparameters  # noqa: E402
 
 
 def task(epochs=3, dropout=0.0, batch_size=17) -> Task:
@@ -48,40 +37,27 @@ def task(epochs=3, dropout=0.0, batch_size=17) -> Task:
 
 
 def main(settings) -> None:
-    """Train as the settings say."""
-    folder = Path(settings["folder"])
+    """Train as the settings say; process 0 keeps a state."""
     said = []
 
-    def send(kind, fields):
+    def work(processes, device, ctx):
+        todo = as_received(task(**settings.get("task", {})), processes)
+        if settings.get("fails") == processes.rank and processes.size > 1:
+            raise EngineError("INPUT_INVALID", "Rank 1 has a reason.", "Help it.")
+        file = None if processes.rank else Path(settings["folder"]) / CHECKPOINT
+        result = todo.run(device, ctx, processes=processes, checkpoint=file)
+        assert not processes.rank or processes.receive() is None
+        rows = [[row.train_loss, row.validation_loss] for row in result.epochs]
+        return result.module.state_dict(), {"rows": rows, "batch": result.batch_size, "said": said}
+
+    def heard(ctx, kind, fields) -> None:
         if kind == "log":
             said.append(fields["text"])
         elif kind == "metric" and settings.get("pause"):
             time.sleep(settings["pause"])
 
-    ctx = JobContext(send)
-    torch.set_num_threads(1)
-    try:
-        with joined("cpu", ctx) as (processes, device):
-            todo = task(**settings.get("task", {}))
-            if processes.rank:
-                called = processes.receive()
-                todo = Task.of(*called[1:])
-                checkpoint = None
-            else:
-                checkpoint = folder / CHECKPOINT
-            if settings.get("fails") == processes.rank and processes.size > 1:
-                raise EngineError("INPUT_INVALID", "Rank 1 has a reason.", "Help it.")
-            result = todo.run(device, ctx, processes=processes, checkpoint=checkpoint)
-            save_file(result.module.state_dict(), folder / f"{processes.rank}.safetensors")
-            if not processes.rank:
-                rows = [[row.train_loss, row.validation_loss] for row in result.epochs]
-                print(json.dumps({"rows": rows, "batch": result.batch_size, "said": said}))
-            else:
-                assert processes.receive() is None
-    except EngineError as error:
-        print(json.dumps({"code": error.code, "message": error.message}))
-        raise SystemExit(1) from error
+    together(settings, work, heard)
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(given())

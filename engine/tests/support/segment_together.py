@@ -1,41 +1,26 @@
-"""Tiny trainings of segmentation networks, alone or once a process: `segment_together.py SETTINGS.json`.
-
-Each process writes its weights to `<folder>/<rank>.safetensors`; process 0 says its losses, or what ended it.
-"""
+"""Tiny trainings of segmentation networks, alone or once a process."""
 
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
+import numpy as np
+import zarr
+from support.field_windows import field_windows
+from support.small_segmenters import SMALL
+from support.together import given, plain, together
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import zarr  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-from support.field_windows import field_windows  # noqa: E402
-from support.small_segmenters import SMALL  # noqa: E402
-
-import sits_engine  # noqa: E402, F401 (before torch)
-from sits_engine import device  # noqa: E402
-from sits_engine.context import JobContext  # noqa: E402
-from sits_engine.errors import EngineError, InputError  # noqa: E402
-from sits_engine.learning.checkpoint import Checkpoint  # noqa: E402
-from sits_engine.learning.distributed import joined  # noqa: E402
-from sits_engine.learning.processes import ALONE  # noqa: E402
-from sits_engine.learning.segmentation import shared_stages  # noqa: E402
-from sits_engine.learning.segmentation.batches import normalisation  # noqa: E402
-from sits_engine.learning.segmentation.options import SegmentOptions, settle  # noqa: E402
-from sits_engine.learning.segmentation.recipes import Recipe  # noqa: E402
-from sits_engine.learning.tasks import help_out  # noqa: E402
-from sits_engine.samples.stored_arrays import StoredArray  # noqa: E402
-
-
-def plain(recipe, parameters):
-    """Steps along the gradient: Adam would make one of whatever rounding leaves of a gradient that is 0."""
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+from sits_engine import device
+from sits_engine.errors import InputError
+from sits_engine.learning.checkpoint import Checkpoint
+from sits_engine.learning.processes import ALONE
+from sits_engine.learning.segmentation import shared_stages
+from sits_engine.learning.segmentation.batches import normalisation
+from sits_engine.learning.segmentation.options import SegmentOptions, settle
+from sits_engine.learning.segmentation.recipes import Recipe
+from sits_engine.learning.tasks import help_out
+from sits_engine.samples.stored_arrays import StoredArray
 
 
 def stages(name, *, mask=False, store=None, epochs=2, scale=1, batch_size=5):
@@ -91,31 +76,25 @@ def checkpoints(folder, name):
 
 
 def main(settings) -> None:
-    """Train as the settings say."""
+    """Train as the settings say; process 0 keeps states."""
     Recipe.optimizer = plain
-    folder, states, rows = Path(settings["folder"]), {}, {}
 
-    def send(kind, fields) -> None:
+    def work(processes, own, ctx):
+        states, rows = {}, {}
+        if processes.rank:
+            help_and_keep(processes, own, ctx, [name for name, _ in settings["tasks"]], states)
+        else:
+            for name, how in settings["tasks"]:
+                kept = checkpoints(Path(settings["folder"]), name)
+                states[name], rows[name] = train(stages(name, **how), ctx, processes, kept)
+        weights = {f"{name}/{part}": v for name, state in states.items() for part, v in state.items()}
+        return weights, {"rows": rows}
+
+    def heard(ctx, kind, fields) -> None:
         if settings.get("stops") and fields.get("name") == "validation_miou":
             ctx.cancel("Enough.")
 
-    ctx = JobContext(send)
-    torch.set_num_threads(1)
-    try:
-        with joined("cpu", ctx) as (processes, own):
-            if processes.rank:
-                help_and_keep(processes, own, ctx, [name for name, _ in settings["tasks"]], states)
-            else:
-                for name, how in settings["tasks"]:
-                    states[name], rows[name] = train(
-                        stages(name, **how), ctx, processes, checkpoints(folder, name)
-                    )
-            weights = {f"{name}/{part}": v for name, state in states.items() for part, v in state.items()}
-            save_file(weights, folder / f"{processes.rank}.safetensors")
-            print(json.dumps({"rows": rows}))
-    except EngineError as error:
-        print(json.dumps({"code": error.code, "advice": error.advice}))
-        raise SystemExit(1) from error
+    together(settings, work, heard)
 
 
 def help_and_keep(processes, own, ctx, names, states) -> None:
@@ -138,4 +117,4 @@ def help_and_keep(processes, own, ctx, names, states) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(given())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
@@ -23,6 +22,7 @@ from sits_engine.learning.focal import focal_loss
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import BalancedSampler
 from sits_engine.learning.summary import EpochRow
+from sits_engine.learning.training_batches import TrainingBatches
 from sits_engine.learning.transforms import Batch, Collator, Sampling
 from sits_engine.models import eval_form
 from sits_engine.models.card import BandCard
@@ -104,7 +104,7 @@ def fit(
         checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
-        InputError: no training samples, or the loss stops being a number.
+        InputError: no training samples, fewer in a batch than processes, or the loss stops being a number.
         Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
     if len(train) == 0:
@@ -126,7 +126,7 @@ def fit(
         best_key, best_epoch, run.batch_size = (first, second), facts["best_epoch"], facts["batch_size"]
     total = options.epochs * options.steps_per_epoch
     started = time.monotonic()
-    run.fit_batch()
+    run.agree()
     with closing(run), keeping(checkpoint, rows), shared_statistics(module, processes.total):
         for epoch in range(len(rows) + 1, options.epochs + 1):
             if epoch - 1 - best_epoch >= options.patience:
@@ -168,12 +168,10 @@ def fit(
     return FitResult(module.eval(), rows, best_epoch, run.batch_size, run.samples / seconds)
 
 
-class _Run:
-    """One network in training: draws batches, steps, and halves the batch when memory runs out.
+class _Run(TrainingBatches[Batch]):
+    """One network in training."""
 
-    Chance comes from the seed, the epoch and, for dropout, the process: a resumed run draws what the whole
-    one would have drawn, on any number of processes.
-    """
+    UNIT, SMALLEST = "parcel", (SMALLEST_BATCH, 2)
 
     def __init__(
         self,
@@ -185,111 +183,41 @@ class _Run:
         ctx: JobContext,
         processes: Processes,
     ) -> None:
-        self.batch_size = options.batch_size
-        self.samples = 0
-        self.optimizer = schedule.adam(module, options.learning_rate, options.weight_decay)
+        optimizer = schedule.adam(module, options.learning_rate, options.weight_decay)
+        super().__init__([module], optimizer, options.batch_size, options.seed, device, ctx, processes)
         self.schedule = schedule.cosine(self.optimizer, options.epochs * options.steps_per_epoch)
-        self._module, self._options, self._device, self._ctx = module, options, device, ctx
-        self._form, self._processes = TrainingForm(module), processes
-        self._collate = Collator(train, bands, options.sampling)
-        self._labels = train.labels
-        self._drawing = None if device.is_cpu else ThreadPoolExecutor(1, "draw")
-        self.begin(0)
+        self._module, self._gamma, self._labels = module, options.gamma, train.labels
+        self._form, self._collate = TrainingForm(module), Collator(train, bands, options.sampling)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def close(self) -> None:
-        """Stop drawing."""
-        self._batches.close()
-        if self._drawing:
-            self._drawing.shutdown(cancel_futures=True)
-
-    def begin(self, epoch: int) -> None:
-        """Draw the batches of an epoch; 0 are those of a trial."""
-        self._epoch = epoch
-        dropout = np.random.SeedSequence([self._options.seed, epoch, self._processes.rank])
-        torch.manual_seed(int(dropout.generate_state(1)[0]))
-        self._batches = self._draw_batches()
-
-    def fit_batch(self) -> None:
-        """Several processes agree on a batch that fits into the memory of all: by a step without effect.
-
-        Later none could halve it alone: the others would wait for its part of a sum.
-        """
-        if self._processes.size == 1:
-            return
-        before = copy.deepcopy(self._module.state_dict())
-        while True:
-            try:
-                self._forward_backward(next(self._batches))
-                short = 0.0
-            except torch.OutOfMemoryError:
-                short = 1.0
-            self.optimizer.zero_grad(set_to_none=True)
-            if not float(self._processes.add(torch.tensor(short, device=self._device.torch))):
-                break
-            self._halve()
-        self._module.load_state_dict(before)
-
     def step(self) -> Tensor:
         """One optimiser step; returns the loss (a tensor, so that a GPU isn't waited for)."""
-        while True:
-            try:
-                loss = self._forward_backward(next(self._batches))
-                break
-            except torch.OutOfMemoryError:
-                if self._processes.size > 1:
-                    raise
-                self._halve()
+        loss = self._fitting(self._attempt)
         self._processes.add_gradients(self._module)
         self.optimizer.step()
         self.schedule.step()
         self.samples += self.batch_size
         return loss
 
-    def _forward_backward(self, batch: Batch) -> Tensor:
+    def _attempt(self) -> Tensor:
+        batch = next(self._batches).to(self._device.torch)
         self._module.train()
         self.optimizer.zero_grad(set_to_none=True)
         logits = self._form(*batch.inputs)
         # of the whole batch: the parts of all processes add up to its mean
         part = len(batch.labels) / self.batch_size
-        loss = focal_loss(logits, batch.labels, self._options.gamma) * part
+        loss = focal_loss(logits, batch.labels, self._gamma) * part
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _halve(self) -> None:
-        """Half as large batches; raises the error at hand where they would be too small."""
-        if self.batch_size // 2 < max(SMALLEST_BATCH, 2 * self._processes.size):
-            raise torch.OutOfMemoryError(f"{self._device.label}: not even {self.batch_size} parcels fit")
-        self.optimizer.zero_grad(set_to_none=True)
-        self._batches.close()
-        self.batch_size //= 2
-        self._ctx.warn(
-            f"{self._device.label} ran out of memory: going on with batches of {self.batch_size} parcels."
-        )
-        if self._device.torch.type == "cuda":
-            torch.cuda.empty_cache()
-        self._batches = self._draw_batches()
-
-    def _draw_batches(self) -> Generator[Batch, None, None]:
-        """Endless batches; beside a GPU the next one is drawn while it computes."""
-        rng = np.random.default_rng([self._options.seed, self._epoch, self.batch_size])
+    def _drawer(self) -> Callable[[], Batch]:
+        rng = np.random.default_rng([self._seed, self._epoch, self.batch_size])
         sampler = BalancedSampler(self._labels, self.batch_size, rng)
-
-        def draw() -> Batch:
-            return self._collate(sampler.draw(), rng, self._processes.share)
-
-        if self._drawing is None:
-            while True:
-                yield draw()
-        coming = self._drawing.submit(draw)
-        while True:
-            batch = coming.result()
-            coming = self._drawing.submit(draw)
-            yield batch.to(self._device.torch)
+        return lambda: self._collate(sampler.draw(), rng, self._processes.share)
 
 
 class Validation:

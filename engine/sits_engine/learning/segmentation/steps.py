@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -15,11 +14,11 @@ from torch import Tensor, nn
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, resumed
 from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.sampler import ShuffledSampler
 from sits_engine.learning.segmentation.recipes import Recipe
+from sits_engine.learning.training_batches import TrainingBatches
 from sits_engine.models.precision import half_type, mixed
 
 Result = TypeVar("Result")
@@ -57,8 +56,6 @@ class Source(Protocol[RawT, MadeT]):
 
 #: Seconds between two looks at cancellation while a step computes.
 LOOK = 0.1
-#: A crop has thousands of pixels, enough for batch norm.
-SMALLEST_BATCH = 1
 
 
 class Patient:
@@ -96,8 +93,8 @@ class Patient:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-class Steps(Generic[RawT, BatchT]):
-    """Draws batches and steps; halves the batch when a card's memory runs out, and says so.
+class Steps(TrainingBatches[RawT], Generic[RawT, BatchT]):
+    """Draws batches and steps.
 
     Args:
         cutter: draws the crops; at least one of its windows is usable.
@@ -111,6 +108,9 @@ class Steps(Generic[RawT, BatchT]):
         processes: that share each batch; all of them make the same calls.
         counted: number of what the loss of a batch is the mean of; needed where batches are shared.
     """
+
+    # a window has thousands of pixels, enough for batch norm
+    UNIT, SMALLEST = "window", (1, 1)
 
     def __init__(
         self,
@@ -129,18 +129,14 @@ class Steps(Generic[RawT, BatchT]):
         processes: Processes = ALONE,
         counted: Callable[[BatchT], Tensor] | None = None,
     ) -> None:
-        self._parts, self._processes, self._counted = parts or _at_once, processes, counted
-        self.batch_size, self.samples, self.done = batch_size, 0, 0
-        self._cutter, self._loss_of, self._modules = cutter, loss_of, nn.ModuleList(modules)
+        optimizer = recipe.optimizer(list(nn.ModuleList(modules).parameters()))
+        super().__init__(modules, optimizer, batch_size, seed, device, ctx, processes)
+        self._parts, self._counted, self.done = parts or _at_once, counted, 0
+        self._cutter, self._loss_of = cutter, loss_of
         self._recipe, self._epochs, self._steps = recipe, epochs, steps_per_epoch
-        self._device, self._ctx = device, ctx
-        self.optimizer = recipe.optimizer(list(self._modules.parameters()))
         # only float16 runs out of range; the scaler lives on the card, so nothing waits for it
         self._scaler = torch.amp.GradScaler("cuda", enabled=half_type(device) == torch.float16)
-        self._seed, self._epoch = seed, 0
         self._patient = Patient(ctx.check_cancelled, device)
-        self._drawing = None if device.is_cpu else ThreadPoolExecutor(1, "draw")
-        self._batches = self._draw_batches()
 
     @property
     def learning_rate(self) -> float:
@@ -179,12 +175,8 @@ class Steps(Generic[RawT, BatchT]):
         Args:
             progress: gets the done share of all epochs, before each step.
         """
-        # chance comes from seed and number: a resumed run is the same
-        self._epoch, losses = number, []
-        chance = [self._seed, number, self._processes.rank]
-        torch.manual_seed(int(np.random.SeedSequence(chance).generate_state(1)[0]))
-        self._batches.close()
-        self._batches = self._draw_batches()
+        losses = []
+        self.begin(number)
         for _ in range(self._steps):
             progress(self.done / (self._epochs * self._steps))
             losses.append(self.step())
@@ -199,15 +191,7 @@ class Steps(Generic[RawT, BatchT]):
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self._recipe.rate(self.done, self._steps, self._epochs)
-        while True:
-            try:
-                loss = self._patient.run(self._forward_backward)
-                break
-            except torch.OutOfMemoryError:
-                if self.batch_size // 2 < SMALLEST_BATCH or self._processes.size > 1:
-                    raise
-            # outside the except: the error holds on to the tensors that filled the card
-            self._halve()
+        loss = self._fitting(lambda: self._patient.run(self._forward_backward))
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.done += 1
@@ -217,8 +201,7 @@ class Steps(Generic[RawT, BatchT]):
     def close(self) -> None:
         """Stop drawing and stepping."""
         self._patient.close()
-        if self._drawing:
-            self._drawing.shutdown(wait=False, cancel_futures=True)
+        super().close()
 
     def _forward_backward(self) -> Tensor:
         batch = self._next()
@@ -247,53 +230,10 @@ class Steps(Generic[RawT, BatchT]):
             total += loss.detach()
         return total
 
-    def agree(self) -> None:
-        """Several processes agree on a batch that fits into the memory of all: by a step without effect.
+    def _attempt(self) -> Tensor:
+        return self._patient.run(lambda: self._gradients(self._next(), 1.0))
 
-        Later none could halve it alone: the others would wait for its part of a sum. So this comes before
-        norms share their statistics.
-
-        Raises:
-            InputError: there are more processes than crops in a batch.
-            torch.OutOfMemoryError: not even one crop a process fits.
-        """
-        size = self._processes.size
-        if size == 1:
-            return
-        before = copy.deepcopy(self._modules.state_dict())
-        while True:
-            if self.batch_size < size:
-                raise InputError(
-                    f"BATCH_SIZE is {self.batch_size}, but {size} processes share each batch.",
-                    f"Give at least {size}, or start fewer processes.",
-                )
-            try:
-                self._patient.run(lambda: self._gradients(self._next(), 1.0))
-                short = 0.0
-            except torch.OutOfMemoryError:
-                short = 1.0
-            self.optimizer.zero_grad(set_to_none=True)
-            if not float(self._processes.add(torch.tensor(short, device=self._device.torch))):
-                break
-            if self.batch_size // 2 < size:
-                raise torch.OutOfMemoryError(f"{self._device.label}: not even {self.batch_size} windows fit")
-            self._halve()
-        self._modules.load_state_dict(before)
-
-    def _halve(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        self._batches.close()
-        self.batch_size //= 2
-        crops = "windows" if self.batch_size > 1 else "window"
-        self._ctx.warn(
-            f"{self._device.label} ran out of memory: going on with batches of {self.batch_size} {crops}."
-        )
-        if self._device.torch.type == "cuda":
-            torch.cuda.empty_cache()
-        self._batches = self._draw_batches()
-
-    def _draw_batches(self) -> Generator[RawT, None, None]:
-        """Endless batches; beside a card the next one is cut while it computes."""
+    def _drawer(self) -> Callable[[], RawT]:
         usable = self._cutter.usable
         rng = np.random.default_rng([self._seed, self._epoch])
         sampler = ShuffledSampler(usable, self.batch_size, rng)
@@ -302,14 +242,7 @@ class Steps(Generic[RawT, BatchT]):
             raw = self._cutter.drawn(usable[sampler.draw()], rng, self._processes.share)
             return raw.pinned() if self._device.torch.type == "cuda" else raw
 
-        if self._drawing is None:
-            while True:
-                yield draw()
-        coming = self._drawing.submit(draw)
-        while True:
-            raw = coming.result()
-            coming = self._drawing.submit(draw)
-            yield raw
+        return draw
 
 
 def _at_once(batch: BatchT) -> Iterator[tuple[BatchT, Tensor | float]]:

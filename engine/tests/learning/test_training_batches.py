@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from sits_engine.learning.processes import ALONE, Processes
 from sits_engine.learning.training_batches import TrainingBatches
 
 CPU = device.select("cpu")
+#: Draws as beside a card.
+BESIDE = SimpleNamespace(torch=torch.device("cpu"), label="a card", is_cpu=False)
 
 
 class Held:
@@ -24,11 +27,11 @@ class Held:
 class Tiny(TrainingBatches[list[int]]):
     UNIT, SMALLEST = "place", (2, 2)
 
-    def __init__(self, batch_size=16, fits=0, processes=ALONE) -> None:
+    def __init__(self, batch_size=16, fits=0, processes=ALONE, where=CPU) -> None:
         module = nn.Linear(1, 1)
         optimizer = torch.optim.SGD(module.parameters())
         self.fits, self.held, self.drawn = fits, None, []
-        super().__init__([module], optimizer, batch_size, 3, CPU, JobContext(self.told), processes)
+        super().__init__([module], optimizer, batch_size, 3, where, JobContext(self.told), processes)
 
     def told(self, kind, fields) -> None:
         assert self.held() is None
@@ -86,3 +89,18 @@ def test_processes_that_agreed_do_not_halve_alone() -> None:
 def test_each_process_needs_a_sample() -> None:
     with pytest.raises(InputError, match="BATCH_SIZE is 4, but 5 processes share each batch"):
         Tiny(4, processes=Several(5)).agree()
+
+
+@pytest.mark.parametrize("where", [CPU, BESIDE], ids=["processor", "card"])
+def test_each_epoch_has_its_batches_and_chance(where) -> None:
+    """Also where the next batch is drawn before it is asked for."""
+    tiny = Tiny(fits=16, where=where)
+    chances = []
+    for epoch in (1, 2, 1):
+        tiny.begin(epoch)
+        chances.append(float(torch.rand(())))
+        tiny.step()
+        tiny.step()
+    tiny.close()
+    assert [batch[0] for batch in tiny.drawn] == [1, 1, 2, 2, 1, 1]
+    assert chances[0] == chances[2] != chances[1]

@@ -31,7 +31,8 @@ READERS, FEW = 2, 4
 #: Threads that compute beside a card: while it works for one, the other cuts, pins and fetches.
 CARD_WORKERS = 2
 #: Pixels between two looks at the cancel flag, for each processor: below half a second on slow ones.
-CHUNK = 2048
+#: Processors wait for each other there.
+CHUNK = 8192
 
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ def plan(cpu: bool, processors: int, wanted: int = 0) -> Plan:
     threads = wanted or processors
     readers = READERS if processors > FEW else 1
     if cpu:
-        return Plan(threads, max(4096, CHUNK * threads), readers)
+        return Plan(threads, CHUNK * threads, readers)
     return Plan(threads, 2**18, readers, CARD_WORKERS, card=True)
 
 

@@ -2,7 +2,8 @@
 
 The engine brings one as a package (`ziglang`: Clang with what it needs to make a library), so that there is
 one on every Windows, macOS and Linux machine, and the same everywhere. It keeps what it made, by source,
-options and processor, in the engine's folder; other compilers make a library anew for each process.
+options and processor, in the engine's folder (or ZIG_GLOBAL_CACHE_DIR); other compilers make a library anew
+for each process.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _zig() -> Compiler | None:
     # Names of the C library are found in the process that loads the library; Zig would first make its own
     # parts of it, for 20 s.
     alone = ["-nostdlib"] if sys.platform == "linux" else []
-    kept = str(home() / "compiler")
+    kept = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(home() / "compiler")
     return Compiler(
         f"Zig {metadata.version('ziglang')}",
         # Without a target it compiles for the processor at hand.

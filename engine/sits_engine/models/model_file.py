@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sits_engine import outputs
 from sits_engine.errors import InputError, ModelError
+from sits_engine.models.blank import blank
 from sits_engine.models.card import FORMAT, FORMAT_WITH_FAST, FastCard, ModelCard
 from sits_engine.models.registry import build
 
@@ -133,8 +134,7 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, Tensor], dict[str, Tensor]]:
 def _network(path: Path, card: ModelCard, tensors: dict[str, Tensor]) -> nn.Module:
     """The network of a card with these tensors; ModelError where they don't fit."""
     # Built without memory first: a card can't make the engine allocate more than the file holds.
-    with torch.device("meta"):
-        module = build(card.architecture, card.hyperparameters)
+    module = blank(lambda: build(card.architecture, card.hyperparameters))
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     if expected != found:

@@ -150,7 +150,7 @@ def test_tick_comes_while_the_predictor_is_slow():
 def test_plan():
     assert plan(True, 8).threads == 8
     assert plan(True, 8, 3).threads == 3
-    assert plan(True, 1).chunk == 4096
+    assert plan(True, 1).chunk == 8192
     assert plan(False, 8).chunk > plan(True, 8).chunk
     assert (plan(False, 8).card, plan(True, 8).card) == (True, False)
     assert (plan(True, 2).readers, plan(True, 16).readers) == (1, 2)

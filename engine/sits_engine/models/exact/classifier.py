@@ -234,6 +234,8 @@ def start_with_waves(table: Tensor) -> None:
 
     A few hundred windows don't suffice to learn each day on its own.
     """
+    if table.is_meta:  # `blank`: nothing to start with
+        return
     dim, days = table.shape
     n = (dim + 1) // 2
     lengths = torch.exp(torch.linspace(math.log(WAVES[0]), math.log(WAVES[1]), n))

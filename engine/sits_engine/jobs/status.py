@@ -11,7 +11,7 @@ from sits_engine import __version__, device
 from sits_engine.context import JobContext
 from sits_engine.home import home, logs
 from sits_engine.jobs.base import Job, JobResult
-from sits_engine.models import compiled, packed, pixel_kernel
+from sits_engine.models import compiled, packed, pixel_kernel, token_attention
 
 PACKAGES = ("torch", "numpy", "rasterio", "geopandas", "safetensors", "pydantic", "pystac-client", "zarr")
 
@@ -54,5 +54,5 @@ def compiling() -> str:
 
     Called by the set-up, so that what the compiler needs to prepare once is prepared before the first map.
     """
-    loaded = all([compiled.load(), packed.load(), pixel_kernel.load()])
+    loaded = all(part.load() for part in (compiled, packed, pixel_kernel, token_attention))
     return compiled.working() if loaded else ""

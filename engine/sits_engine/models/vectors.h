@@ -20,6 +20,28 @@ static inline Vec load(const float* p) {
 
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
+typedef int32_t Ints __attribute__((vector_size(kLanes * 4)));
+
+static inline Vec choose(Ints where, Vec yes, Vec no) { return where ? yes : no; }
+
+// exp of numbers <= 0, to a few units in the last place; below -87 practically 0.
+static inline Vec exp_below(Vec x) {
+    const Vec low = Vec{} - 87.0f, magic = Vec{} + 12582912.0f;
+    x = choose(x > low, x, low);
+    const Vec n = (x * 1.44269504f + magic) - magic;  // rounded
+    const Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    const Ints bits = (__builtin_convertvector(n, Ints) + 127) << 23;
+    Vec power;
+    std::memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
 // Numbers or pointers, set to zero, that start at a cache line, so that no vector crosses two. Without the
 // C++ library: its parts that aren't headers would have to be compiled first (Zig does that, for a minute).
 template <typename T>

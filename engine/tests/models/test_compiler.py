@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from sits_engine.models import compiled, compiler, packed, pixel_kernel
+from sits_engine.models import compiled, compiler, packed, pixel_kernel, token_attention
 
 
 def names() -> list[str]:
@@ -25,12 +25,12 @@ def test_the_engines_own_compiler_comes_first_and_CXX_replaces_all(monkeypatch, 
     assert names() == [mine.name]
 
 
-@pytest.mark.parametrize("load", [compiled.load, packed.load, pixel_kernel.load])
-def test_each_source_gives_right_numbers_where_nothing_else_is_installed(load, monkeypatch, tmp_path):
+@pytest.mark.parametrize("part", [compiled, packed, pixel_kernel, token_attention])
+def test_each_source_gives_right_numbers_where_nothing_else_is_installed(part, monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert names() == ["Zig"]
-    assert load.__wrapped__() is not None
+    assert part.load.__wrapped__() is not None
 
 
 def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):

@@ -1,13 +1,13 @@
-"""Transformer layers with PyTorch's fused attention and the products of `products`."""
+"""Transformer layers with the attention of `token_attention` and the products of `products`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sits_engine.models.segmentation import products
+from sits_engine.models.token_attention import attention
 
 #: What is added to a layer's attention: its input (the usual form), the normed input (published classifier of
 #: Exact), or both (published segmentation network of Exact).
@@ -66,11 +66,11 @@ class TransformerLayer(nn.Module):
         query, key = self._split(query), self._split(key)
         if watch is not None:
             watch(query, key)
-        mixed = F.scaled_dot_product_attention(query, key, self._split(value), attn_mask=mask)
+        mixed = attention(query, key, self._split(value), None if mask is None else ~mask[:, 0, 0])
         if self.residual != "input":
             normed = normed[:, :rows]
             x = normed if self.residual == "normed" else x + normed
-        x = x + products.linear(mixed.transpose(1, 2).flatten(2), self.project.weight, self.project.bias)
+        x = x + products.linear(mixed.flatten(2), self.project.weight, self.project.bias)
         w1, b1, w2, b2 = self.mlp.parameters()
         return x + products.mlp(self.mlp_norm(x), (w1, b1), (w2, b2))
 

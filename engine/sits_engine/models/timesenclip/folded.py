@@ -14,7 +14,6 @@ Products go through `dense`. ReLU and GELU, one and two layers at the end alike.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,11 @@ from torch.nn import functional
 
 from sits_engine.models.dense import affine
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
+from sits_engine.models.token_attention import attention
 
 Pair = tuple[Tensor, Tensor]
+#: Columns of bands and marks are a multiple of this: whole vectors of a processor.
+COLUMNS = 16
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class FirstLayer:
     """What the first layer makes of bands and months.
 
     Attributes:
-        qk: (2 d, F + T + 1) queries and keys of [bands, which token]; scaled for the soft-max.
-        out: (d, H (F + T + 1)) what a head's mean of [bands, which token] adds to a token, and its bias.
+        qk: (2 d, W) queries and keys of [bands, which token, zeros]; W: F + T + 1, filled up to `COLUMNS`.
+        out: (d, H W) what a head's mean of these adds to a token, and its bias.
     """
 
     qk: Tensor
@@ -129,7 +131,7 @@ def _first(layer: Layer, embedding: Tensor, token: Tensor, heads: int) -> FirstL
     weight, bias = (part.double() for part in layer.qkv)
     # columns: bands, then one for each token (the class token has no bands)
     columns = torch.cat([weight @ embedding, weight @ token.T + bias[:, None]], 1)
-    scaled = columns[:d] / math.sqrt(d // heads)
+    columns = functional.pad(columns, (0, -columns.shape[1] % COLUMNS))
     out, out_bias = (part.double() for part in layer.out)
     gathered = [
         out[:, h * (d // heads) : (h + 1) * (d // heads)]
@@ -137,7 +139,7 @@ def _first(layer: Layer, embedding: Tensor, token: Tensor, heads: int) -> FirstL
         for h in range(heads)
     ]
     return FirstLayer(
-        torch.cat([scaled, columns[d : 2 * d]]).float().contiguous(),
+        columns[: 2 * d].float().contiguous(),
         (torch.cat(gathered, 1).float().contiguous(), out_bias.float()),
     )
 
@@ -157,19 +159,12 @@ def encode(folded: Folded, images: Tensor, mask: Tensor | None) -> Tensor:
     x = images.new_empty(b, count, folded.token.shape[1])
     x[:, 0] = folded.token[0]
     torch.add(affine(images, folded.embedding), folded.token[1:], out=x[:, 1:])
-    hidden = None
-    if mask is not None:
-        far = torch.zeros(b, 1, 1, count, device=x.device)
-        far[:, 0, 0, 1:].masked_fill_(~mask, -torch.inf)
-        hidden = far
+    hidden = None if mask is None else functional.pad(~mask, (1, 0))
     for number, layer in enumerate(folded.layers):
         if number == len(folded.layers) - 1:
             x = _class_token(folded, layer, x, hidden)
         elif number == 0 and folded.first is not None:
-            marks = torch.eye(count, device=x.device).expand(b, -1, -1)
-            bands = functional.pad(images, (0, 0, 1, 0))
-            known = torch.cat([bands, marks], 2)
-            x = _after(folded, layer, x, _gathered(folded.first, folded.heads, known, hidden))
+            x = _after(folded, layer, x, _gathered(folded.first, folded.heads, images, hidden))
         else:
             x = _after(folded, layer, x, _attention(folded, layer, x, hidden))
     weight, bias, eps = folded.head_norm
@@ -181,22 +176,23 @@ def encode(folded: Folded, images: Tensor, mask: Tensor | None) -> Tensor:
     return x
 
 
-def _gathered(first: FirstLayer, heads: int, known: Tensor, hidden: Tensor | None) -> Tensor:
-    """Attention of the first layer from bands and marks: (B, n, F + n) -> (B, n, d)."""
-    b, n, width = known.shape
-    q, k = affine(known, first.qk).view(b, n, 2, heads, -1).permute(2, 0, 3, 1, 4)
-    weights = _weights(q @ k.transpose(2, 3), hidden)
-    # (B, H, n, F + n): what each head saw, on average
-    seen = (weights.reshape(b, heads * n, n) @ known).view(b, heads, n, width)
-    return affine(seen.transpose(1, 2).reshape(b, n, heads * width), *first.out)
+def _gathered(first: FirstLayer, heads: int, images: Tensor, hidden: Tensor | None) -> Tensor:
+    """Attention of the first layer from bands and marks: (B, T, F) -> (B, T + 1, d)."""
+    b, steps, bands = images.shape
+    known = images.new_zeros(b, steps + 1, first.qk.shape[1])
+    known[:, 1:, :bands] = images
+    token = torch.arange(steps + 1, device=images.device)
+    known[:, token, bands + token] = 1
+    q, k = affine(known, first.qk).view(b, steps + 1, 2, heads, -1).permute(2, 0, 3, 1, 4)
+    # what each head saw, on average
+    return affine(attention(q, k, known.unsqueeze(1), hidden).flatten(2), *first.out)
 
 
 def _attention(folded: Folded, layer: Layer, x: Tensor, hidden: Tensor | None) -> Tensor:
     b, n, d = x.shape
     heads = folded.heads
     q, k, v = affine(x, *layer.qkv).view(b, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-    found = functional.scaled_dot_product_attention(q, k, v, attn_mask=hidden)
-    return affine(found.transpose(1, 2).reshape(b, n, d), *layer.out)
+    return affine(attention(q, k, v, hidden).flatten(2), *layer.out)
 
 
 def _class_token(folded: Folded, layer: Layer, x: Tensor, hidden: Tensor | None) -> Tensor:
@@ -207,18 +203,12 @@ def _class_token(folded: Folded, layer: Layer, x: Tensor, hidden: Tensor | None)
     own = x[:, 0].contiguous()
     q = affine(own, weight[:d], bias[:d]).view(b, heads, size).transpose(0, 1)
     # a head's query as it looks at the tokens themselves; the bias of the keys is the same for all of them
-    look = (q @ weight[d : 2 * d].view(heads, size, d)).transpose(0, 1) / math.sqrt(size)
-    mask = None if hidden is None else hidden[:, 0]
-    seen = _weights(look @ x.transpose(1, 2), mask) @ x
+    look = (q @ weight[d : 2 * d].view(heads, size, d)).transpose(0, 1)
+    tokens = x.unsqueeze(1)
+    seen = attention(look.unsqueeze(1), tokens, tokens, hidden, size**-0.5).squeeze(2)
     values = (seen.transpose(0, 1) @ weight[2 * d :].view(heads, size, d).transpose(1, 2)).transpose(0, 1)
     found = values.reshape(b, d) + bias[2 * d :]
     return _after(folded, layer, own, affine(found, *layer.out))
-
-
-def _weights(scores: Tensor, hidden: Tensor | None) -> Tensor:
-    if hidden is not None:
-        scores = scores + hidden
-    return torch.softmax(scores, -1)
 
 
 def _after(folded: Folded, layer: Layer, x: Tensor, attended: Tensor) -> Tensor:

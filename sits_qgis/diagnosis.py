@@ -66,6 +66,7 @@ def engine_facts(feedback):
         facts.append((tr("Device"), device_text(device)))
     facts.append((tr("Device 'auto'"), str(scores.get("auto"))))
     facts.append((tr("C++ compiler"), scores.get("compiler") or tr("none works; the CPU is slower without")))
+    facts += [(name, reason) for name, reason in scores.get("compiler_failures", {}).items()]
     return facts
 
 

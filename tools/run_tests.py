@@ -58,6 +58,8 @@ def environment() -> dict[str, str]:
     env.setdefault("OMP_NUM_THREADS", "1")
     env.setdefault("SITS_SHARED", str(ROOT.parent / "shared"))
     env.setdefault("SITS_ENGINE_PYTHON", str(ENGINE_PYTHON))
+    # Each test has a home of its own; what was compiled once may serve all of them.
+    env.setdefault("ZIG_GLOBAL_CACHE_DIR", str(ROOT / "build" / "compiler"))
     runtime = ROOT / "build" / "runtime"
     runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
     env["XDG_RUNTIME_DIR"] = str(runtime)

@@ -9,6 +9,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[0]))  # golden.py
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Homes are new in each test; what was compiled once may serve all of them.
+os.environ.setdefault("ZIG_GLOBAL_CACHE_DIR", str(Path(__file__).resolve().parents[2] / "build" / "compiler"))
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,8 @@ def verify(where, feedback):
                 "everything works, maps and training take about twice as long on the CPU."
             )
         )
+        for name, reason in scores.get("compiler_failures", {}).items():
+            feedback.pushInfo(f"{name}: {reason}")
     feedback.pushInfo(
         tr("The engine works: version {engine}, Python {python}, PyTorch {torch}.").format(
             engine=scores.get("engine"),

@@ -43,6 +43,7 @@ def status(behave):
         "python": "3.11.2",
         "packages": {"torch": "missing" if behave == "incomplete" else "2.13.0", "numpy": "2.4"},
         "devices": [{"device": "cpu", "name": "Some CPU", "threads": 2, "memory_gib": 8.0}],
+        "compiler_failures": {"Zig 0.17.1": "AccessDenied"} if behave == "uncompiled" else {},
         "compiler": "" if behave == "uncompiled" else "Zig 0.17.1",
         "auto": "CPU (Some CPU, 2 threads)",
     }

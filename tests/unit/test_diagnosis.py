@@ -35,7 +35,9 @@ def test_with_an_engine(qgis_app, home, monkeypatch, fake_engine):
     assert "torch 2.13.0, numpy 2.4" in text
     assert "C++ compiler: Zig 0.17.1" in text
     monkeypatch.setenv("FAKE_ENGINE", json.dumps({"behave": "uncompiled"}))
-    assert "C++ compiler: none works" in collect()
+    text = collect()
+    assert "C++ compiler: none works" in text
+    assert "Zig 0.17.1: AccessDenied" in text
     monkeypatch.setenv("FAKE_ENGINE", json.dumps({"behave": "stillborn"}))
     assert "No module named torch" in collect()
 

@@ -40,6 +40,7 @@ class Status(Job):
                 "platform": platform.platform(),
                 "packages": versions,
                 "compiler": compiler,
+                "compiler_failures": dict(compiled.failures),
                 "devices": device.available(),
                 "auto": device.select("auto").label,
                 "home": str(home()),

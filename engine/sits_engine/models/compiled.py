@@ -7,6 +7,7 @@ first; where anything fails the plain operators do the work.
 from __future__ import annotations
 
 import ctypes
+import logging
 import subprocess  # nosec B404
 import tempfile
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ Pool = Callable[..., tuple[Floats, Floats]]
 HERE = Path(__file__).parent
 #: Pixels times dates after which compiling pays.
 ROWS = 2**22
+
+log = logging.getLogger("sits_engine")
 
 _lock = Lock()
 _rows = 0
@@ -113,9 +116,22 @@ def _build(source: str) -> tuple[ctypes.CDLL, str] | None:
             # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
             with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
                 return ctypes.CDLL(str(compiler.library(HERE / source, Path(folder)))), compiler.name
-        except (OSError, subprocess.SubprocessError):
-            continue
+        except (OSError, subprocess.SubprocessError) as error:
+            _say(compiler.name, error)
     return None
+
+
+#: Why compilers don't work, by their names.
+failures: dict[str, str] = {}
+
+
+def _say(name: str, error: Exception) -> None:
+    """Log why a compiler doesn't work, once a process."""
+    said = getattr(error, "stderr", None) or b""
+    reason = said.decode(errors="replace").strip() or str(error)
+    if name not in failures:
+        log.warning("The C++ compiler %s doesn't work: %s", name, reason[:2000])
+    failures[name] = reason.splitlines()[0][:300]
 
 
 @cache

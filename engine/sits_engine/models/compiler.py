@@ -9,12 +9,12 @@ for each process.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess  # nosec B404
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
@@ -33,13 +33,15 @@ class Compiler:
         name: its name, with the version where it is a package.
         compile: command that makes an object of a source, without the names of the files.
         link: command that makes a library of the object.
-        variables: of its environment.
+        keeps: variables that tell it where to keep what it makes.
+        kept: folder for that; None: nowhere.
     """
 
     name: str
     compile: Sequence[str]
     link: Sequence[str]
-    variables: Mapping[str, str]
+    keeps: Sequence[str] = ()
+    kept: Path | None = None
 
     def library(self, source: Path, folder: Path) -> Path:
         """Make a library in `folder`; returns its path.
@@ -61,26 +63,31 @@ class Compiler:
             timeout=LONGEST,
             stdin=subprocess.DEVNULL,
             cwd=folder,
-            env={**os.environ, **self.variables},
+            env={**os.environ, **dict.fromkeys(self.keeps, str(self.kept or folder))},
         )
 
 
 def compilers() -> list[Compiler]:
-    """Compilers to try, the best first: only the one that the variable CXX names, else Zig, GCC, Clang."""
+    """Compilers to try, the best first: only the one that the variable CXX names, else Zig, GCC, Clang.
+
+    CXX=none, or the name of anything that isn't there, means none.
+    """
     named = os.environ.get("CXX")
     if named:
-        path = shutil.which(named)
-        return [_of_system(path)] if path else []
+        program, *options = shlex.split(named)
+        path = shutil.which(program)
+        return [_of_system(path, *options)] if path else []
     system = (shutil.which(name) for name in ("g++", "clang++"))
     zig = _zig()
     return [*([zig] if zig else []), *(_of_system(path) for path in system if path)]
 
 
-def _of_system(path: str) -> Compiler:
-    return Compiler(Path(path).name, [path, *OPTIONS, "-march=native", *_position_independent()], [path], {})
+def _of_system(path: str, *options: str) -> Compiler:
+    command = [path, *options]
+    compiling = [*command, *OPTIONS, "-march=native", *_position_independent()]
+    return Compiler(" ".join([Path(path).name, *options]), compiling, command)
 
 
-@cache
 def _zig() -> Compiler | None:
     found = util.find_spec("ziglang")
     if found is None or found.origin is None:
@@ -89,14 +96,24 @@ def _zig() -> Compiler | None:
     # Names of the C library are found in the process that loads the library; Zig would first make its own
     # parts of it, for 20 s.
     alone = ["-nostdlib"] if sys.platform == "linux" else []
-    kept = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(home() / "compiler")
     return Compiler(
         f"Zig {metadata.version('ziglang')}",
         # Without a target it compiles for the processor at hand.
         [str(program), "c++", *OPTIONS, *_position_independent()],
         [str(program), "cc", *alone],
-        {"ZIG_GLOBAL_CACHE_DIR": kept, "ZIG_LOCAL_CACHE_DIR": kept},
+        ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"),
+        _kept(),
     )
+
+
+def _kept() -> Path | None:
+    """Where Zig keeps libraries; None where nothing can be written."""
+    folder = Path(os.environ.get("ZIG_GLOBAL_CACHE_DIR") or home() / "compiler").absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _position_independent() -> list[str]:

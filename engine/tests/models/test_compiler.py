@@ -37,14 +37,34 @@ def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     works = compiler.compilers()[0]
     false = shutil.which("false") or sys.executable
-    fails = compiler.Compiler("fails", [false], [false], {})
-    missing = compiler.Compiler("missing", [str(tmp_path / "none")], [], {})
+    fails = compiler.Compiler("fails", [false], [false])
+    missing = compiler.Compiler("missing", [str(tmp_path / "none")], [])
     monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails, works])
     assert compiled.build("set_pooling.cpp") is not None
     assert compiled.working() == works.name
     monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails])
     assert compiled.build("set_pooling.cpp") is None
     assert compiled.working() == ""
+    assert {"fails", "missing"} <= set(compiled.failures)
+
+
+def test_CXX_may_have_options(monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "g++ -mtune=generic" if shutil.which("g++") else f"{sys.executable} -x")
+    (found,) = compiler.compilers()
+    assert found.compile[1] == found.link[1] in ("-mtune=generic", "-x")
+
+
+def test_what_was_made_is_kept_unless_the_folder_cant_be_written(monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.delenv("ZIG_GLOBAL_CACHE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SITS_QGIS_HOME", "relative")
+    assert compiled.build("set_pooling.cpp") is not None
+    assert any((tmp_path / "relative" / "compiler").iterdir())
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path / "file"))
+    assert compiler.compilers()[0].kept is None
+    assert compiled.build("set_pooling.cpp") is not None
 
 
 def test_nothing_is_left_beside_the_sources_or_where_the_user_is(monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from sits_engine import outputs, protocol
+from sits_engine import libraries, outputs, protocol
 from sits_engine.addresses import PublicFormatter
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
@@ -106,6 +106,7 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
         # Fields that are not for showing (credentials) stay out of the log as well.
         secret = {key for key, field in type(job).model_fields.items() if not field.repr}
         log.info("job %s %s", name, job.model_dump_json(exclude=secret))
+        libraries.load()
         result = job.run(ctx)
         ctx.check_cancelled()
         ctx.finish()
@@ -121,6 +122,40 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
             log.exception("job failed")
     outputs.discard_unfinished()
     log.error("%s: %s %s", error.code, error.message, error.advice)
+    return _failed(error, send, log_path)
+
+
+def run_help(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:
+    """Do another process's share of job `name`, which the first process runs.
+
+    That one says errors, too; `send` gets those that it can't be told, or that were made on this machine only.
+    """
+    from sits_engine.jobs import job_class
+
+    try:
+        job = job_class(name).parse(params)
+    except BaseException as raised:
+        error = from_exception(raised)
+        log.exception("%s", error.code)
+        status = _failed(error, send, log_path)
+        with contextlib.suppress(Exception):
+            from sits_engine.learning.distributed import refuse
+
+            refuse(error, ctx)
+        return status
+    try:
+        job.help(ctx)
+        return EXIT_OK
+    except BaseException as raised:
+        error = from_exception(raised)
+        log.exception("%s", error.code)
+        # expected errors were told, unless nobody is left to be told
+        told = isinstance(raised, EngineError) and error.code != "NETWORK"
+    return _failed(error, (lambda kind, fields: None) if told else send, log_path)
+
+
+def _failed(error: EngineError, send: Any, log_path: Path) -> int:
+    """Send an error; returns the exit status."""
     send(
         "error",
         {
@@ -131,19 +166,6 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
             "log": str(log_path),
         },
     )
-    return EXIT_CANCELLED if error.code == "CANCELLED" else EXIT_FAILED
-
-
-def run_help(name: str, params: dict[str, Any], ctx: JobContext) -> int:
-    """Do another process's share of job `name`, which the first process runs; errors are said there."""
-    from sits_engine.jobs import job_class
-
-    try:
-        job_class(name).parse(params).help(ctx)
-        return EXIT_OK
-    except BaseException as raised:
-        error = from_exception(raised)
-        log.exception("%s", error.code)
     return EXIT_CANCELLED if error.code == "CANCELLED" else EXIT_FAILED
 
 

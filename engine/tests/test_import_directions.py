@@ -12,7 +12,7 @@ ENGINE = Path(__file__).resolve().parent.parent
 PACKAGE = ENGINE / "sits_engine"
 ORDER = ("series", "samples", "models", "learning", "retrieval", "mapping", "evaluation", "report", "jobs")
 #: Modules beside the packages that every package may import; they import no package themselves.
-BASE = {"addresses", "errors", "context", "outputs", "device", "home", "protocol"}
+BASE = {"addresses", "errors", "context", "outputs", "device", "home", "libraries", "protocol"}
 #: Entry points: they import jobs, and nothing imports them.
 TOP = {"cli", "serve", "__main__"}
 FORBIDDEN = {

@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
@@ -72,6 +72,24 @@ def _bound(arguments: list[str]) -> list[str]:
     return out
 
 
+# torchrun starts this program several times and numbers the processes, here and on each machine
+def _number(variable: str, otherwise: int) -> int:
+    return int(os.environ.get(variable) or otherwise)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is said by the first process of each machine: the others there have the same command line."""
+
+    def error(self, message: str) -> NoReturn:
+        if _first_here():
+            super().error(message)
+        sys.exit(2)
+
+
+def _first_here() -> bool:
+    return _number("LOCAL_RANK", _number("RANK", 0)) == 0
+
+
 class Terminal:
     """Messages as lines for a person on stderr; the result as JSON on `out`."""
 
@@ -118,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         from sits_engine.serve import serve
 
         return serve()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sits",
         description="Crop maps from satellite image time series.",
         epilog="`sits JOB --help` lists the options of a job.",
@@ -131,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         parser.error(f"{error.message} Jobs: {', '.join(short_names())}.")
     # no abbreviations: `shift --series` would be taken for `--series-scale`
-    sub = argparse.ArgumentParser(prog=f"sits {known.job}", description=job.__doc__, allow_abbrev=False)
+    sub = _Parser(prog=f"sits {known.job}", description=job.__doc__, allow_abbrev=False)
     sub.add_argument("--config", type=Path, help="JSON file with fields of the job; options override it")
     add_fields(sub, job)
     options = vars(sub.parse_args(_bound(arguments[1:] + rest)))
@@ -144,11 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
             sub.error(f"--config {config}: {error}")
     params.update({key: value for key, value in options.items() if value is not None})
 
-    # torchrun starts this program several times and numbers the processes
-    several, rank = int(os.environ.get("WORLD_SIZE") or 1) > 1, int(os.environ.get("RANK") or 0)
+    several, rank = _number("WORLD_SIZE", 1) > 1, _number("RANK", 0)
     if several and not job.several:
-        if rank:
-            return 2
         sub.error(f"{known.job} runs in one process: start it without torchrun.")
 
     from sits_engine.protocol import take_stdout
@@ -158,7 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
     log_path = open_log(known.job)
     ctx = JobContext(None if rank else show)
     on_signals(ctx, repeated=not several)
-    status = run_help(known.job, params, ctx) if rank else run_job(known.job, params, ctx, show, log_path)
+    said = show if _first_here() else lambda kind, fields: None
+    status = (run_help if rank else run_job)(known.job, params, ctx, said, log_path)
     if several:
         leave(status)  # at once: connections to processes that failed are not waited for
     return status

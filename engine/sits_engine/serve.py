@@ -128,7 +128,7 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
 def run_help(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:
     """Do another process's share of job `name`, which the first process runs.
 
-    That one says errors, too; `send` gets those that it can't be told, or that were made on this machine only.
+    That one says errors, too; `send` gets those that it can't be told, or that arose on this machine only.
     """
     from sits_engine.jobs import job_class
 

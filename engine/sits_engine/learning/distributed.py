@@ -28,7 +28,7 @@ from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
-from sits_engine.learning.lifeline import DONE, LOOK, Lifeline
+from sits_engine.learning.lifeline import DONE, GRACE, LOOK, Lifeline
 from sits_engine.learning.processes import ALONE, Arrays, Lost, Place, Processes
 
 #: Seconds that a process waits for the others in a sum.
@@ -64,6 +64,7 @@ class Joined(Processes):
         with self._talking():
             if self.rank == 0:
                 store.set("device", kind)
+            self.lifeline.meet()
             first = store.get("device").decode()
         if first != kind:
             raise InputError(
@@ -273,3 +274,20 @@ def joined(request: str, ctx: JobContext) -> Iterator[tuple[Processes, Device]]:
         raise error from raised
     finally:
         company.lifeline.close()
+
+
+def refuse(error: EngineError, ctx: JobContext) -> None:
+    """Tell the others, who wait for this process, that it can't take part.
+
+    Where process 0 is on this machine it had the same command line, and so knows already.
+
+    Args:
+        error: why.
+        ctx: of the job.
+    """
+    place = Place.of_environment()
+    if place is None or place.rank == place.local_rank:
+        return
+    lifeline = Lifeline(place, ctx, GRACE)
+    lifeline.fail(EngineError(error.code, f"Process {place.rank}: {error.message}", error.advice))
+    lifeline.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
@@ -22,11 +23,15 @@ from sits_engine.context import JobContext
 from sits_engine.errors import EngineError
 from sits_engine.learning.processes import Lost, Place
 
-#: Seconds that processes have to meet, and after which a silent one counts as lost.
-MEETING, SILENCE = 600, 120
+#: Seconds that processes have to meet, after which they say whom they wait for, and after which a silent one
+#: counts as lost.
+MEETING, PATIENCE, SILENCE = 600, 10, 120
+#: Seconds in which torchrun, which began before the processes, must answer.
+ANSWER = 60
 #: Seconds between two looks at the store, and those left to a process that was asked to end.
 LOOK, GRACE = 0.5, 10.0
 DONE = "DONE"
+log = logging.getLogger("sits_engine")
 
 
 class Lifeline:
@@ -35,16 +40,44 @@ class Lifeline:
     Args:
         place: of this process.
         ctx: is cancelled when another process fails.
+        meeting: seconds until somebody must answer.
 
     Raises:
         Lost: where all meet, nobody answers.
     """
 
-    def __init__(self, place: Place, ctx: JobContext) -> None:
-        self.place, self._ctx = place, ctx
-        self.store = self._connect(host=place.rank == 0 and not place.hosted)
+    def __init__(self, place: Place, ctx: JobContext, meeting: float = MEETING) -> None:
+        self.place, self._ctx, self._meeting = place, ctx, meeting
+        late = threading.Timer(PATIENCE, self._say, [f"Waiting for process 0 at {place.host}:{place.port}."])
+        late.daemon = True
+        late.start()
+        try:
+            self.store = self._connect(host=place.rank == 0 and not place.hosted)
+        finally:
+            late.cancel()
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="processes", daemon=True).start()
+
+    def meet(self) -> None:
+        """Wait until all processes are here, and say after some seconds who isn't.
+
+        Raises:
+            Lost: somebody doesn't come.
+            Cancelled: somebody can't, and has told why; or the job was asked to stop.
+        """
+        self.store.set(f"here/{self.place.rank}", "yes")
+        began, said = time.monotonic(), False
+        missing = list(range(self.place.size))
+        while missing := [rank for rank in missing if not self.store.check([f"here/{rank}"])]:
+            self._ctx.check_cancelled()
+            waited = time.monotonic() - began
+            who = f"process{'es' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+            if waited > self._meeting:
+                raise Lost(f"{who} did not come within {self._meeting:.0f} s")
+            if waited > PATIENCE and not said:
+                said = True
+                self._say(f"Waiting for {who} (there are {self.place.size}, from 0).")
+            time.sleep(0.1)
 
     def told(self, store: Store | None = None) -> EngineError | str | None:
         """What ended the run: an error, `DONE`, or None while it goes on."""
@@ -91,6 +124,15 @@ class Lifeline:
             with contextlib.suppress(RuntimeError):
                 self.store.add("left", 1)
 
+    def _say(self, text: str) -> None:
+        """A line for people: of process 0, and of the first process of each other machine."""
+        if self.place.rank == 0:
+            self._ctx.info(text)
+            return
+        log.info(text)
+        if self.place.local_rank == 0:
+            os.write(2, f"{text}\n".encode())
+
     def _wait_for_others(self, seconds: float) -> None:
         _until(lambda: self.store.add("left", 0) >= self.place.size - 1, seconds)
 
@@ -101,7 +143,7 @@ class Lifeline:
                 place.host,
                 place.port,
                 is_master=host,
-                timeout=timedelta(seconds=MEETING),
+                timeout=timedelta(seconds=min(self._meeting, ANSWER if place.hosted else MEETING)),
                 wait_for_workers=False,
             )
         except RuntimeError as error:
@@ -136,7 +178,8 @@ class Lifeline:
         if self._closed.wait(GRACE):
             return
         outputs.discard_unfinished()
-        if self.place.rank == 0:
+        # what this process alone knows, another machine's process 0 can't say
+        if self.place.rank == 0 or (isinstance(error, Lost) and self.place.local_rank == 0):
             os.write(2, f"Error ({error.code}): {error}\n".encode())
         os._exit(130 if error.code == "CANCELLED" else 1)
 

@@ -148,3 +148,40 @@ def test_a_job_for_one_process_is_wrong_use(rank, monkeypatch, capsys) -> None:
     assert status == 2
     words = "describe runs in one process: start it without torchrun."
     assert (words in capsys.readouterr().err) == (rank == "0")
+
+
+def on_two_machines(folder, *options):
+    """Two processes with these options each, as torchrun starts them on two machines."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    job = ("train-segmentation", "--windows", str(folder / "w"), "--output", str(folder / "m"))
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "sits_engine", *job, "--device", "cpu", *own],
+            env={**os.environ, **place, "RANK": str(rank), "PYTHONPATH": str(ENGINE)},
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for rank, own in enumerate(options)
+    ]
+
+
+def test_what_one_machine_can_not_start_is_said_on_both(tmp_path) -> None:
+    zero, one = on_two_machines(tmp_path, (), ("--epochs", "x"))
+    said = [process.communicate(timeout=100)[1] for process in (zero, one)]
+    assert (zero.returncode, one.returncode) == (1, 1)
+    assert said[0].count("Error (INPUT_INVALID): Process 1: Parameter EPOCHS") == 1
+    assert said[1].count("Error (INPUT_INVALID): Parameter EPOCHS") == 1
+
+
+def test_wrong_use_on_one_machine_is_said_there(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("RANK", "3")
+    for local, count in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("LOCAL_RANK", local)
+        for words in (["train", "--bogus", "3"], ["trane"]):
+            with pytest.raises(SystemExit) as left:
+                cli.main(words)
+            assert left.value.code == 2
+            assert capsys.readouterr().err.count("usage:") == count

@@ -26,6 +26,10 @@ def folded(module: nn.Module) -> nn.Module:
             for place in reversed(_foldable(part)):
                 _fold(part[place], part[place + 1])
                 del part[place + 1]
+        if isinstance(part, nn.Conv3d | nn.ConvTranspose3d):
+            # As their inputs lie in memory; PyTorch would turn them for each batch.
+            weight = part.weight.detach().contiguous(memory_format=torch.channels_last_3d)
+            part.weight = nn.Parameter(weight, requires_grad=False)
     return copy
 
 

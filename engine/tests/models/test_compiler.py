@@ -1,6 +1,8 @@
 """Which C++ compilers are taken, and that the one the engine brings works alone."""
 
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -94,3 +96,18 @@ def test_a_compiler_of_the_system_gives_the_same_numbers(monkeypatch):
     theirs = compiled.load.__wrapped__().pool(layers, values, valid, bounds, counts)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["x86_64-windows-gnu", "aarch64-macos", "aarch64-linux-gnu"])
+def test_sources_compile_for_other_systems(target, monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    zig = compiler.compilers()[0]
+    sources = sorted(compiled.HERE.glob("*.cpp"))
+    assert len(sources) >= 4
+    command = [part for part in zig.compile if part != "-fPIC"]
+    kept = dict.fromkeys(zig.keeps, str(zig.kept))
+    for source in sources:
+        made = tmp_path / f"{source.stem}.o"
+        options = ["-target", target, "-Wall", "-Werror", "-c", str(source), "-o", str(made)]
+        subprocess.run([*command, *options], check=True, env={**os.environ, **kept})
+        assert made.stat().st_size > 1000

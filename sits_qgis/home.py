@@ -12,7 +12,7 @@ def home():
     """Folder for everything that outlives a run."""
     named = os.environ.get("SITS_QGIS_HOME")
     if named:
-        return Path(named).expanduser()
+        return Path(named).expanduser().absolute()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":

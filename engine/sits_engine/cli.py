@@ -170,8 +170,10 @@ def main(arguments: list[str] | None = None) -> int:
     from sits_engine.serve import leave, on_signals, open_log, run_help, run_job
 
     show = Terminal(take_stdout())
-    log_path = open_log(known.job)
+    log_path, warning = open_log(known.job)
     ctx = JobContext(None if rank else show)
+    if warning:
+        ctx.warn(warning)
     on_signals(ctx, repeated=not several)
     said = show if _first_here() else lambda kind, fields: None
     status = (run_help if rank else run_job)(known.job, params, ctx, said, log_path)

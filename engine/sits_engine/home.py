@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ def home() -> Path:
     """Folder for everything that outlives a run; the plugin computes the same path (`sits_qgis/home.py`)."""
     named = os.environ.get("SITS_QGIS_HOME")
     if named:
-        return Path(named).expanduser()
+        return Path(named).expanduser().absolute()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
@@ -24,9 +25,14 @@ def home() -> Path:
 
 
 def logs() -> Path:
-    """Folder of the log files, one a run; only the newest `KEPT_LOGS` are kept."""
+    """Folder of the log files, one a run; only the newest `KEPT_LOGS` are kept.
+
+    Raises:
+        OSError: it can't be made.
+    """
     folder = home() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     for old in sorted(folder.glob("*.log"), key=lambda p: p.name)[:-KEPT_LOGS]:
-        old.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process still writes it, or was faster
+            old.unlink()
     return folder

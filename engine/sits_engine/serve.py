@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -27,15 +28,24 @@ EXIT_OK, EXIT_FAILED, EXIT_CANCELLED = 0, 1, 130
 GRACE = 1.2
 
 
-def open_log(job: str) -> Path:
-    """Start the run's log file and return its path."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    path = logs() / f"{stamp}-{job}-{os.getpid()}.log"
-    handler = logging.FileHandler(path, encoding="utf-8")
+def open_log(job: str) -> tuple[Path, str]:
+    """Start the run's log file; its path, and what to warn of: it may have to lie among temporary files."""
+    name, warning = f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{os.getpid()}", ""
+    try:
+        path = logs() / f"{name}.log"
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows the user's folder
+        number, temporary = tempfile.mkstemp(".log", f"sits-{name}-")
+        os.close(number)
+        path = Path(temporary)
+        handler = logging.FileHandler(path, encoding="utf-8")
+        warning = (
+            f"The folder for logs can't be used ({error}); name another one in SITS_QGIS_HOME. Log: {path}"
+        )
     handler.setFormatter(PublicFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)
-    return path
+    return path, warning
 
 
 def stop_now(reason: str, code: int = EXIT_CANCELLED) -> None:
@@ -184,9 +194,11 @@ def serve() -> int:
     def send(kind: str, fields: dict[str, Any]) -> None:
         channel.send(kind, **fields)
 
-    log_path = open_log("serve")
+    log_path, warning = open_log("serve")
     send("hello", {**protocol.hello(), "log": str(log_path)})
     ctx = JobContext(send)
+    if warning:
+        ctx.warn(warning)
     on_signals(ctx)
     try:
         request = json.loads(sys.stdin.readline())

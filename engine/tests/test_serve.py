@@ -207,3 +207,29 @@ def test_credentials_are_not_written_to_the_log(start, tmp_path):
     assert "job buildtimeseries" in text
     assert missing in text
     assert "abcdef" not in text
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/dev/null/x", "file"])
+def test_without_a_data_folder_the_log_is_a_temporary_file(start, tmp_path, monkeypatch, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("SITS_QGIS_HOME", str(tmp_path / place))
+    child = start("noisy", "--fail")
+    _, err = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert "Traceback" not in err
+    assert err.count("Warning: The folder for logs can't be used (") == 1
+    [log] = tmp_path.glob("sits-*-noisy-*.log")
+    assert f"Log: {log}\n" in err
+    assert "The thing is wrong. Mend it." in log.read_text(encoding="utf-8")
+
+
+def test_the_plugin_is_warned_of_a_temporary_log(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("SITS_QGIS_HOME", "/dev/null/x")
+    child = start("serve-job")
+    ask(child, "noisy")
+    found = messages(child, "result")
+    assert found[0]["type"] == "hello"
+    assert Path(found[0]["log"]).parent == tmp_path
+    assert found[-1]["warnings"][0].startswith("The folder for logs can't be used (")

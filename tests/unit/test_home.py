@@ -18,7 +18,14 @@ def engine_home():
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 @pytest.mark.parametrize(
-    "variables", [{}, {"SITS_QGIS_HOME": "~/sits é"}, {"XDG_DATA_HOME": "/x"}, {"LOCALAPPDATA": "/local"}]
+    "variables",
+    [
+        {},
+        {"SITS_QGIS_HOME": "~/sits é"},
+        {"SITS_QGIS_HOME": "relative"},
+        {"XDG_DATA_HOME": "/x"},
+        {"LOCALAPPDATA": "/local"},
+    ],
 )
 def test_same_rule_in_plugin_and_engine(monkeypatch, platform, variables):
     from sits_qgis import home

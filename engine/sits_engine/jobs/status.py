@@ -9,7 +9,7 @@ from importlib import metadata
 
 from sits_engine import __version__, device
 from sits_engine.context import JobContext
-from sits_engine.home import home, logs
+from sits_engine.home import home
 from sits_engine.jobs.base import Job, JobResult
 from sits_engine.models import compiled, packed, pixel_kernel, token_attention
 
@@ -44,7 +44,7 @@ class Status(Job):
                 "devices": device.available(),
                 "auto": device.select("auto").label,
                 "home": str(home()),
-                "logs": str(logs()),
+                "logs": str(home() / "logs"),
                 "pid": os.getpid(),
             }
         )

@@ -15,12 +15,21 @@ from sits_engine.errors import EngineError
 #: A disk counts as full with less than this free (bytes): writers stop before the last one is used, GDAL when
 #: less than what it writes at once is left.
 SCRAPS = 2**20
+#: And with less than this free (bytes) after a writer failed that may have taken its files away already: GDAL
+#: its overviews, SQLite what was not committed.
+GIVEN_BACK = 2**26
+#: Whose errors those are; rasterio says SystemError where GDAL failed without a word.
+_WRITERS = ("rasterio", "pyogrio", "sqlite3")
 
 #: Bytes of a name that its temporary neighbour keeps; names may have 255, and some characters take four.
 NAME_BYTES = 80
 
 #: What SQLite writes beside a file, added to its whole name: changes that were not yet moved into it.
 SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
+#: What a GeoTIFF can't hold, and the virtual raster that one is copied from: added likewise.
+SIDE_CAR, VIRTUAL = ".aux.xml", ".vrt"
+#: All that may lie beside an unfinished file; GDAL's overviews as well.
+BESIDE = (*SQLITE_SIDE_FILES, SIDE_CAR, VIRTUAL, ".ovr.tmp")
 
 _lock = threading.Lock()
 _unfinished: set[Path] = set()
@@ -78,18 +87,27 @@ def publish(pairs: Mapping[Path, Path]) -> None:
 
 @contextmanager
 def naming_full_disk(
-    folder: Path, advice: str = "Free some space, or choose a folder on another disk; then run it again."
+    folder: Path,
+    advice: str = "Free some space, or choose a folder on another disk; then run it again.",
+    given_back: float = GIVEN_BACK,
 ) -> Iterator[None]:
     """Turn errors of the block into DISK_FULL where hardly anything is free on the disk of `folder`.
 
     GDAL and SQLite hide the system's reason: on a full disk they speak of missing tables and bad offsets.
+
+    Args:
+        folder: of what is written.
+        advice: the way out.
+        given_back: bytes that GDAL or SQLite may have freed again when it failed.
     """
     try:
         yield
     except Exception as error:
         told = isinstance(error, EngineError) and error.code not in ("INTERNAL", "INPUT_INVALID")
         words = _words(error)
-        if told or ("No space left" not in words and shutil.disk_usage(folder).free >= SCRAPS):
+        writer = isinstance(error, SystemError) or type(error).__module__.split(".")[0] in _WRITERS
+        scraps = max(given_back, GIVEN_BACK) if writer else SCRAPS
+        if told or ("No space left" not in words and shutil.disk_usage(folder).free >= scraps):
             raise
         raise EngineError("DISK_FULL", f"The disk of {folder} is full.", advice, exception=words) from error
 
@@ -124,13 +142,14 @@ def numbers_beside(report: Path) -> Path:
 
 
 def discard(path: Path) -> None:
-    """Remove an unfinished file or folder, if it is there."""
+    """Remove an unfinished file or folder, if it is there, and what its writers left beside the file."""
     with _lock:
         _unfinished.discard(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        for ending in ("", *BESIDE):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def discard_unfinished() -> None:

@@ -142,6 +142,7 @@ class MapCrops(CropMapping):
             self.request(at, device, output, self.probabilities, pixels),
             tags=self._tags(series, card),
             phase=f"Classifying on {at.predictor.device.label}",
+            polygons=self.output_polygons is not None,
         )
         facts = self._facts(at) | {
             "tile": request.tile_size,

@@ -89,6 +89,7 @@ class PlanMap(CropMapping):
             "disk_needed": round(space.needed),
             "disk_kept": round(space.kept),
             "disk_free": round(space.free),
+            "disk_polygons": round(space.polygons),
             "peak_memory": _peak_memory(request, found),
             "device": ctx.device,
         }
@@ -100,8 +101,9 @@ class PlanMap(CropMapping):
         scores |= self._limits(ctx, request, series, found, extent, kind)
         ctx.info(
             f"Memory: about {size(scores['peak_memory'])}. Disk space in {space.folder}: "
-            f"{size(space.needed)} while the map is made, {size(space.kept)} afterwards; "
-            f"{size(space.free)} are free."
+            f"about {size(space.needed)} while the map is made, {size(space.kept)} afterwards; "
+            f"{size(space.free)} are free. Polygons of its patches would take about {size(space.polygons)} "
+            "more, parcels about as much as their layer."
         )
         result = JobResult({}, scores)
         if self.output is not None:

@@ -15,11 +15,20 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from sits_engine.errors import EngineError
+from sits_engine.outputs import SIDE_CAR, VIRTUAL, discard
 from sits_engine.series.types import Grid
 
 BLOCK = 256
 #: GDAL's cache while a map is written (MB); windows come row by row, so that a little is enough.
 CACHE_MB = 64
+#: GDAL's settings while it writes one. Compressed, its overviews of several bands lie there as many times as
+#: they have bands: more bytes than the pixels, and most of the time.
+WRITING = {
+    "GDAL_CACHEMAX": CACHE_MB,
+    "GDAL_PAM_ENABLED": True,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+    "COG_TMP_COMPRESSION": "NONE",
+}
 
 
 @dataclass(frozen=True)
@@ -112,33 +121,37 @@ def write_cog(
         dtype: of all bands, uint8 or float32.
 
     Returns:
-        The files written, the main one last.
+        The files written, the main one last; what else was written beside them is gone, in any case.
 
     Raises:
         EngineError: DISK_FULL if what was written can't be read back.
     """
-    virtual = target.with_suffix(".vrt")
-    virtual.write_text(_vrt(sources, grid, bands, tags, dtype), encoding="utf-8")
-    side_car = target.with_name(target.name + ".aux.xml")
+    virtual = target.with_name(target.name + VIRTUAL)
+    side_car = target.with_name(target.name + SIDE_CAR)
     for path in (target, side_car):
         path.unlink(missing_ok=True)
-    tick()
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_PAM_ENABLED=True, GDAL_TIFF_INTERNAL_MASK=True):
-        rasterio.shutil.copy(
-            str(virtual),
-            str(target),
-            driver="COG",
-            compress="DEFLATE",
-            level="6",
-            blocksize=str(BLOCK),
-            overviews="IGNORE_EXISTING",
-            overview_resampling="AVERAGE" if dtype == "float32" else "NEAREST",
-            predictor="YES" if dtype == "float32" else "NO",
-            bigtiff="IF_SAFER",
-            num_threads="1",
-        )
-    virtual.unlink()
-    check_readable(target)
+    try:
+        virtual.write_text(_vrt(sources, grid, bands, tags, dtype), encoding="utf-8")
+        tick()
+        with rasterio.Env(**WRITING):
+            rasterio.shutil.copy(
+                str(virtual),
+                str(target),
+                driver="COG",
+                compress="DEFLATE",
+                level="6",
+                blocksize=str(BLOCK),
+                overviews="IGNORE_EXISTING",
+                overview_resampling="AVERAGE" if dtype == "float32" else "NEAREST",
+                predictor="YES" if dtype == "float32" else "NO",
+                bigtiff="IF_SAFER",
+                num_threads="1",
+            )
+        virtual.unlink()
+        check_readable(target)
+    except BaseException:
+        discard(target)
+        raise
     return [side_car, target] if side_car.exists() else [target]
 
 

@@ -60,6 +60,7 @@ class MapRequest:
         probabilities: file for what the predictor gives beside the classes, or None.
         layers: what that file holds; None for the probabilities of all classes in percent.
         min_mapping_unit: hectares, 0 for none.
+        polygons: whether its patches become polygons afterwards; they take space.
         tags: metadata of the files; nothing that changes from run to run.
         phase: words for the progress bar while pixels are classified.
     """
@@ -75,6 +76,7 @@ class MapRequest:
     probabilities: Path | None = None
     layers: cog.Layers | None = None
     min_mapping_unit: float = 0.0
+    polygons: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     phase: str = "Classifying"
 
@@ -197,7 +199,8 @@ def produce(
     tiles = list(tiles_of(request.region.window, request.tile_size))
     done = journal.done
     left = [tile for tile in tiles if tile_name(tile) not in done]
-    space_of(request, len(left) / len(tiles)).check()
+    space = space_of(request, len(left) / len(tiles))
+    space.check()
     total = request.region.window.height * request.region.window.width
     finished = total - sum(tile.height * tile.width for tile in left)
 
@@ -221,7 +224,9 @@ def produce(
 
     timings = runner(request, left, keep, tick) if left else None
     progress(TILES_END, "Writing the map")
-    with naming_full_disk(request.folders[0], KEPT), naming_full_disk(request.folders[-1], KEPT):
+    work, last = request.folders[0], request.folders[-1]
+    files = 1.5 * space.kept  # with the overviews beside them
+    with naming_full_disk(work, KEPT, files), naming_full_disk(last, KEPT, files):
         parcels = _parcels(request, journal, tiles)
         if missing:
             request = replace(request, tags={**request.tags, LEFT_OUT: ", ".join(sorted(missing))})
@@ -299,6 +304,7 @@ def _write(
         own = request.tags if request.layers else tags
         files = cog.write_cog(sources, temporary, grid, beside.bands, own, dtype=beside.dtype)
         ready |= _named(files, request.probabilities)
+        shares.unlink()
     progress(0.97, "Writing the map")
     if request.output is not None:
         files = cog.write_cog([(classes, 1), (plain, 2)], journal.folder / "map.tif", grid, bands, tags)

@@ -1,12 +1,7 @@
-"""Real disks that are full or read-only: the error names it, nothing half-written stays.
-
-Tests run as root, for whom permissions don't count, so they mount small file systems of their own.
-"""
-
-import os
-import subprocess
+"""Real disks that are full or read-only: the error names it, nothing half-written stays."""
 
 import pytest
+from support.disks import mounted
 from support.maps import write_model, write_series
 
 from sits_engine.context import JobContext
@@ -14,30 +9,18 @@ from sits_engine.errors import from_exception
 from sits_engine.jobs import job_class
 
 
-def mounted(folder, options):
-    """A file system in memory at `folder`, or a visible skip where mounting isn't allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting needs root")
-
-
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 64 KiB."""
-    folder = tmp_path / "small disk"
-    mounted(folder, "size=64k")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "small disk", "size=64k") as folder:
+        yield folder
 
 
 @pytest.fixture
 def read_only_disk(tmp_path):
     """A disk that can't be written."""
-    folder = tmp_path / "read-only disk"
-    mounted(folder, "size=1m,ro")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "read-only disk", "size=1m,ro") as folder:
+        yield folder
 
 
 def fails(job, **params):
@@ -74,6 +57,16 @@ def test_map_on_a_full_disk(small_disk, inputs):
     )
     assert error.code == "DISK_FULL"
     assert not (small_disk / "map.tif").exists()
+
+
+def test_polygons_that_will_not_fit_are_said_before(tmp_path, inputs):
+    series, model = inputs
+    with mounted(tmp_path / "d", "size=1200k") as disk:
+        files = {"output": str(disk / "map.tif"), "output_polygons": str(disk / "map.gpkg")}
+        error = fails("mapcrops", series=str(series), model=str(model), device="cpu", **files)
+        assert error.code == "DISK_FULL"
+        assert "The map needs about" in error.message
+        assert left(disk) == []
 
 
 def test_clipped_copy_on_a_full_disk(small_disk, inputs):

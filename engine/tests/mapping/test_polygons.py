@@ -7,9 +7,10 @@ import rasterio
 import shapely
 from rasterio.features import shapes
 from scipy import ndimage
+from support.disks import mounted
 from support.maps import CLASSES, CORNER, write_map
 
-from sits_engine.errors import Cancelled
+from sits_engine.errors import Cancelled, EngineError
 from sits_engine.mapping.polygons import write_polygons
 
 
@@ -102,3 +103,14 @@ def test_cancelled_leaves_nothing(tmp_path):
     with pytest.raises(Cancelled):
         write_polygons(path, tmp_path / "p.gpkg", stop, strip_pixels=100)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+@pytest.mark.parametrize("kib", [200, 2500, 3000, 4000])
+def test_a_full_disk_is_named(tmp_path, kib):
+    """SQLite says that it can't commit, when it has given the space free again."""
+    path = write_map(tmp_path / "map.tif", noise(300, 300, smooth=0.3))
+    with mounted(tmp_path / "disk", f"size={kib}k") as disk:
+        with pytest.raises(EngineError) as caught:
+            write_polygons(path, disk / "p.gpkg")
+        assert caught.value.code == "DISK_FULL"
+        assert list(disk.iterdir()) == []

@@ -180,6 +180,7 @@ class EmbeddingJob(MappingJob):
             min_mapping_unit: hectares, 0 for none.
         """
         from sits_engine.mapping.embedding_map import embedding_tile_size
+        from sits_engine.mapping.lock import claimed
         from sits_engine.mapping.produce import MapRequest
 
         size = embedding_tile_size(
@@ -206,7 +207,7 @@ class EmbeddingJob(MappingJob):
             tags=self.tags(at) | tags,
             phase=f"Mapping on {at.predictor.device.label}",
         )
-        with on_cluster(ctx, self.scheduler, self.device) as cluster:
+        with claimed((similarities,)), on_cluster(ctx, self.scheduler, self.device) as cluster:
             runner = None
             if cluster is not None:
                 from sits_engine.mapping.recipes import EmbeddingRecipe

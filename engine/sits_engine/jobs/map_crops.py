@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -63,6 +64,12 @@ class MapCrops(CropMapping):
         outputs = (self.output, self.output_parcels, self.output_polygons, self.probabilities)
         device = self.begin(ctx, outputs, (self.parcels,), self.scheduler)
         # Heavy imports come with the job, not with the list of jobs.
+        from sits_engine.mapping.lock import claimed
+
+        with claimed(outputs):
+            return self._run(ctx, device, outputs)
+
+    def _run(self, ctx: JobContext, device: Device, outputs: Sequence[Path | None]) -> JobResult:
         from sits_engine.mapping.compat import check_resolution, date_warnings
         from sits_engine.models.segment_inference import SegmentPredictor
 

@@ -12,6 +12,7 @@ import geopandas as gpd
 import pytest
 import shapely
 from support.crop_maps import START, run
+from support.locks import written_by_another
 from support.maps import DAYS, parcels_file, write_model, write_series
 
 from sits_engine.context import JobContext
@@ -41,6 +42,21 @@ def test_threads_tiles_and_a_cancelled_run_do_not_change_a_byte(world, tmp_path)
         assert (tmp_path / "b" / name).read_bytes() == content
         assert (tmp_path / "c" / name).read_bytes() == content
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+@pytest.mark.parametrize("what", ["output", "probabilities", "output_polygons", "output_parcels"])
+def test_an_output_that_another_run_writes_is_refused(world, tmp_path, what):
+    files = {
+        "output": tmp_path / "map.tif",
+        "probabilities": tmp_path / "shares.tif",
+        "output_polygons": tmp_path / "patches.gpkg",
+        "output_parcels": tmp_path / "parcels.gpkg",
+    }
+    parcels = parcels_file(tmp_path / "p.gpkg")
+    with written_by_another(files[what]) as folder:
+        with pytest.raises(InputError, match="Another run is writing the same output"):
+            run(world, parcels=parcels, **files)
+        assert sorted(tmp_path.iterdir()) == sorted([folder, parcels])
 
 
 def test_killed_run_goes_on_where_it_was(world, tmp_path, monkeypatch):

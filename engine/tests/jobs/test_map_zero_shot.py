@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from support.locks import written_by_another
 from support.tiny_clip import tiny_clip
 from support.word_maps import World, write_photo_model, write_world
 
@@ -231,3 +232,11 @@ def test_a_series_without_the_bands(world, tmp_path):
     other = write_series(tmp_path, bands=("B03", "B11"), height=16, width=16)
     with pytest.raises(ModelError, match="needs B02, B04, B08"):
         run(World(other, world.model, world.clip), output=tmp_path / "map.tif")
+
+
+def test_similarities_that_another_run_writes_are_refused(world, tmp_path):
+    with (
+        written_by_another(tmp_path / "shares.tif"),
+        pytest.raises(InputError, match="Another run is writing the same output"),
+    ):
+        run(world, output=tmp_path / "map.tif", similarities=tmp_path / "shares.tif")

@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     ctx = JobContext(None if rank else show)
     if warning:
         ctx.warn(warning)
-    on_signals(ctx, repeated=not several)
+    on_signals(ctx, together=several)
     said = show if _first_here() else lambda kind, fields: None
     status = (run_help if rank else run_job)(known.job, params, ctx, said, log_path)
     if several:

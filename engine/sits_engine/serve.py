@@ -24,8 +24,9 @@ from sits_engine.home import logs
 log = logging.getLogger("sits_engine")
 
 EXIT_OK, EXIT_FAILED, EXIT_CANCELLED = 0, 1, 130
-#: A cancelled job that doesn't reach its next check in this time (seconds) is ended at once.
-GRACE = 1.2
+#: A cancelled job that doesn't reach its next check in this time (seconds) is ended at once; one of several
+#: processes first finds out whether another was killed.
+GRACE, GRACE_TOGETHER = 1.2, 8.0
 
 
 def open_log(job: str) -> tuple[Path, str]:
@@ -68,12 +69,13 @@ def stop_now(reason: str, code: int = EXIT_CANCELLED) -> None:
 def request_stop(ctx: JobContext, reason: str, grace: float = GRACE) -> None:
     """Ask the job to stop, and end the process if it does not within `grace` seconds."""
     ctx.cancel(reason)
-    timer = threading.Timer(grace, stop_now, (reason,))
+    # the reason may be known better by then
+    timer = threading.Timer(grace, lambda: stop_now(ctx.stop().message))
     timer.daemon = True
     timer.start()
 
 
-def on_signals(ctx: JobContext, *, repeated: bool = True) -> None:
+def on_signals(ctx: JobContext, *, together: bool = False) -> None:
     """Ctrl-C and SIGTERM cancel the job; a second one ends it at once.
 
     Python runs handlers on the main thread, between two of its own steps: while that is inside GDAL (a map
@@ -81,7 +83,8 @@ def on_signals(ctx: JobContext, *, repeated: bool = True) -> None:
 
     Args:
         ctx: of the job.
-        repeated: False where a second one says nothing new: torchrun passes on what its processes had, too.
+        together: torchrun started several processes. It passes on signals that they had, too, so a second one
+            says nothing new; and it sends SIGTERM to all when one of them has ended.
     """
 
     def ignore(number: int, frame: FrameType | None) -> None:
@@ -100,8 +103,10 @@ def on_signals(ctx: JobContext, *, repeated: bool = True) -> None:
                 continue
             name = signal.Signals(got[0]).name
             if not ctx.cancelled:
-                request_stop(ctx, f"Stopped by {name}.")
-            elif repeated:
+                by = ", from you, the cluster, or torchrun since another process ended" if together else ""
+                by = by if got[0] == signal.SIGTERM else ""
+                request_stop(ctx, f"Stopped by {name}{by}.", GRACE_TOGETHER if together else GRACE)
+            elif not together:
                 stop_now(f"second {name}")
 
     threading.Thread(target=act, name="signals", daemon=True).start()

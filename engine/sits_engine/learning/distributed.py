@@ -161,6 +161,8 @@ class Joined(Processes):
     def explain(self, raised: BaseException) -> EngineError:
         """What is behind an error here: perhaps another process failed first."""
         if isinstance(raised, Lost | Cancelled):
+            if isinstance(raised, Cancelled):
+                self.lifeline.judge()
             first = self.lifeline.first_error(2 * LOOK if isinstance(raised, Lost) else 0.0)
             # of two that were asked to stop, this one knows better what is kept
             if first is not None and not (isinstance(raised, Cancelled) and first.code == raised.code):
@@ -212,7 +214,8 @@ def _plain(text: str) -> str:
     line = text.strip().splitlines()[0] if text.strip() else "the connection broke"
     line = re.sub(r"^\[?\S*?\w+\.(?:cc|cpp|h|hpp|cu):\d+\]?:?\s*", "", line)
     line = "".join(sign for sign in line if unicodedata.category(sign) not in ("So", "Mn", "Cf"))
-    line = re.split(r"\s*\b(?:GLHF|Original exception|This may indicate|Application timeout)\b", line)[0]
+    advice = "GLHF|Original exception|This (?:may indicate|is typically)|Check the logs|Application timeout"
+    line = re.split(rf"\s*\b(?:{advice})\b", line)[0]
     return " ".join(line.split()).rstrip(".:") or "the connection broke"
 
 

@@ -28,8 +28,9 @@ from sits_engine.learning.processes import Lost, Place
 MEETING, PATIENCE, SILENCE = 600, 10, 120
 #: Seconds in which torchrun, which began before the processes, must answer.
 ANSWER = 60
-#: Seconds between two looks at the store, and those left to a process that was asked to end.
-LOOK, GRACE = 0.5, 10.0
+#: Seconds between two looks at the store; in which others give a sign of life, unless they were killed; and left
+#: to a process that was asked to end.
+LOOK, DOUBT, GRACE = 0.5, 3.0, 10.0
 DONE = "DONE"
 log = logging.getLogger("sits_engine")
 
@@ -48,14 +49,15 @@ class Lifeline:
 
     def __init__(self, place: Place, ctx: JobContext, meeting: float = MEETING) -> None:
         self.place, self._ctx, self._meeting = place, ctx, meeting
-        late = threading.Timer(PATIENCE, self._say, [f"Waiting for process 0 at {place.host}:{place.port}."])
+        late = threading.Timer(PATIENCE, self._say, [f"Waiting for {self._keeper}."])
         late.daemon = True
         late.start()
         try:
             self.store = self._connect(host=place.rank == 0 and not place.hosted)
         finally:
             late.cancel()
-        self._closed = threading.Event()
+        self._closed, self._judged = threading.Event(), threading.Event()
+        self._asked: tuple[float, dict[int, bytes]] | None = None
         threading.Thread(target=self._watch, name="processes", daemon=True).start()
 
     def meet(self) -> None:
@@ -65,13 +67,14 @@ class Lifeline:
             Lost: somebody doesn't come.
             Cancelled: somebody can't, and has told why; or the job was asked to stop.
         """
+        self.store.set(f"beat/{self.place.rank}", "0")
         self.store.set(f"here/{self.place.rank}", "yes")
         began, said = time.monotonic(), False
         missing = list(range(self.place.size))
         while missing := [rank for rank in missing if not self.store.check([f"here/{rank}"])]:
             self._ctx.check_cancelled()
             waited = time.monotonic() - began
-            who = f"process{'es' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+            who = _named(missing)
             if waited > self._meeting:
                 raise Lost(f"{who} did not come within {self._meeting:.0f} s")
             if waited > PATIENCE and not said:
@@ -87,7 +90,7 @@ class Lifeline:
                 return None
             words = json.loads(store.get("ended"))
         except RuntimeError:
-            return Lost("the connection to process 0 broke")
+            return Lost(f"{self._keeper} doesn't answer any more")
         return DONE if words == DONE else EngineError(**words)
 
     def first_error(self, seconds: float) -> EngineError | None:
@@ -95,6 +98,10 @@ class Lifeline:
         _until(lambda: isinstance(self.told(), EngineError), seconds)
         told = self.told()
         return told if isinstance(told, EngineError) else None
+
+    def judge(self) -> None:
+        """After a request to stop: wait until it is known whether another process was killed."""
+        self._judged.wait(2 * DOUBT)
 
     def done(self) -> None:
         """Process 0 has all that it needs: the others may go. It waits, since it may keep the store."""
@@ -107,22 +114,24 @@ class Lifeline:
 
         torchrun stops all processes when one has ended, so process 0 must know first: it says what it was.
         """
-        words = {"code": error.code, "message": error.message, "advice": error.advice}
         with contextlib.suppress(RuntimeError):
-            self.store.compare_set("ended", "", json.dumps(words))
+            self.store.compare_set("ended", "", _words(error))
             if self.place.rank:
                 _until(lambda: self.store.check(["said"]), GRACE)
             else:
                 self.store.set("said", "yes")
-                if not self.place.hosted:
-                    self._wait_for_others(2 * LOOK)
+                self._wait_for_others(2 * LOOK)
 
     def close(self) -> None:
         """Stop listening."""
         self._closed.set()
-        if self.place.rank:
-            with contextlib.suppress(RuntimeError):
-                self.store.add("left", 1)
+        with contextlib.suppress(RuntimeError):
+            self.store.set(f"left/{self.place.rank}", "yes")
+
+    @property
+    def _keeper(self) -> str:
+        """Who keeps the store."""
+        return f"{'torchrun' if self.place.hosted else 'process 0'} at {self.place.host}:{self.place.port}"
 
     def _say(self, text: str) -> None:
         """A line for people: of process 0, and of the first process of each other machine."""
@@ -134,7 +143,7 @@ class Lifeline:
             os.write(2, f"{text}\n".encode())
 
     def _wait_for_others(self, seconds: float) -> None:
-        _until(lambda: self.store.add("left", 0) >= self.place.size - 1, seconds)
+        _until(lambda: self.store.check([f"left/{rank}" for rank in range(1, self.place.size)]), seconds)
 
     def _connect(self, *, host: bool = False) -> Store:
         place = self.place
@@ -168,9 +177,33 @@ class Lifeline:
                         heard[key] = now, time.monotonic()
                     elif time.monotonic() - heard[key][1] > SILENCE:
                         told = told or Lost(f"process {key[5:]} gave no sign of life for {SILENCE} s")
+                if self._ctx.cancelled and told is None:
+                    told = self._gone(store)
             if isinstance(told, EngineError):
+                self._judged.set()
                 self._stop(told)
                 return
+
+    def _gone(self, store: Store) -> Lost | None:
+        """After a request to stop: who was here and is gone without a word, if somebody is.
+
+        torchrun asks all to stop when one was killed, with the same signal that a user sends.
+        """
+        came = [rank for rank in range(self.place.size) if store.check([f"here/{rank}"])]
+        now = {rank: store.get(f"beat/{rank}") for rank in came if rank != self.place.rank}
+        if self._asked is None:
+            self._asked = time.monotonic(), now
+        since, before = self._asked
+        quiet = [
+            rank for rank, beat in before.items() if now[rank] == beat and not store.check([f"left/{rank}"])
+        ]
+        if quiet and time.monotonic() - since < DOUBT:
+            return None
+        lost = Lost(f"{_named(quiet)} (killed, or out of memory?)") if quiet else None
+        if lost:
+            store.compare_set("ended", "", _words(lost))
+        self._judged.set()
+        return lost
 
     def _stop(self, error: EngineError) -> None:
         """Ask the job to end, and end the process where it can't since it waits for a sum."""
@@ -188,3 +221,11 @@ def _until(true: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def _words(error: EngineError) -> str:
+    return json.dumps({"code": error.code, "message": error.message, "advice": error.advice})
+
+
+def _named(ranks: list[int]) -> str:
+    return f"process{'es' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"

@@ -150,16 +150,15 @@ def test_a_job_for_one_process_is_wrong_use(rank, monkeypatch, capsys) -> None:
     assert (words in capsys.readouterr().err) == (rank == "0")
 
 
-def on_two_machines(folder, *options):
-    """Two processes with these options each, as torchrun starts them on two machines."""
+def as_two(command, *options):
+    """A command with these options in each of two processes, as torchrun starts them on two machines."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     place = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    job = ("train-segmentation", "--windows", str(folder / "w"), "--output", str(folder / "m"))
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "sits_engine", *job, "--device", "cpu", *own],
+            [sys.executable, *command, "--device", "cpu", *own],
             env={**os.environ, **place, "RANK": str(rank), "PYTHONPATH": str(ENGINE)},
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -169,7 +168,8 @@ def on_two_machines(folder, *options):
 
 
 def test_what_one_machine_can_not_start_is_said_on_both(tmp_path) -> None:
-    zero, one = on_two_machines(tmp_path, (), ("--epochs", "x"))
+    job = ("train-segmentation", "--windows", str(tmp_path / "w"), "--output", str(tmp_path / "m"))
+    zero, one = as_two(("-m", "sits_engine", *job), (), ("--epochs", "x"))
     said = [process.communicate(timeout=100)[1] for process in (zero, one)]
     assert (zero.returncode, one.returncode) == (1, 1)
     assert said[0].count("Error (INPUT_INVALID): Process 1: Parameter EPOCHS") == 1
@@ -185,3 +185,30 @@ def test_wrong_use_on_one_machine_is_said_there(tmp_path, monkeypatch, capsys) -
                 cli.main(words)
             assert left.value.code == 2
             assert capsys.readouterr().err.count("usage:") == count
+
+
+@pytest.mark.parametrize(
+    ("killed", "options", "words"),
+    [
+        (True, (), "Error (NETWORK): A process of this run is gone: process 1 (killed, or out of memory?)."),
+        (True, ("--deaf",), "Stopped at once: A process of this run is gone: process 1 (killed, or"),
+        (
+            False,
+            (),
+            "Error (CANCELLED): Stopped by SIGTERM, from you, the cluster, or torchrun since another",
+        ),
+    ],
+)
+def test_who_is_stopped_by_torchrun_says_who_was_killed(killed, options, words, tmp_path) -> None:
+    """torchrun sends SIGTERM to the others when one is gone, as a user does."""
+    start = (str(ENGINE / "tests" / "support" / "slow_job.py"), "reading", "--output", str(tmp_path / "m"))
+    zero, one = as_two(start, options, options)
+    assert "Reading slowly" in zero.stderr.readline()
+    if killed:
+        one.kill()
+        one.wait()
+    else:
+        one.terminate()
+    zero.terminate()
+    assert words in zero.communicate(timeout=100)[1]
+    one.communicate(timeout=100)

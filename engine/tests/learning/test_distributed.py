@@ -78,6 +78,11 @@ def test_what_one_process_can_not_do_is_said_by_process_0(tmp_path) -> None:
             "Connection closed by peer [10.0.0.2]:4242",
         ),
         ("[../pair.cc:534] Read error: reset. GLHF! \U0001f3d6\ufe0f", "Read error: reset"),
+        (
+            "Connection closed by peer [::1]:4. This is typically caused by a remote worker crashing. "
+            "Check the logs of the remote worker before reporting an error.",
+            "Connection closed by peer [::1]:4",
+        ),
         ("\u274c Broken pipe.\nException raised from x.cpp:3", "Broken pipe"),
         ("", "the connection broke"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import threading
 
 import pytest
 
@@ -53,5 +54,26 @@ def test_who_can_not_come_tells_why(place) -> None:
     told = zero.first_error(0)
     assert told is not None
     assert told.message == "No card."
+    for line in (one, zero):
+        line.close()
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_one_that_is_asked_to_stop_knows_who_was_killed(place, killed) -> None:
+    place = dataclasses.replace(place, size=2)
+    ctx = JobContext()
+    zero, one = Lifeline(place, ctx), Lifeline(other(place, 1), JobContext())
+    meeting = threading.Thread(target=one.meet)
+    meeting.start()
+    zero.meet()
+    meeting.join()
+    if killed:
+        one._closed.set()  # no word, and no sign of life any more
+    ctx.cancel("Stopped by SIGTERM.")
+    zero.judge()
+    told = zero.first_error(0)
+    assert (None if told is None else told.message) == (
+        "A process of this run is gone: process 1 (killed, or out of memory?)." if killed else None
+    )
     for line in (one, zero):
         line.close()

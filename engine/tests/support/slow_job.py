@@ -11,6 +11,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[2])]
 from sits_engine import jobs, outputs  # noqa: E402 (the path is set above)
 from sits_engine.errors import InputError  # noqa: E402
 from sits_engine.jobs.base import Job, JobResult  # noqa: E402
+from sits_engine.jobs.training_job import TrainingJob  # noqa: E402
 
 
 class Slow(Job):
@@ -76,7 +77,22 @@ class Noisy(Job):
         return JobResult(scores={"number": 4.5})
 
 
-for name in ("Slow", "Deaf", "Absent", "Noisy"):
+class Reading(TrainingJob):
+    """A training of several processes whose first reads, and asks for no sums meanwhile."""
+
+    output: Path
+    deaf: bool = False
+
+    def train(self, ctx, processes, device):
+        ctx.progress(0.1, "Reading slowly")
+        for _ in range(6000):
+            time.sleep(0.01)
+            if not self.deaf:
+                ctx.check_cancelled()
+        return JobResult()
+
+
+for name in ("Slow", "Deaf", "Absent", "Noisy", "Reading"):
     jobs.JOBS[name.lower()] = ("slow_job", name)
 
 if __name__ == "__main__":

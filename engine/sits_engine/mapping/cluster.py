@@ -142,19 +142,28 @@ class _Client(Client):
 
 def _client(address: str, ctx: JobContext) -> Any:
     make: Any = _Client  # its methods have no types
+    began = time.monotonic()
+
+    def look() -> None:
+        # Dask's own limit doesn't count while something else (a web server) keeps the connection open
+        if time.monotonic() - began > CONNECT_SECONDS + LOOK_SECONDS:
+            raise TimeoutError(f"what listens there said nothing in the words of Dask for {CONNECT_SECONDS} s")
+
     try:
         return _patiently(
             lambda: make(address, timeout=CONNECT_SECONDS, set_as_default=False, name="sits"),
             ctx,
             lambda client: client.close(),
+            look,
         )
     except EngineError:
         raise
     except Exception as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {_reason(error)}.",
-            "Check SCHEDULER (such as tcp://host:8786, as `dask scheduler` prints it), that the scheduler "
-            "runs, and that no firewall is between; for tls:// also the certificates in Dask's settings.",
+            "Check SCHEDULER (such as tcp://host:8786, as `dask scheduler` prints it; 8787 is the port of its "
+            "dashboard), that the scheduler runs, and that no firewall is between; for tls:// also the "
+            "certificates in Dask's settings.",
         ) from error
 
 

@@ -3,6 +3,7 @@
 import pickle
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import dask
@@ -74,6 +75,17 @@ def test_no_scheduler_there(address, monkeypatch):
     with pytest.raises(InputError, match=f"No Dask scheduler answers at {address}") as error:
         connect(address)
     assert "SCHEDULER" in error.value.advice
+
+
+def test_a_web_server_in_place_of_the_scheduler(monkeypatch):
+    """The port of the dashboard: it takes the connection and says nothing."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match="No Dask scheduler answers at .* in the words of Dask") as error:
+            connect(f"tcp://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "8787 is the port of its dashboard" in error.value.advice
 
 
 def test_no_workers_in_time(empty):

@@ -154,9 +154,7 @@ def run_help(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_
         log.exception("%s", error.code)
         status = _failed(error, send, log_path)
         with contextlib.suppress(Exception):
-            from sits_engine.learning.distributed import refuse
-
-            refuse(error, ctx)
+            job_class(name).refuse(error, ctx)
         return status
     try:
         job.help(ctx)

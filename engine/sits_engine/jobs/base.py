@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sits_engine.context import JobContext
-from sits_engine.errors import InputError
+from sits_engine.errors import EngineError, InputError
 from sits_engine.outputs import atomic, check_writable
 
 
@@ -59,6 +59,11 @@ class Job(BaseModel):
 
     def help(self, ctx: JobContext) -> None:
         """Do another process's share of the work, where torchrun started several."""
+        raise NotImplementedError
+
+    @classmethod
+    def refuse(cls, error: EngineError, ctx: JobContext) -> None:
+        """Tell the process that runs the job why this one can't even begin to help."""
         raise NotImplementedError
 
 

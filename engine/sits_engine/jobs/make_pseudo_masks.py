@@ -127,6 +127,9 @@ class MakePseudoMasks(TrainingJob, SeriesJob):
             return value
         return [word.strip() for word in value.replace(";", ",").split(",") if word.strip()]
 
+    def check_processes(self, processes: Processes) -> None:
+        """How many polygons a batch of windows has, which the processes share, is known once they are cut."""
+
     def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """Read ticks and windows, train, make masks, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)

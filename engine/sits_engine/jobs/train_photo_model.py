@@ -103,6 +103,13 @@ class TrainPhotoModel(TrainingJob, PhotoFields):
     def _model_name(cls, value: Path) -> Path:
         return model_path(value)
 
+    def check_processes(self, processes: Processes) -> None:
+        """The form as published, too, can't be shared."""
+        from sits_engine.learning.timesenclip.options import check_processes
+
+        super().check_processes(processes)
+        check_processes(self.published, processes)
+
     def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """Read photos and images, train, test, write."""
         numbers = self.numbers or numbers_beside(self.report or self.output)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from sits_engine.context import JobContext
+from sits_engine.errors import EngineError
 from sits_engine.jobs.base import Job, JobResult
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class TrainingJob(ResumableJob):
 
     several: ClassVar[bool] = True
 
+    if TYPE_CHECKING:
+        batch_size: int  # each job describes its own
+
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
 
     def run(self, ctx: JobContext) -> JobResult:
@@ -53,6 +57,7 @@ class TrainingJob(ResumableJob):
         from sits_engine.learning.distributed import joined
 
         with joined(self.device, ctx) as (processes, device):
+            self.check_processes(processes)
             return self.train(ctx, processes, device)
 
     def help(self, ctx: JobContext) -> None:
@@ -62,6 +67,17 @@ class TrainingJob(ResumableJob):
 
         with joined(self.device, ctx) as (processes, device):
             help_out(processes, device, ctx)
+
+    @classmethod
+    def refuse(cls, error: EngineError, ctx: JobContext) -> None:
+        """Tell the process that runs the job why this one can't help."""
+        from sits_engine.learning.distributed import refuse
+
+        refuse(error, ctx)
+
+    def check_processes(self, processes: Processes) -> None:
+        """Before anything is read: refuse options that these processes can't train with."""
+        processes.check_batch(self.batch_size)
 
     def train(self, ctx: JobContext, processes: Processes, device: Device) -> JobResult:
         """`run` in the first of the processes that train together."""

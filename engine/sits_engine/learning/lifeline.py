@@ -28,8 +28,8 @@ from sits_engine.learning.processes import Lost, Place
 MEETING, PATIENCE, SILENCE = 600, 10, 120
 #: Seconds in which torchrun, which began before the processes, must answer.
 ANSWER = 60
-#: Seconds between two looks at the store; in which others give a sign of life, unless they were killed; and left
-#: to a process that was asked to end.
+#: Seconds between two looks at the store; in which others give a sign of life, unless they were killed;
+#: and left to a process that was asked to end.
 LOOK, DOUBT, GRACE = 0.5, 3.0, 10.0
 DONE = "DONE"
 log = logging.getLogger("sits_engine")

@@ -74,6 +74,18 @@ class Processes:
         """The samples of a batch that are this process's."""
         return slice(self.rank, None, self.size)
 
+    def check_batch(self, size: int) -> None:
+        """Every process must get a sample of each batch.
+
+        Raises:
+            InputError: there are more processes than a batch has samples.
+        """
+        if size < self.size:
+            raise InputError(
+                f"BATCH_SIZE is {size}, but {self.size} processes share each batch.",
+                f"Give at least {self.size}, or start fewer processes.",
+            )
+
     def add(self, tensor: Tensor) -> Tensor:
         """Sum over all processes, without gradients."""
         return tensor

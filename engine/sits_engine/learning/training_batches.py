@@ -14,7 +14,6 @@ from torch import Tensor, nn, optim
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.errors import InputError
 from sits_engine.learning.processes import Processes
 
 DrawnT = TypeVar("DrawnT")
@@ -88,14 +87,9 @@ class TrainingBatches(ABC, Generic[DrawnT]):
             InputError: there are more processes than a batch has samples.
             torch.OutOfMemoryError: not even the smallest batch fits.
         """
-        size = self._processes.size
-        if size == 1:
+        if self._processes.size == 1:
             return
-        if self.batch_size < size:
-            raise InputError(
-                f"BATCH_SIZE is {self.batch_size}, but {size} processes share each batch.",
-                f"Give at least {size}, or start fewer processes.",
-            )
+        self._processes.check_batch(self.batch_size)
         before = copy.deepcopy(self._modules.state_dict())
         while True:
             try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from sits_engine import device
 from sits_engine.context import JobContext
+from sits_engine.errors import InputError
 from sits_engine.jobs import JOBS, job_class
+from sits_engine.jobs.train_photo_model import TrainPhotoModel
 from sits_engine.jobs.train_segmentation_model import TrainSegmentationModel
 from sits_engine.jobs.train_source_model import TrainSourceModel
 from sits_engine.jobs.training_job import TrainingJob
@@ -43,3 +47,23 @@ def test_these_may_run_in_several_processes() -> None:
     assert {name for name, job in jobs.items() if job.several} == {
         name for name, job in jobs.items() if issubclass(job, TrainingJob)
     }
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "words"),
+    [
+        (TrainPhotoModel, {"series": ["no"], "photos": "no", "published": True}, "PUBLISHED trains in one"),
+        (TrainSegmentationModel, {"windows": "no", "batch_size": 1}, "BATCH_SIZE is 1, but 2 processes"),
+    ],
+)
+def test_what_several_processes_can_not_train_is_refused_before_anything_is_read(
+    job, given, words, tmp_path, monkeypatch
+) -> None:
+    @contextmanager
+    def joined(request, ctx):
+        yield Two(), device.select("cpu")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("sits_engine.learning.distributed.joined", joined)
+    with pytest.raises(InputError, match=words):
+        job(output=tmp_path / "m", **given).run(JobContext())

@@ -20,7 +20,6 @@ from torch.nn import functional
 
 from sits_engine.context import JobContext
 from sits_engine.device import Device
-from sits_engine.errors import InputError
 from sits_engine.learning.checkpoint import Checkpoint, keeping
 from sits_engine.learning.divergence import check_loss
 from sits_engine.learning.processes import ALONE, Processes
@@ -28,7 +27,7 @@ from sits_engine.learning.segmentation.steps import Steps
 from sits_engine.learning.timesenclip.batches import PairedPlaces, PlaceSource, RawPlaces
 from sits_engine.learning.timesenclip.contrastive import KeyQueue, contrastive_loss, published_loss
 from sits_engine.learning.timesenclip.masking import batchwise, masked
-from sits_engine.learning.timesenclip.options import PhotoOptions, PhotoSettings
+from sits_engine.learning.timesenclip.options import PhotoOptions, PhotoSettings, check_processes
 from sits_engine.learning.timesenclip.pooling import AttentionPooling, AveragePooling
 from sits_engine.learning.timesenclip.scores import Floats, Retrieval, retrieval
 from sits_engine.learning.timesenclip.summary import PhotoEpochRow
@@ -95,12 +94,10 @@ def fit_photos(
         checkpoint: gets the state after each epoch; training goes on from it where it is of this run.
 
     Raises:
-        InputError: the loss stops being a number; or the published form in several processes: what it hides
-            is that of a batch's first place.
+        InputError: the loss stops being a number; or several processes would train the published form.
         Cancelled: somebody asked to stop; the checkpoint holds the last whole epoch.
     """
-    if options.published and processes.size > 1:
-        raise InputError("PUBLISHED trains in one process.", "Start it without torchrun.")
+    check_processes(options.published, processes)
     if not device.is_cpu:
         torch.set_float32_matmul_precision("high")
     queue = KeyQueue(settings.queue, pairs.dim, published=options.published).to(device.torch)

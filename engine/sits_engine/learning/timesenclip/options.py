@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sits_engine.errors import InputError
 from sits_engine.learning.effort import Effort, Width
+from sits_engine.learning.processes import Processes
 from sits_engine.learning.segmentation.recipes import Recipe
 from sits_engine.learning.timesenclip.contrastive import QUEUE
 from sits_engine.learning.timesenclip.masking import Masking
@@ -99,6 +101,16 @@ class PhotoSettings:
         plain: dict[str, Any] = {name: getattr(self, name) for name in names}
         plain |= {name: self.hyperparameters[name] for name in ("dim", "depth", "heads", "feedforward")}
         return {**plain, "weight_decay": self.weight_decay, "warm_up": self.warm_up}
+
+
+def check_processes(published: bool, processes: Processes) -> None:
+    """Only the form that isn't `published` can be shared.
+
+    Raises:
+        InputError: several processes would train the other: what it hides is that of a batch's first place.
+    """
+    if published and processes.size > 1:
+        raise InputError("PUBLISHED trains in one process.", "Start it without torchrun.")
 
 
 def settle(

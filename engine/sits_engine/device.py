@@ -69,6 +69,13 @@ def available() -> list[dict[str, Any]]:
     return found
 
 
+def processor(count: int) -> Device:
+    """The CPU, of which `count` threads compute."""
+    import torch
+
+    return Device(torch.device("cpu"), f"CPU ({cpu_name()}, {count} thread{'' if count == 1 else 's'})")
+
+
 def select(request: str = "auto") -> Device:
     """Choose a device and prove with a tiny kernel that it works.
 
@@ -81,7 +88,7 @@ def select(request: str = "auto") -> Device:
     """
     import torch
 
-    cpu = Device(torch.device("cpu"), f"CPU ({cpu_name()}, {threads()} threads)")
+    cpu = processor(threads())
     if request == "cpu":
         return cpu
     wanted = [request] if request != "auto" else ["cuda", "mps"]

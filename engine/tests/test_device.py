@@ -11,7 +11,9 @@ def test_cpu_is_named():
     chosen = device.select("cpu")
     assert chosen.is_cpu
     assert chosen.label.startswith("CPU (")
-    assert "threads" in chosen.label
+    assert "thread" in chosen.label
+    assert device.processor(1).label.endswith(", 1 thread)")
+    assert device.processor(2).label.endswith(", 2 threads)")
 
 
 def test_auto_gives_a_device_that_computes():

@@ -233,7 +233,7 @@ def own_device(request: str, place: Place) -> Device:
     """
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if request == "cpu" or (request == "auto" and not cards):
-        return devices.select("cpu")
+        return devices.processor(torch.get_num_threads())
     if request not in ("auto", "cuda"):
         raise InputError(
             f"DEVICE is {request}, but every process needs a card of its own.",
@@ -260,7 +260,8 @@ def joined(request: str, ctx: JobContext) -> Iterator[tuple[Processes, Device]]:
     """
     place = Place.of_environment()
     if place is None:
-        yield ALONE, devices.select(request)
+        device = devices.select(request)
+        yield ALONE, devices.processor(torch.get_num_threads()) if device.is_cpu else device
         return
     company = Joined(place, ctx)
     try:

@@ -13,7 +13,7 @@ from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
 from sits_engine.learning.distributed import _plain as plain
-from sits_engine.learning.distributed import own_device
+from sits_engine.learning.distributed import joined, own_device
 from sits_engine.learning.processes import Place
 
 SCRIPT = "fit_together.py"
@@ -112,6 +112,13 @@ def test_place_of_torchrun() -> None:
     assert place(WORLD_SIZE=None) is None
     with pytest.raises(InputError, match="'MASTER_PORT' is missing"):
         place(MASTER_PORT=None)
+
+
+def test_threads_that_train_are_counted(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert own_device("cpu", place()).label.endswith(", 3 threads)")
+    with joined("cpu", JobContext()) as (_, chosen):
+        assert chosen.label.endswith(", 3 threads)")
 
 
 def test_each_process_has_a_card_of_its_own(monkeypatch) -> None:

@@ -81,6 +81,7 @@ class Reading(TrainingJob):
     """A training of several processes whose first reads, and asks for no sums meanwhile."""
 
     output: Path
+    batch_size: int = 8
     deaf: bool = False
 
     def train(self, ctx, processes, device):

@@ -25,7 +25,17 @@ from sits_engine import __version__
 from sits_engine.context import JobContext
 from sits_engine.errors import EngineError, InputError
 from sits_engine.mapping import cluster_ask, cluster_worker
-from sits_engine.mapping.cluster_run import SAME_ENGINE, TileRun, aside, no_workers, wait_seconds
+from sits_engine.mapping.cluster_run import (
+    END_SECONDS,
+    QUIET_SECONDS,
+    SAME_ENGINE,
+    STOP_SECONDS,
+    TileRun,
+    aside,
+    no_workers,
+    silent_workers,
+    wait_seconds,
+)
 from sits_engine.mapping.cluster_worker import TileJob
 from sits_engine.mapping.journal import fingerprint
 from sits_engine.mapping.produce import Keep, MapRequest, Runner, Tick
@@ -131,7 +141,7 @@ def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
         yield Cluster(client, address, ctx, workers)
     finally:
         # closing waits for a scheduler that may be gone
-        aside(client.close)
+        aside(client.close, STOP_SECONDS if ctx.cancelled else END_SECONDS)
 
 
 class _Client(Client):
@@ -147,7 +157,9 @@ def _client(address: str, ctx: JobContext) -> Any:
     def look() -> None:
         # Dask's own limit doesn't count while something else (a web server) keeps the connection open
         if time.monotonic() - began > CONNECT_SECONDS + LOOK_SECONDS:
-            raise TimeoutError(f"what listens there said nothing in the words of Dask for {CONNECT_SECONDS} s")
+            raise TimeoutError(
+                f"what listens there said nothing in the words of Dask for {CONNECT_SECONDS} s"
+            )
 
     try:
         return _patiently(
@@ -240,18 +252,23 @@ def _of_all(
         return set(_patiently(client.nthreads, ctx))
 
     said: set[str] = set()
+    silent: set[str] = set()
     while True:
         asked = present()
         if not asked:
             return {}
-        looked = time.monotonic()
+        began = looked = time.monotonic()
 
-        def look(asked: set[str] = asked) -> None:
+        def look(asked: set[str] = asked, began: float = began) -> None:
             nonlocal looked
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
                 if asked - present():
                     raise _LeftError
+                if looked - began > QUIET_SECONDS:
+                    for sentence in set(_patiently(lambda: silent_workers(client), ctx)) - silent:
+                        silent.add(sentence)
+                        ctx.info(sentence)
 
         found: dict[str, Any] = {}
         with contextlib.suppress(_LeftError):

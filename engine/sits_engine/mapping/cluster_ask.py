@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import time
 from typing import Any
 
 WORKER = "sits_engine.mapping.cluster_worker"
@@ -16,6 +17,12 @@ WORKER = "sits_engine.mapping.cluster_worker"
 async def ready() -> None:
     """Import what a scheduler must unpack with the tasks of a map."""
     await asyncio.to_thread(importlib.import_module, WORKER)
+
+
+async def silence(dask_scheduler: Any = None) -> dict[str, float]:
+    """Seconds since the scheduler heard of each worker; they report about once a second."""
+    now = time.time()
+    return {address: now - worker.last_seen for address, worker in dask_scheduler.workers.items()}
 
 
 async def describe(device: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ import dask
 from distributed import KilledWorker
 
 from sits_engine.context import JobContext
-from sits_engine.errors import EngineError
-from sits_engine.mapping import cluster_worker
+from sits_engine.errors import Cancelled, EngineError
+from sits_engine.mapping import cluster_ask, cluster_worker
 from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
 from sits_engine.mapping.produce import Keep, MapRequest, Tick
 from sits_engine.mapping.segment_tiles import SegmentTiles
@@ -35,6 +35,12 @@ WAIT_KEY, WAIT_SECONDS = "sits.wait-for-workers", 120
 TRIES = 3
 #: Seconds between two looks at who works.
 WATCH_SECONDS = 1.0
+#: Seconds without a word after which the log says who is silent.
+QUIET_SECONDS = 10
+#: Results that are kept at the same time.
+KEEPERS = 2
+#: Seconds to wait at the end for what may hang; a run that was asked to stop has about one in all.
+END_SECONDS, STOP_SECONDS = 5.0, 0.25
 SAME_ENGINE = (
     "Start scheduler and workers with this engine's Python, or one of the same version (docs/cluster.md)."
 )
@@ -71,11 +77,13 @@ class TileRun:
         self.tries: Counter[Window] = Counter()
         self.said: set[str] = set()
         self.over = threading.Event()
-        self.fetchers = ThreadPoolExecutor(2, "map-fetch")
+        self.fetchers = ThreadPoolExecutor(KEEPERS, "map-fetch")
         self.threads: dict[str, int] = {}
         #: Seconds that workers read and computed.
         self.seconds = [0.0, 0.0]
-        self.seen = time.monotonic()
+        #: When a worker was last seen, when the scheduler last answered, and when the last tile came.
+        self.seen = self.heard = self.came = time.monotonic()
+        self.keeping = threading.BoundedSemaphore(KEEPERS)
 
     def all(self, tiles: Sequence[Window]) -> None:
         """Compute them; returns when all are kept."""
@@ -100,6 +108,7 @@ class TileRun:
                     self._check()
                     continue
                 del self.flying[tile]
+                self.came = time.monotonic()
                 if error is not None:
                     raise error
                 if self._accepted(tile, answer):
@@ -107,10 +116,10 @@ class TileRun:
                 else:
                     todo.appendleft(tile)
             self._tell(self._shares())
-        finally:
-            if self.client.status == "running":
-                aside(lambda: self.client.unsubscribe_topic(topic))
-            self._end()
+        except BaseException as error:
+            self._end(topic, STOP_SECONDS if isinstance(error, Cancelled) else END_SECONDS)
+            raise
+        self._end(topic, END_SECONDS)
 
     def _payload(self) -> Any:
         """The job as a task of its own: the scheduler keeps it, so that it outlives all workers."""
@@ -150,10 +159,13 @@ class TileRun:
             error = self._explained(tile, problem)
         else:
             if answer is not None and answer.result is not None:
-                try:
-                    self.keep(tile, answer.result)
-                except BaseException as problem:  # handed to the calling thread
-                    error = problem
+                with self.keeping:
+                    if self.over.is_set():
+                        return
+                    try:
+                        self.keep(tile, answer.result)
+                    except BaseException as problem:  # handed to the calling thread
+                        error = problem
         future.release()
         self.landed.put((tile, answer, error))
 
@@ -218,6 +230,8 @@ class TileRun:
             raise lost(self.address)
         if time.monotonic() - self.seen > wait_seconds():
             raise no_workers(self.address, "All workers are gone")
+        if time.monotonic() - self.heard > QUIET_SECONDS:
+            self._tell(f"The Dask scheduler {self.address} hasn't answered for {QUIET_SECONDS} s.")
 
     def _watch(self) -> None:
         """Who works, now and then; in a thread of its own, since a scheduler may be slow to answer."""
@@ -227,8 +241,12 @@ class TileRun:
                 for gone in self.threads.keys() - found.keys():
                     self.ctx.info(f"Worker {gone} is gone: its unfinished tiles go to others.")
                 self.threads = found
+                self.heard = time.monotonic()
                 if found:
-                    self.seen = time.monotonic()
+                    self.seen = self.heard
+                if self.heard - self.came > QUIET_SECONDS:
+                    for sentence in silent_workers(self.client):
+                        self._tell(f"No tile came for {QUIET_SECONDS} s. {sentence}")
             self.over.wait(WATCH_SECONDS)
 
     def _tell(self, sentence: str) -> None:
@@ -257,17 +275,37 @@ class TileRun:
             self.said.add(sentence)
             self.ctx.warn(sentence)
 
-    def _end(self) -> None:
-        """Nothing of this run stays at the cluster."""
+    def _end(self, topic: str, patience: float) -> None:
+        """Nothing of this run stays at the cluster; nobody is waited for longer than `patience` (seconds)."""
         self.over.set()
         flying = list(self.flying.values())
-        if flying and self.client.status == "running":
-            aside(lambda: self.client.cancel(flying, force=True))
+
+        def leave() -> None:
+            if flying:
+                self.client.cancel(flying, force=True)
+            self.client.unsubscribe_topic(topic)
+
+        if self.client.status == "running":
+            aside(leave, patience)
         # what is being kept at this moment shall be whole before the journal is given free
-        aside(lambda: self.fetchers.shutdown(cancel_futures=True))
+        for _ in range(KEEPERS):
+            self.keeping.acquire(timeout=END_SECONDS)
+        # a worker that is silent holds up those that fetch from it
+        self.fetchers.shutdown(wait=False, cancel_futures=True)
 
 
-def aside(call: Callable[[], Any], seconds: float = 5.0) -> None:
+def silent_workers(client: Any) -> list[str]:
+    """A sentence for each worker of which the scheduler hasn't heard for long."""
+    found = client.run_on_scheduler(cluster_ask.silence)
+    return [
+        f"Worker {worker} hasn't answered for more than {QUIET_SECONDS} s: it is frozen or cut off. "
+        "End it, and others compute its tiles; Dask itself gives it up after a while (distributed.scheduler.worker-ttl)."
+        for worker, seconds in found.items()
+        if seconds > QUIET_SECONDS
+    ]
+
+
+def aside(call: Callable[[], Any], seconds: float = END_SECONDS) -> None:
     """Do something that may hang or fail, and that nothing depends on."""
 
     def run() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import threading
 
 import geopandas as gpd
@@ -17,6 +18,7 @@ from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled, EngineError
 from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.jobs.map_similarity import MapSimilarity
+from sits_engine.mapping import cluster as mapping_cluster
 from sits_engine.mapping import cluster_run
 from sits_engine.mapping.journal import work_folder
 from sits_engine.models.card import BandCard
@@ -207,6 +209,41 @@ def test_cancelled_while_no_worker_comes(world, tmp_path):
     with empty, pytest.raises(Cancelled):
         crops(world, tmp_path, Impatient(), scheduler=empty.scheduler_address)
     assert not (tmp_path / "map.tif").exists()
+
+
+def test_frozen_workers_are_named_and_not_waited_for(world, cluster, processes, tmp_path, monkeypatch):
+    wait_for_workers(cluster, 2)
+    for module in (cluster_run, mapping_cluster):
+        monkeypatch.setattr(module, "QUIET_SECONDS", 2)
+    patience, aside, workers = [], cluster_run.aside, processes.running[1:3]
+
+    def noted(call, seconds):
+        patience.append(seconds)
+        aside(call, seconds)
+
+    monkeypatch.setattr(cluster_run, "aside", noted)
+    monkeypatch.setattr(mapping_cluster, "aside", noted)
+
+    def freeze():
+        for worker in workers:
+            worker.send_signal(signal.SIGSTOP)
+
+    class Patient(Watched):
+        def info(self, text):
+            super().info(text)
+            if "hasn't answered" in text and self.text.count("hasn't answered") == 2:
+                self.cancel()
+
+    ctx = Patient(tmp_path / "map.tif", 3, freeze)
+    try:
+        with pytest.raises(Cancelled, match="goes on from there"):
+            crops(world, tmp_path, ctx, scheduler=cluster)
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
+    assert len(re.findall(r"No tile came for 2 s\. Worker tcp://\S+ hasn't answered", ctx.text)) == 2
+    assert patience == [cluster_run.STOP_SECONDS] * 2
+    nothing_left(cluster)
 
 
 # The two that break the cluster, which all tests share, come last.

@@ -1,8 +1,10 @@
 """What is said where a cluster can't make a map, and what a worker keeps; no processes are started here."""
 
+import asyncio
 import pickle
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -82,7 +84,9 @@ def test_a_web_server_in_place_of_the_scheduler(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(InputError, match="No Dask scheduler answers at .* in the words of Dask") as error:
+        with pytest.raises(
+            InputError, match=r"No Dask scheduler answers at .* nothing that Dask says"
+        ) as error:
             connect(f"tcp://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert "8787 is the port of its dashboard" in error.value.advice
@@ -163,6 +167,42 @@ def test_a_worker_that_goes_away_while_it_is_asked_is_left_out(answers, monkeypa
     assert cluster._of_all(client, ctx, str.upper, "a") == {"a": "A"}
     assert client.calls == ([["a", "b"], ["a"]] if answers is None else [["a", "b"]])
     assert lines == ["Worker b went away while it was asked: the map is made without it."]
+
+
+def test_a_silent_worker_is_named_while_all_are_asked(monkeypatch):
+    """'b' is frozen: it is still there, but was not heard of; then somebody ends it."""
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.1)
+    for module in (cluster, cluster_run):
+        monkeypatch.setattr(module, "QUIET_SECONDS", 0.3)
+    lines = []
+    ctx = JobContext(lambda kind, fields: lines.append(fields.get("text")))
+
+    class Frozen(Asked):
+        def run(self, question, *given, workers, on_error):
+            if "b" in workers:
+                threading.Event().wait(20)
+            return dict.fromkeys(workers, question(*given))
+
+        def run_on_scheduler(self, question):
+            if lines:
+                self.here.pop("b", None)
+            seen = {name: SimpleNamespace(last_seen=time.time() - age) for name, age in (("a", 0), ("b", 9))}
+            return asyncio.run(question(SimpleNamespace(workers=seen)))
+
+    assert cluster._of_all(Frozen(None), ctx, str.upper, "a") == {"a": "A"}
+    assert lines[0].startswith("Worker b hasn't answered for more than 0.3 s: it is frozen or cut off.")
+    assert lines[1:] == ["Worker b went away while it was asked: the map is made without it."]
+
+
+def test_a_silent_scheduler_is_named():
+    lines = []
+    run = run_of()
+    run.ctx = JobContext(lambda kind, fields: lines.append(fields.get("text")))
+    run._check()
+    assert not lines
+    run.heard -= cluster_run.QUIET_SECONDS + 1
+    run._check()
+    assert lines == ["The Dask scheduler tcp://a:1 hasn't answered for 10 s."]
 
 
 def test_an_address_is_checked_before_anything_is_opened():

@@ -157,9 +157,7 @@ def _client(address: str, ctx: JobContext) -> Any:
     def look() -> None:
         # Dask's own limit doesn't count while something else (a web server) keeps the connection open
         if time.monotonic() - began > CONNECT_SECONDS + LOOK_SECONDS:
-            raise TimeoutError(
-                f"what listens there said nothing in the words of Dask for {CONNECT_SECONDS} s"
-            )
+            raise TimeoutError(f"what listens there says nothing that Dask says, in {CONNECT_SECONDS} s")
 
     try:
         return _patiently(
@@ -173,8 +171,8 @@ def _client(address: str, ctx: JobContext) -> Any:
     except Exception as error:
         raise InputError(
             f"No Dask scheduler answers at {address}: {_reason(error)}.",
-            "Check SCHEDULER (such as tcp://host:8786, as `dask scheduler` prints it; 8787 is the port of its "
-            "dashboard), that the scheduler runs, and that no firewall is between; for tls:// also the "
+            "Check SCHEDULER (such as tcp://host:8786, as `dask scheduler` prints it; 8787 is the port of "
+            "its dashboard), that the scheduler runs, and that no firewall is between; for tls:// also the "
             "certificates in Dask's settings.",
         ) from error
 

@@ -299,7 +299,8 @@ def silent_workers(client: Any) -> list[str]:
     found = client.run_on_scheduler(cluster_ask.silence)
     return [
         f"Worker {worker} hasn't answered for more than {QUIET_SECONDS} s: it is frozen or cut off. "
-        "End it, and others compute its tiles; Dask itself gives it up after a while (distributed.scheduler.worker-ttl)."
+        "End it, and others compute its tiles; Dask itself gives it up after a while "
+        "(distributed.scheduler.worker-ttl)."
         for worker, seconds in found.items()
         if seconds > QUIET_SECONDS
     ]

@@ -119,8 +119,10 @@ def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
     """The cluster of a scheduler, once it has workers and all of them can serve.
 
     Raises:
-        InputError: no scheduler there, no workers in time, or one that can't serve (named, with the reason).
+        InputError: no scheduler there, or a worker that can't serve (named, with the reason).
+        EngineError: no workers in time.
     """
+    wait_seconds()  # a wrong value is said at once
     ctx.progress(0.0, f"Connecting to the Dask scheduler {address}")
     client = _client(address, ctx)
     try:

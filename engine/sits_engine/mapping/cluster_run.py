@@ -7,6 +7,7 @@ it. What a worker refuses is tried again, perhaps elsewhere, before the map fail
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -20,7 +21,7 @@ import dask
 from distributed import KilledWorker
 
 from sits_engine.context import JobContext
-from sits_engine.errors import Cancelled, EngineError
+from sits_engine.errors import Cancelled, EngineError, InputError
 from sits_engine.mapping import cluster_ask, cluster_worker
 from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
 from sits_engine.mapping.produce import Keep, MapRequest, Tick
@@ -319,8 +320,23 @@ def aside(call: Callable[[], Any], seconds: float = END_SECONDS) -> None:
 
 
 def wait_seconds() -> float:
-    """How long to wait for workers."""
-    return float(dask.config.get(WAIT_KEY, WAIT_SECONDS))
+    """How long to wait for workers.
+
+    Raises:
+        InputError: the user's own value is no number of seconds.
+    """
+    given = dask.config.get(WAIT_KEY, WAIT_SECONDS)
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not seconds >= 0:  # not of NaN either
+        raise InputError(
+            f"DASK_SITS__WAIT_FOR_WORKERS ({WAIT_KEY} in Dask's configuration) is no number of seconds: "
+            f"{given!r}.",
+            f"Set a number such as 3600, or remove it: {WAIT_SECONDS} s are usual.",
+        )
+    return seconds
 
 
 def lost(address: str) -> EngineError:

@@ -99,6 +99,17 @@ def test_no_workers_in_time(empty):
     assert "DASK_SITS__WAIT_FOR_WORKERS" in error.value.advice
 
 
+@pytest.mark.parametrize("value", ["abc", "nan", -3, None, [5]])
+def test_a_wrong_time_to_wait_is_named(value):
+    with (
+        dask.config.set({cluster_run.WAIT_KEY: value}),
+        pytest.raises(InputError, match=r"DASK_SITS__WAIT_FOR_WORKERS .* is no number of seconds: ") as error,
+    ):
+        connect("tcp://127.0.0.1:1")
+    assert repr(value) in error.value.message
+    assert "3600" in error.value.advice
+
+
 @pytest.fixture(scope="module")
 def one(empty):
     """Its address, with a worker in this process."""

@@ -19,9 +19,9 @@ from sits_engine.series.time_series import TimeSeries
 
 #: How the images of a series are stored, as far as it matters for reading them.
 Storage = Literal["remote", "jpeg2000", "resampled", "strips", "tiles", "unknown"]
-#: What a model sees: single pixels (with the full or the fast network), windows, or pixels in the space of
-#: words and photos.
-Network = Literal["pixels", "fast", "segments", "words"]
+#: What a model sees: single pixels (by a network that has no faster form, by one with a fast network in its
+#: file, by that one), windows, or pixels in the space of words and photos.
+Network = Literal["pixels", "both", "fast", "segments", "words"]
 
 COPY = "make a clipped copy with 'Build image time series' (CLIP_FOLDER)"
 #: Storage that a clipped copy makes faster: what it is called.
@@ -33,6 +33,7 @@ SLOW: dict[Storage, str] = {
 }
 LIGHTER: dict[Network, str] = {
     "pixels": "add a fast network in training (FAST), or use a graphics card",
+    "both": "map with FAST, the fast network in the model's file, or use a graphics card",
     "fast": "use more processors",
     "segments": "lower OVERLAP, or use a graphics card",
     "words": "choose fewer STEPS, or use a graphics card",
@@ -79,8 +80,10 @@ def network_of(predictor: Any, card: ModelCard) -> Network:
         return "segments"
     if isinstance(predictor, EmbeddingTiles):
         return "words"
-    width = card.hyperparameters.get("d_model")
-    return "fast" if width == WIDTHS["fast"]["d_model"] else "pixels"
+    if card.fast is not None:
+        return "both"
+    own = {name: card.hyperparameters.get(name) for name in WIDTHS["fast"]}
+    return "fast" if own == WIDTHS["fast"] else "pixels"
 
 
 def sentence(timings: Timings, stored: Storage, network: Network, *, planned: bool = False) -> str:

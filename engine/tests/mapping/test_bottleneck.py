@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rasterio
-from support.maps import BANDS, write_series
+from support.maps import BANDS, write_model, write_series
 from support.memory_series import series as memory_series
 
 from sits_engine.mapping import produce
-from sits_engine.mapping.bottleneck import sentence, storage
+from sits_engine.mapping.bottleneck import network_of, sentence, storage
 from sits_engine.mapping.pipeline import Plan
 from sits_engine.mapping.timings import Timings
+from sits_engine.models.card import FastCard
+from sits_engine.models.model_file import load_fast, load_model, read_card, save_model
 from sits_engine.series.time_series import TimeSeries
 
 READING = Timings(10, reading=9, starved=7.1, computing=2.4, blocked=0.5, read_processor=12, processors=2)
@@ -62,6 +64,13 @@ CARD = Timings(10, starved=1, computing=8.5, blocked=0.5, processors=2, card=Tru
         (CROWDED, "strips", "pixels", "Reading took 71 % of the time", "beside other programs), computing"),
         (STARTING, "tiles", "fast", "Starting took 80 % of the time (pre", "Of the rest, reading took 71 %."),
         (COMPUTING, "tiles", "pixels", "Computing took 85 % of the time (", "in training (FAST), or use"),
+        (
+            COMPUTING,
+            "tiles",
+            "both",
+            "Computing took 85 %",
+            ": map with FAST, the fast network in the model's",
+        ),
         (COMPUTING, "tiles", "fast", "Computing took 85 %", "use more processors."),
         (COMPUTING, "tiles", "segments", "Computing took 85 %", "lower OVERLAP, or use a graphics card."),
         (COMPUTING, "tiles", "words", "Computing took 85 %", "fewer STEPS, or use a graphics card."),
@@ -80,6 +89,21 @@ def test_each_cause_has_its_way_out(timings, stored, network, begins, ends):
     assert said.startswith(begins)
     assert ends in said
     assert said.endswith(".")
+
+
+@pytest.mark.parametrize(("width", "found"), [("standard", "pixels"), ("small", "pixels"), ("fast", "fast")])
+def test_a_network_is_fast_by_all_of_its_widths(tmp_path, width, found):
+    card = read_card(write_model(tmp_path / "m.safetensors", width=width))
+    assert network_of(None, card) == found
+
+
+def test_a_model_that_holds_a_fast_network_is_mapped_with_it(tmp_path):
+    plain = write_model(tmp_path / "m.safetensors")
+    student, own = load_model(write_model(tmp_path / "f.safetensors", width="fast"))
+    both = tmp_path / "both.safetensors"
+    save_model(both, *load_model(plain), (student, FastCard(hyperparameters=own.hyperparameters)))
+    assert network_of(None, read_card(both)) == "both"
+    assert network_of(None, load_fast(both)[1]) == "fast"
 
 
 def test_all_shares_are_told():

@@ -27,7 +27,7 @@ from sits_engine.learning.processes import Lost, Place
 #: counts as lost.
 MEETING, PATIENCE, SILENCE = 600, 10, 120
 #: Seconds in which torchrun, which began before the processes, must answer.
-ANSWER = 60
+ANSWER = 30
 #: Seconds between two looks at the store; in which others give a sign of life, unless they were killed;
 #: and left to a process that was asked to end.
 LOOK, DOUBT, GRACE = 0.5, 3.0, 10.0

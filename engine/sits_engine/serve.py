@@ -27,6 +27,8 @@ EXIT_OK, EXIT_FAILED, EXIT_CANCELLED = 0, 1, 130
 #: A cancelled job that doesn't reach its next check in this time (seconds) is ended at once; one of several
 #: processes first finds out whether another was killed.
 GRACE, GRACE_TOGETHER = 1.2, 8.0
+#: Signals within this time (seconds) of the first are one with it: `timeout` sends to the child and its group.
+SAME_SIGNAL = 0.5
 
 
 def open_log(job: str) -> tuple[Path, str]:
@@ -76,7 +78,7 @@ def request_stop(ctx: JobContext, reason: str, grace: float = GRACE) -> None:
 
 
 def on_signals(ctx: JobContext, *, together: bool = False) -> None:
-    """Ctrl-C and SIGTERM cancel the job; a second one ends it at once.
+    """Ctrl-C and SIGTERM cancel the job; a second one, half a second later or more, ends it at once.
 
     Python runs handlers on the main thread, between two of its own steps: while that is inside GDAL (a map
     being written, say) they would wait. So a thread of its own reads the numbers of the signals from a pipe.
@@ -98,16 +100,18 @@ def on_signals(ctx: JobContext, *, together: bool = False) -> None:
         signal.signal(number, ignore)
 
     def act() -> None:
+        first = time.monotonic()
         while got := os.read(reading, 1):
             if got[0] not in numbers:
                 continue
             name = signal.Signals(got[0]).name
             if not ctx.cancelled:
+                first = time.monotonic()
                 by = ", from you, the cluster, or torchrun since another process ended" if together else ""
                 by = by if got[0] == signal.SIGTERM else ""
                 request_stop(ctx, f"Stopped by {name}{by}.", GRACE_TOGETHER if together else GRACE)
-            elif not together:
-                stop_now(f"second {name}")
+            elif not together and time.monotonic() - first > SAME_SIGNAL:
+                stop_now(f"Second {name}.")
 
     threading.Thread(target=act, name="signals", daemon=True).start()
 

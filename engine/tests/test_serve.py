@@ -151,6 +151,37 @@ def test_signals_on_the_command_line(start, tmp_path, number, job):
     assert number.name in child.stderr.read()
 
 
+def test_two_signals_at_once_are_one(start, tmp_path):
+    """As `timeout 60 sits map` sends them; of two different ones the system makes no single one."""
+    target = make(tmp_path / "out") / "map.tif"
+    child = start("slow", "--output", str(target))
+    wait_for(".map.partial-*", target.parent)
+    child.send_signal(signal.SIGTERM)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(5) == 130
+    assert "Stopped at once" not in child.stderr.read()
+
+
+def test_a_second_signal_later_ends_it_at_once(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "START", patient := tmp_path / "patient.py")
+    patient.write_text(
+        "import runpy\n"
+        f"run = runpy.run_path({str(Path(__file__).parent / 'support' / 'slow_job.py')!r})\n"
+        "import sys\nfrom sits_engine import cli, serve\n"
+        "sys.modules['slow_job'] = type('jobs', (), run)\n"
+        "serve.GRACE = 60.0\nsys.exit(cli.main())\n"
+    )
+    target = make(tmp_path / "out") / "map.tif"
+    child = start("deaf", "--output", str(target))
+    wait_for(".map.partial-*", target.parent)
+    child.send_signal(signal.SIGTERM)
+    time.sleep(0.7)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 130
+    assert "Stopped at once: Second SIGTERM. Nothing half-written was kept;" in child.stderr.read()
+    assert list(target.parent.iterdir()) == []
+
+
 def make(folder):
     folder.mkdir(parents=True, exist_ok=True)
     return folder

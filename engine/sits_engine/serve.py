@@ -27,7 +27,7 @@ EXIT_OK, EXIT_FAILED, EXIT_CANCELLED = 0, 1, 130
 #: A cancelled job that doesn't reach its next check in this time (seconds) is ended at once; one of several
 #: processes first finds out whether another was killed.
 GRACE, GRACE_TOGETHER = 1.2, 8.0
-#: Signals within this time (seconds) of the first are one with it: `timeout` sends to the child and its group.
+#: Signals within this time (seconds) of the first are one: `timeout` sends to the child and to its group.
 SAME_SIGNAL = 0.5
 
 

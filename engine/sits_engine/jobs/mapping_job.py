@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sits_engine.context import JobContext
 from sits_engine.jobs.base import claim_outputs, existing, keep_inputs
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from sits_engine.mapping.pipeline import Plan
     from sits_engine.samples.region import Region
     from sits_engine.series.time_series import TimeSeries
+
+#: Side of a tile (pixels) below which each pixel costs its own file and its own read.
+SMALLEST_TILE = 16
+
+
+def _tile_size(side: int) -> int:
+    if 0 < side < SMALLEST_TILE:
+        raise ValueError(f"tiles below {SMALLEST_TILE} pixels take far longer; 0 chooses what suits")
+    return side
+
+
+TileSize = Annotated[int, Field(ge=0, le=4096), AfterValidator(_tile_size)]
 
 
 class MappingJob(SeriesJob):
@@ -34,8 +46,8 @@ class MappingJob(SeriesJob):
         None, description="polygon layer of the region of interest (path|layername=NAME)"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    tile_size: int = Field(
-        0, ge=0, le=4096, description="largest side of a tile in pixels; 0: 256. Long series get smaller ones"
+    tile_size: TileSize = Field(
+        0, description="largest side of a tile in pixels, 16 to 4096; 0: 256. Long series get smaller ones"
     )
     workers: int = Field(0, ge=0, le=64, description="threads that classify; 0: all processors")
 

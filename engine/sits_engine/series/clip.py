@@ -109,6 +109,8 @@ def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[
         except (RasterioError, InputError) as error:
             if shutil.disk_usage(target.parent).free < SCRAPS:
                 raise  # `atomic` names it
+            if isinstance(error, InputError) and error.details.get("file") != str(temporary):
+                raise  # an image of the series, not the copy
             raise EngineError(
                 "OUTPUT_NOT_WRITABLE",
                 f"The copy {target} can't be written: {first_line(error)}.",

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from rasterio.errors import RasterioError
 
+from sits_engine.addresses import public
 from sits_engine.device import threads
-from sits_engine.series.probe import unreadable
+from sits_engine.errors import InputError
+from sits_engine.series.probe import first_line, unreadable
 from sits_engine.series.remote import open_raster, tried
 from sits_engine.series.scenes import over_network
 
@@ -62,7 +64,7 @@ class DatasetPool:
         Remote files are tried again (`series.remote`), from the opening on: `work` may run several times.
 
         Raises:
-            InputError: the file is missing or damaged, also when that shows only while reading.
+            InputError: the file is missing, damaged or another one, also when that shows only while reading.
             EngineError: NETWORK, a remote file can't be read. Cancelled.
         """
 
@@ -72,6 +74,13 @@ class DatasetPool:
                 source = open_raster(href, fresh=fresh)
             try:
                 result = work(source)
+            except IndexError as error:
+                source.close()
+                raise InputError(
+                    f"{public(href)} has fewer bands than when the series was built ({first_line(error)}).",
+                    "It is another file now, or a server sent something else: build the series again.",
+                    file=public(href),
+                ) from error
             except BaseException:
                 source.close()
                 raise

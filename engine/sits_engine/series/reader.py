@@ -8,7 +8,6 @@ else.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,6 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import reproject
 from rasterio.windows import Window as RasterWindow
 
@@ -28,9 +26,6 @@ from sits_engine.series.gridding import intersects, reproject_bounds, same_crs
 from sits_engine.series.pool import DatasetPool
 from sits_engine.series.scenes import Band, Scene
 from sits_engine.series.types import Grid, Window
-
-# rasterio warns of every array that it warps, though its transform is given.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio.warp")
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from sits_engine.addresses import hide, public
 from sits_engine.errors import Cancelled, EngineError
@@ -27,6 +28,10 @@ T = TypeVar("T")
 #: How often a read is tried, the pause after the first failure in seconds (it doubles each time), and the
 #: shortest share of it that is waited: the rest is chance, so that many readers don't come back together.
 TRIES, PAUSE, SHORTEST = 5, 1.0, 0.5
+
+# What has no place is refused in our own words; rasterio also warns of every array that it warps, though its
+# transform is given, and of what a server sends instead of an image.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 # A user's own settings win. A silent server must not hold a cancelled job for long, and memory is bounded:
 # GDAL keeps what it read ahead and all headers in one cache of this size.
@@ -200,7 +205,7 @@ def advice_for(found: Failure) -> str:
             "in. Or download the images there, and build the series from the files."
         )
     if "Range downloading" in found.reason:
-        return "This server can't send parts of files: download them, or make a clipped copy."
+        return "This server can't send parts of files: download them, and build the series from the files."
     if "certificate" in found.reason.lower():
         return "Name the certificates of your network in CURL_CA_BUNDLE."
     return "Check the connection, and run it again later. Or make a clipped copy when building the series."

@@ -5,7 +5,7 @@ import pytest
 import rasterio
 from imagery import BANDS, DATES, UTM32, ramp, write_folder, write_image
 
-from sits_engine.errors import Cancelled, EngineError
+from sits_engine.errors import Cancelled, EngineError, InputError
 from sits_engine.series.clip import clip
 from sits_engine.series.item_collection import Document, write_document
 from sits_engine.series.raster_files import NumberRules, find, scenes_of_files
@@ -141,3 +141,18 @@ def test_a_folder_that_can_not_be_written(tmp_path):
         clip(series_of(tmp_path), tmp_path / "file", lambda share: None)
     assert error.value.code == "OUTPUT_NOT_WRITABLE"
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+
+
+@pytest.mark.parametrize("how", ["cut", "other"])
+def test_an_image_that_can_not_be_read_is_named_not_the_copy(tmp_path, how):
+    for number, date in enumerate(DATES):
+        write_image(tmp_path / f"{date}.tif", np.random.default_rng(number).integers(1, 99, (3, 90, 90)))
+    series = series_of(tmp_path)
+    image = tmp_path / f"{DATES[1]}.tif"
+    if how == "cut":
+        image.write_bytes(image.read_bytes()[:-4000])
+    else:
+        write_image(image, np.ones((1, 90, 90)), ["B02"])
+    with pytest.raises(InputError, match=image.name) as error:
+        clip(series, tmp_path / "copy", lambda share: None)
+    assert "The copy" not in error.value.message

@@ -105,7 +105,7 @@ def test_what_may_pass_is_tried_again(tmp_path, server, fault):
         (403, 2, r"HTTP 403 \(2 tries\).*refuses access.*AWS_PROFILE"),
         (503, 5, r"HTTP 503 \(5 tries\).*run it again"),
         ("reset", 5, r"reset by peer \(5 tries\)"),
-        ("whole", 2, r"Range downloading not supported.*\(2 tries\).*download them"),
+        ("whole", 2, r"Range downloading not supported.*\(2 tries\).*download them, and build"),
     ],
 )
 def test_what_lasts_is_said_with_the_way_out(tmp_path, server, fault, tries, words):
@@ -114,6 +114,8 @@ def test_what_lasts_is_said_with_the_way_out(tmp_path, server, fault, tries, wor
     with pytest.raises(EngineError, match=rf"Can't read {server.url}a\.tif: .*{words}") as error:
         read(DatasetPool(), server.url + "a.tif?sig=geheim")
     assert error.value.code == "NETWORK"
+    if fault == "whole":  # a copy reads parts as well
+        assert "copy" not in error.value.advice
     assert error.value.details["tries"] == tries
     assert error.value.details["status"] == (fault if isinstance(fault, int) else None)
 
@@ -349,3 +351,34 @@ def test_keys_are_not_shown(text, shown):
 def test_keys_of_the_environment_are_not_shown(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sehrgeheimsehrgeheim")
     assert public("key sehrgeheimsehrgeheim, short") == "key (AWS_SECRET_ACCESS_KEY), short"
+
+
+def test_an_image_with_too_few_bands_is_another_file(tmp_path, server):
+    image(tmp_path)
+    for href in (server.url + "a.tif?sig=geheim", str(tmp_path / "a.tif")):
+        with pytest.raises(InputError, match=r"a\.tif has fewer bands than when .* was built") as error:
+            DatasetPool().read(href, lambda source: source.read(4))
+        assert "build the series again" in error.value.advice
+        assert "geheim" not in str(error.value)
+
+
+def test_what_has_no_place_makes_no_noise(tmp_path, server):
+    """A page or picture in place of an image: our own words say it, not a warning of a library."""
+    (tmp_path / "page.tif").write_text("<!doctype html><html>Sign in</html>")
+    with rasterio.open(
+        tmp_path / "p.tif", "w", driver="GTiff", width=9, height=9, count=1, dtype="uint8"
+    ) as image:
+        image.write(np.ones((1, 9, 9), "uint8"))
+    code = (
+        "from sits_engine.series import answers, remote\n"
+        f"print(answers.is_web_page('/vsicurl/{server.url}page.tif'))\n"
+        f"remote.open_raster('{server.url}p.tif').close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(sits_engine.__file__).parents[1],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")

@@ -90,6 +90,12 @@ def _first_here() -> bool:
     return _number("LOCAL_RANK", _number("RANK", 0)) == 0
 
 
+def _say(line: str) -> None:
+    """A line for a person, in one piece: several processes may write to one terminal or file."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 class Terminal:
     """Messages as lines for a person on stderr; the result as JSON on `out`."""
 
@@ -107,13 +113,13 @@ class Terminal:
             sys.stderr.write("\r\033[K")
         if kind == "log":
             prefix = "Warning: " if fields["level"] == "warning" else ""
-            print(prefix + fields["text"], file=sys.stderr)
+            _say(prefix + fields["text"])
         elif kind == "result":
             print(json.dumps(fields, indent=2, ensure_ascii=False, default=str), file=self._out, flush=True)
         elif kind == "error":
             text = f"Error ({fields['code']}): {fields['message']} {fields['advice']}"
-            print(text.rstrip(), file=sys.stderr)
-            print(f"Log: {fields['log']}", file=sys.stderr)
+            _say(text.rstrip())
+            _say(f"Log: {fields['log']}")
 
     def _progress(self, fields: dict[str, Any], live: bool) -> None:
         """One line that is rewritten on a terminal; elsewhere a line a phase."""
@@ -125,7 +131,7 @@ class Terminal:
             sys.stderr.write(f"\r\033[K{line}")
             sys.stderr.flush()
         elif fields["phase"] != self._phase:
-            print(line, file=sys.stderr)
+            _say(line)
         self._phase = fields["phase"]
 
 

@@ -94,3 +94,25 @@ def test_an_extent_in_the_west_is_no_option(tmp_path, monkeypatch, capfd):
     )
     assert seen[0]["extent"] == extent
     assert seen[0]["output"] == "o.tif"
+
+
+def test_each_line_is_written_in_one_piece(monkeypatch):
+    """Lines of threads, or of several processes on one terminal, don't run into each other."""
+
+    class Pieces(io.StringIO):
+        def write(self, text):
+            pieces.append(text)
+            return super().write(text)
+
+    pieces = []
+    monkeypatch.setattr(cli.sys, "stderr", Pieces())
+    show = cli.Terminal(io.StringIO())
+    show("log", {"level": "warning", "text": "mind this"})
+    show("progress", {"percent": 5.0, "phase": "Reading"})
+    show("error", {"code": "INTERNAL", "message": "Odd.", "advice": "Tell us.", "log": "/l.log"})
+    assert pieces == [
+        "Warning: mind this\n",
+        "  5.0 %  Reading\n",
+        "Error (INTERNAL): Odd. Tell us.\n",
+        "Log: /l.log\n",
+    ]

@@ -64,7 +64,8 @@ class PlanMap(CropMapping):
         )
         outside = len(every) - len(extent.tiles)
         ctx.info(
-            f"{extent.wanted} pixels, {len(series.dates)} dates, {len(request.bands)} bands: {len(every)} "
+            f"{'' if extent.exact else 'about '}{extent.wanted} pixels, {len(series.dates)} dates, "
+            f"{len(request.bands)} bands: {len(every)} "
             f"tiles of at most {request.tile_size} x {request.tile_size} pixels"
             + (f", {outside} of them outside" if outside else "")
             + f"; {'' if stored.exact else 'about '}{size(bytes_to_read)} to read from {stored.files} files."

@@ -82,11 +82,15 @@ def _numbers(cost: Cost) -> tuple[float, float, float, float, float]:
 
 @dataclass(frozen=True)
 class Extent:
-    """What a map covers: tiles that are read, their pixels, and those pixels that are classified."""
+    """What a map covers: tiles that are read, their pixels, and those pixels that are classified.
+
+    The latter are known exactly where no polygons say which; of polygons their area tells.
+    """
 
     tiles: list[Window]
     pixels: int
     wanted: int
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def extent_of(region: Region, tiles: Sequence[Window]) -> Extent:
     pixels = sum(tile.height * tile.width for tile in used)
     x, y = region.grid.resolution
     inside = shapely.intersection(region.polygons, shapely.box(*window_bounds(region.grid, region.window)))
-    return Extent(used, pixels, min(pixels, round(float(shapely.area(inside).sum()) / (x * y))))
+    return Extent(used, pixels, min(pixels, round(float(shapely.area(inside).sum()) / (x * y))), exact=False)
 
 
 def measure(

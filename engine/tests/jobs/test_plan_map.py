@@ -52,6 +52,7 @@ def test_plan_of_a_series(place, tmp_path):
     assert "copy" not in scores
     assert sum(scores["busy"].values()) == pytest.approx(1, abs=0.01)
     assert json.loads((tmp_path / "plan.json").read_text())["tiles"] == 20
+    assert said.startswith("52000 pixels, ")
     assert "20 tiles of at most 64 x 64 pixels" in said
     assert scores["bottleneck"] in said
     assert "Starting, opening the files and preparing the network take" in said
@@ -93,6 +94,7 @@ def test_polygons_count_their_own_pixels(place, tmp_path):
     assert result.scores["pixels"] == 64 * 64 + 100
     assert result.scores["tiles"] == 2
     assert "of them outside" in said
+    assert "about 4196 pixels" in said
 
 
 def test_a_disk_too_small_is_refused(place, tmp_path, monkeypatch):

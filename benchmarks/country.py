@@ -21,8 +21,8 @@ DATES, VALUES = 36, 11
 BYTES = 1.44
 #: Measured with 24 dates on two cores: pixels a second from files to file, and their source.
 MEASURED_DATES, MEASURED_CORES = 24, 2
-RATES = {"standard": 93_941.0, "fast": 121_000.0}
-RATES_FROM = "benchmarks/RESULTS.md of 2026-11-21 (standard); trial in design/performance.md (fast)"
+RATES = {"standard": 170_016.0, "fast": 588_955.0}
+RATES_FROM = "benchmarks/RESULTS.md of 2026-11-22, two cores of an AMD EPYC"
 #: From a trial on another processor (shared/design/performance.md): JPEG 2000, 24 dates at 10 m, two cores.
 JPEG2000 = 43_000.0
 #: Computed, design/performance.md, never measured: one large card with 16 cores that decode, 24 dates.

@@ -82,6 +82,7 @@ def run_map(
     """
     from sits_engine.mapping.journal import Journal, fingerprint, work_folder
     from sits_engine.mapping.produce import produce, run_here
+    from sits_engine.models import compiled
 
     began = time.monotonic()
     journal = Journal.open(work_folder(output), fingerprint(facts))
@@ -107,6 +108,8 @@ def run_map(
     ctx.info(f"{summary.pixels} pixels {verb} in {time.monotonic() - began:.0f} s{resumed}.")
     if summary.bottleneck:
         ctx.info(summary.bottleneck)
+    if wrong := compiled.trouble():
+        ctx.warn(f"No C++ compiler works, so that the network takes about twice as long ({wrong}).")
     if summary.pixels == 0:
         ctx.warn("The map is empty: no pixel of the region is clear at any date.")
     return summary

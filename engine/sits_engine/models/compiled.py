@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import subprocess  # nosec B404
 import tempfile
 from collections.abc import Callable, Sequence
@@ -110,19 +111,31 @@ def working() -> str:
     return made[1] if made else ""
 
 
+def trouble() -> str:
+    """Why nothing could be compiled in this process; '' where nothing was tried, or something could be."""
+    return "" if _made else "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+
+
 def _build(source: str) -> tuple[ctypes.CDLL, str] | None:
-    for compiler in compilers():
+    found = compilers()
+    named = os.environ.get("CXX", "")
+    if not found and named.lower() not in ("", "none"):
+        _say(named, FileNotFoundError("there is no such program (CXX)"))
+    for compiler in found:
         try:
             # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
             with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
-                return ctypes.CDLL(str(compiler.library(HERE / source, Path(folder)))), compiler.name
+                library = ctypes.CDLL(str(compiler.library(HERE / source, Path(folder))))
+                _made.add(compiler.name)
+                return library, compiler.name
         except (OSError, subprocess.SubprocessError) as error:
             _say(compiler.name, error)
     return None
 
 
-#: Why compilers don't work, by their names.
+#: Why compilers don't work, by their names; and those that do.
 failures: dict[str, str] = {}
+_made: set[str] = set()
 
 
 def _say(name: str, error: Exception) -> None:

@@ -243,3 +243,13 @@ def test_same_map_from_the_command_line_in_french(world, tmp_path):
     assert json.loads(done.stdout)["outputs"]["output"] == str(target)
     run(world, output=tmp_path / "here.tif")
     assert target.read_bytes() == (tmp_path / "here.tif").read_bytes()
+
+
+def test_a_compiler_that_does_not_work_is_said(world, tmp_path):
+    code = "import sys; from sits_engine.cli import main; sys.exit(main(sys.argv[1:]))"
+    files = ["--series", world[0], "--model", world[1], "--output", tmp_path / "map.tif"]
+    command = [sys.executable, "-c", code, "map", *map(str, files), "--device", "cpu"]
+    env = {**os.environ, "CXX": "nosuch -O1", "PYTHONPATH": str(START.parent)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, encoding="utf-8", check=True)
+    assert "No C++ compiler works" in done.stderr + done.stdout
+    assert "nosuch -O1: there is no such program (CXX)" in done.stderr + done.stdout

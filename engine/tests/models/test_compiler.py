@@ -50,6 +50,20 @@ def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
     assert {"fails", "missing"} <= set(compiled.failures)
 
 
+def test_what_is_wrong_is_told_unless_none_was_asked_for_or_another_works(monkeypatch):
+    monkeypatch.setattr(compiled, "failures", {})
+    monkeypatch.setattr(compiled, "_made", set())
+    monkeypatch.setenv("CXX", "none")
+    assert compiled.build("set_pooling.cpp") is None
+    assert compiled.trouble() == ""
+    monkeypatch.setenv("CXX", "nosuch -O1")
+    assert compiled.build("set_pooling.cpp") is None
+    assert compiled.trouble() == "nosuch -O1: there is no such program (CXX)"
+    monkeypatch.delenv("CXX")
+    assert compiled.build("set_pooling.cpp") is not None
+    assert compiled.trouble() == ""
+
+
 def test_CXX_may_have_options(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", "g++ -mtune=generic" if shutil.which("g++") else f"{sys.executable} -x")
     (found,) = compiler.compilers()

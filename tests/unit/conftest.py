@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from inputs import model, series
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,3 +61,21 @@ def strict():
             raise AssertionError(text)
 
     return Strict()
+
+
+@pytest.fixture
+def engine_there(qgis_app, monkeypatch, staged):
+    """A machine with an engine: algorithms can be executed."""
+    from sits_qgis.algorithm import EngineAlgorithm
+
+    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
+
+
+@pytest.fixture
+def map_files(tmp_path):
+    """Series, model and output of a map."""
+    return {
+        "SERIES": series(tmp_path / "a.json"),
+        "MODEL": model(tmp_path / "m.safetensors"),
+        "OUTPUT": str(tmp_path / "map.tif"),
+    }

@@ -6,13 +6,10 @@ from recording import Recording
 
 
 @pytest.fixture
-def algorithm(qgis_app, monkeypatch, staged):
+def algorithm(engine_there):
     """The algorithm, on a machine with an engine."""
     from sits_qgis.processing_algorithms.createlabelwindows import CreateLabelWindows
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     made = CreateLabelWindows()
     made.initAlgorithm()
     return made

@@ -15,13 +15,10 @@ from recording import Recording
 
 
 @pytest.fixture
-def algorithm(qgis_app, monkeypatch, staged):
+def algorithm(engine_there):
     """The algorithm, on a machine with an engine."""
     from sits_qgis.processing_algorithms.makepseudomasks import MakePseudoMasks
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     made = MakePseudoMasks()
     made.initAlgorithm()
     return made

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from inputs import model, series
+from inputs import model
 from osgeo import gdal, ogr, osr
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProject, QgsRasterLayer, QgsVectorLayer
 
@@ -11,29 +11,17 @@ NAMES = ("mapzeroshot", "mapsimilarity", "mapscenicness")
 
 
 @pytest.fixture
-def algorithms(qgis_app, monkeypatch, staged):
+def algorithms(engine_there):
     """The three algorithms by name, on a machine with an engine."""
     from sits_qgis.processing_algorithms.mapscenicness import MapScenicness
     from sits_qgis.processing_algorithms.mapsimilarity import MapSimilarity
     from sits_qgis.processing_algorithms.mapzeroshot import MapZeroShot
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     made = {}
     for one in (MapZeroShot(), MapSimilarity(), MapScenicness()):
         one.initAlgorithm()
         made[one.JOB] = one
     return made
-
-
-@pytest.fixture
-def given(tmp_path):
-    return {
-        "SERIES": series(tmp_path / "a.json"),
-        "MODEL": model(tmp_path / "m.safetensors"),
-        "OUTPUT": str(tmp_path / "map.tif"),
-    }
 
 
 def check(algorithm, **parameters):
@@ -46,11 +34,11 @@ def fields(algorithm, **parameters):
     return algorithm.jobParameters(parameters, context, QgsProcessingFeedback())
 
 
-def test_classes_of_several_lines_and_of_one(algorithms, given):
+def test_classes_of_several_lines_and_of_one(algorithms, map_files):
     one = algorithms["mapzeroshot"]
     text = "wheat: ripe; green\nvineyard\nwet meadow"
-    assert check(one, **given, CLASSES=text) == (True, "")
-    found = fields(one, **given, CLASSES=text)
+    assert check(one, **map_files, CLASSES=text) == (True, "")
+    found = fields(one, **map_files, CLASSES=text)
     assert found["classes"] == text
     assert {k: found[k] for k in ("prompts", "scoring", "steps", "device")} == {
         "prompts": "name",
@@ -58,7 +46,7 @@ def test_classes_of_several_lines_and_of_one(algorithms, given):
         "steps": "12",
         "device": "auto",
     }
-    assert fields(one, **given, CLASSES="wheat, maize")["classes"] == "wheat, maize"
+    assert fields(one, **map_files, CLASSES="wheat, maize")["classes"] == "wheat, maize"
     assert one.parameterDefinition("CLASSES").multiLine()
     # a text of several lines survives the form in which models, batches and the history keep it
     import ast
@@ -68,26 +56,26 @@ def test_classes_of_several_lines_and_of_one(algorithms, given):
     assert ast.literal_eval(kept) == text
 
 
-def test_a_set_needs_no_classes(algorithms, given):
+def test_a_set_needs_no_classes(algorithms, map_files):
     one = algorithms["mapzeroshot"]
-    assert check(one, **given, PROMPTS="eunis_habitats") == (True, "")
-    ok, why = check(one, **given, PROMPTS="Generic", CLASSES=" \n")
+    assert check(one, **map_files, PROMPTS="eunis_habitats") == (True, "")
+    ok, why = check(one, **map_files, PROMPTS="Generic", CLASSES=" \n")
     assert not ok
     assert "Write the classes" in why
-    ok, why = check(one, **given, CLASSES="a\nb", CLASS_TABLE=given["SERIES"])
+    ok, why = check(one, **map_files, CLASSES="a\nb", CLASS_TABLE=map_files["SERIES"])
     assert not ok
     assert "not both" in why
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_models_with_classes_and_other_bands_are_refused(algorithms, given, tmp_path, name):
+def test_models_with_classes_and_other_bands_are_refused(algorithms, map_files, tmp_path, name):
     more = {"mapzeroshot": {"CLASSES": "a,b"}, "mapsimilarity": {"TEXT": "a"}}.get(name, {})
-    assert check(algorithms[name], **given, **more) == (True, "")
-    other = {**given, "MODEL": model(tmp_path / "b.safetensors", ("B08", "B11"))}
+    assert check(algorithms[name], **map_files, **more) == (True, "")
+    other = {**map_files, "MODEL": model(tmp_path / "b.safetensors", ("B08", "B11"))}
     ok, why = check(algorithms[name], **other, **more)
     assert not ok
     assert "lacks B08, B11" in why
-    ok, why = check(algorithms[name], **given, **more, EXTENT="0,1,0,1 [EPSG:32631]", REGION="x.gpkg")
+    ok, why = check(algorithms[name], **map_files, **more, EXTENT="0,1,0,1 [EPSG:32631]", REGION="x.gpkg")
     assert not ok
     other["MODEL"] = model(tmp_path / "c.safetensors", classes=("wheat",))
     ok, why = check(algorithms[name], **other, **more)
@@ -95,24 +83,24 @@ def test_models_with_classes_and_other_bands_are_refused(algorithms, given, tmp_
     assert "Train photo model" in why
 
 
-def test_a_text_or_a_photo(algorithms, given):
+def test_a_text_or_a_photo(algorithms, map_files):
     one = algorithms["mapsimilarity"]
-    for more in ({}, {"TEXT": " "}, {"TEXT": "a lake", "PHOTO": given["SERIES"]}):
-        ok, why = check(one, **given, **more)
+    for more in ({}, {"TEXT": " "}, {"TEXT": "a lake", "PHOTO": map_files["SERIES"]}):
+        ok, why = check(one, **map_files, **more)
         assert not ok
         assert "either a text or a photo" in why
-    assert check(one, **given, PHOTO=given["SERIES"]) == (True, "")
-    found = fields(one, **given, TEXT="a lake", EXTENT="0,10,0,10 [EPSG:32631]")
+    assert check(one, **map_files, PHOTO=map_files["SERIES"]) == (True, "")
+    found = fields(one, **map_files, TEXT="a lake", EXTENT="0,10,0,10 [EPSG:32631]")
     assert (found["text"], found["k"], found["distance"]) == ("a lake", 20, 500)
     assert "photo" not in found
     assert found["extent"].endswith("[EPSG:32631]")
 
 
-def test_the_scale_is_left_to_the_engine(algorithms, given):
+def test_the_scale_is_left_to_the_engine(algorithms, map_files):
     one = algorithms["mapscenicness"]
-    assert "scale" not in fields(one, **given)
-    assert fields(one, **given, SCALE=20.5)["scale"] == 20.5
-    assert fields(one, **given)["ensembling"] == "late"
+    assert "scale" not in fields(one, **map_files)
+    assert fields(one, **map_files, SCALE=20.5)["scale"] == 20.5
+    assert fields(one, **map_files)["ensembling"] == "late"
 
 
 def raster(path, values):

@@ -11,13 +11,9 @@ from recording import Recording
 
 
 @pytest.fixture
-def made(qgis_app, monkeypatch, staged):
+def made(engine_there):
     """`made("adapttoregion")`: the algorithm, on a machine with an engine."""
     from sits_qgis.processing_algorithms import ALGORITHMS
-
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
 
     def make(job):
         algorithm = next(one for one in ALGORITHMS if getattr(one, "JOB", "") == job)()

@@ -23,14 +23,11 @@ FIELDS = (
 
 
 @pytest.fixture
-def algorithms(qgis_app, monkeypatch, staged):
+def algorithms(engine_there):
     """Both, on a machine with an engine."""
     from sits_qgis.processing_algorithms.evaluatephotomodel import EvaluatePhotoModel
     from sits_qgis.processing_algorithms.retrievephotos import RetrievePhotos
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     made = RetrievePhotos(), EvaluatePhotoModel()
     for one in made:
         one.initAlgorithm()

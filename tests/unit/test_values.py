@@ -6,13 +6,10 @@ from recording import Recording
 
 
 @pytest.fixture
-def train(qgis_app, monkeypatch, staged):
+def train(engine_there, monkeypatch):
     """'Train source model' on a QGIS that gives [''] for a missing list of files, as 3.22 does."""
     from sits_qgis.processing_algorithms.trainsourcemodel import TrainSourceModel
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     algorithm = TrainSourceModel()
     algorithm.initAlgorithm()
     monkeypatch.setattr(

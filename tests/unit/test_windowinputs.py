@@ -7,13 +7,10 @@ from recording import Recording
 
 
 @pytest.fixture(params=["trainsegmentationmodel", "exporttrainingwindows"])
-def algorithm(request, qgis_app, monkeypatch, staged):
+def algorithm(request, engine_there):
     """The algorithm, on a machine with an engine."""
     from sits_qgis.processing_algorithms import ALGORITHMS
 
-    from sits_qgis.algorithm import EngineAlgorithm
-
-    monkeypatch.setattr(EngineAlgorithm, "canExecute", lambda self: (True, ""))
     made = next(one for one in ALGORITHMS if getattr(one, "JOB", "") == request.param)()
     made.initAlgorithm()
     return made

@@ -101,22 +101,6 @@ def kernel(rows: int, widths: Sequence[int]) -> Kernel | None:
 
 def build(source: str) -> ctypes.CDLL | None:
     """A C++ file of this folder, compiled and loaded; None where that can't be done."""
-    made = _build(source)
-    return made[0] if made else None
-
-
-def working() -> str:
-    """Name of the compiler that makes libraries here; '' if none does."""
-    made = _build("set_pooling.cpp")
-    return made[1] if made else ""
-
-
-def trouble() -> str:
-    """Why nothing could be compiled in this process; '' where nothing was tried, or something could be."""
-    return "" if _made else "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-
-
-def _build(source: str) -> tuple[ctypes.CDLL, str] | None:
     found = compilers()
     named = os.environ.get("CXX", "")
     if not found and named.lower() not in ("", "none"):
@@ -126,16 +110,26 @@ def _build(source: str) -> tuple[ctypes.CDLL, str] | None:
             # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
             with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
                 library = ctypes.CDLL(str(compiler.library(HERE / source, Path(folder))))
-                _made.add(compiler.name)
-                return library, compiler.name
+                _worked.append(compiler.name)
+                return library
         except (OSError, subprocess.SubprocessError) as error:
             _say(compiler.name, error)
     return None
 
 
-#: Why compilers don't work, by their names; and those that do.
+#: Why compilers don't work, by their names; and the one that made each library of this process.
 failures: dict[str, str] = {}
-_made: set[str] = set()
+_worked: list[str] = []
+
+
+def working() -> str:
+    """Name of the compiler that made the last library of this process; '' if none was made."""
+    return _worked[-1] if _worked else ""
+
+
+def trouble() -> str:
+    """Why nothing could be compiled in this process; '' where nothing was tried, or something could be."""
+    return "" if _worked else "; ".join(f"{name}: {reason}" for name, reason in failures.items())
 
 
 def _say(name: str, error: Exception) -> None:

@@ -45,6 +45,7 @@ def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
     assert compiled.build("set_pooling.cpp") is not None
     assert compiled.working() == works.name
     monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails])
+    monkeypatch.setattr(compiled, "_worked", [])
     assert compiled.build("set_pooling.cpp") is None
     assert compiled.working() == ""
     assert {"fails", "missing"} <= set(compiled.failures)
@@ -52,7 +53,7 @@ def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
 
 def test_what_is_wrong_is_told_unless_none_was_asked_for_or_another_works(monkeypatch):
     monkeypatch.setattr(compiled, "failures", {})
-    monkeypatch.setattr(compiled, "_made", set())
+    monkeypatch.setattr(compiled, "_worked", [])
     monkeypatch.setenv("CXX", "none")
     assert compiled.build("set_pooling.cpp") is None
     assert compiled.trouble() == ""

@@ -35,6 +35,11 @@ _lock = threading.Lock()
 _unfinished: set[Path] = set()
 
 
+def side_car(path: Path) -> Path:
+    """Where GDAL keeps what a GeoTIFF can't hold."""
+    return path.with_name(path.name + SIDE_CAR)
+
+
 def check_writable(final: Path) -> None:
     """Raise OUTPUT_NOT_WRITABLE unless a file can be made beside `final`; makes missing folders."""
     folder = final.parent

@@ -200,7 +200,8 @@ class MapCrops(CropMapping):
         start: float,
     ) -> None:
         from sits_engine.mapping import segment_parcels
-        from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+        from sits_engine.mapping.journal import Journal, fingerprint
+        from sits_engine.mapping.lock import work_folder
         from sits_engine.mapping.parcels import classify_parcels, write_parcels
         from sits_engine.mapping.segment_tiles import SegmentTiles, tile_size_of
         from sits_engine.models.segment_inference import SegmentPredictor

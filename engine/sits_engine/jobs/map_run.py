@@ -80,7 +80,8 @@ def run_map(
         inputs, verb: words for the messages: what may have changed, what was done with pixels.
         runner: classifies the tiles; None: this process.
     """
-    from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+    from sits_engine.mapping.journal import Journal, fingerprint
+    from sits_engine.mapping.lock import work_folder
     from sits_engine.mapping.produce import produce, run_here
     from sits_engine.models import compiled
 

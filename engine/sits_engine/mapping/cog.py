@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from sits_engine.errors import EngineError
-from sits_engine.outputs import SIDE_CAR, VIRTUAL, discard
+from sits_engine.outputs import VIRTUAL, discard, side_car
 from sits_engine.series.types import Grid
 
 BLOCK = 256
@@ -127,8 +127,8 @@ def write_cog(
         EngineError: DISK_FULL if what was written can't be read back.
     """
     virtual = target.with_name(target.name + VIRTUAL)
-    side_car = target.with_name(target.name + SIDE_CAR)
-    for path in (target, side_car):
+    extra = side_car(target)
+    for path in (target, extra):
         path.unlink(missing_ok=True)
     try:
         virtual.write_text(_vrt(sources, grid, bands, tags, dtype), encoding="utf-8")
@@ -152,7 +152,7 @@ def write_cog(
     except BaseException:
         discard(target)
         raise
-    return [side_car, target] if side_car.exists() else [target]
+    return [extra, target] if extra.exists() else [target]
 
 
 def check_readable(path: Path) -> None:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from sits_engine.errors import Cancelled
 from sits_engine.mapping.lock import give_back, take
-from sits_engine.mapping.lock import work_folder as work_folder
 
 FORMAT = "sits-map-work/1"
 #: Ending of results that are of use to this run only; the next one throws them away.

@@ -27,7 +27,7 @@ from sits_engine.mapping.space import space_of
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.mapping.timings import Timings
 from sits_engine.models.card import ModelCard
-from sits_engine.outputs import naming_full_disk, partial, publish
+from sits_engine.outputs import naming_full_disk, partial, publish, side_car
 from sits_engine.samples.region import Region
 from sits_engine.series.types import Window
 
@@ -321,11 +321,6 @@ def _write(
 def _smallest(request: MapRequest) -> int:
     """Pixels of the minimum mapping unit."""
     return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.map_region.map_grid).mean()))
-
-
-def side_car(path: Path) -> Path:
-    """Where GDAL keeps what a GeoTIFF can't hold."""
-    return path.with_name(path.name + ".aux.xml")
 
 
 def _named(files: Sequence[Path], final: Path) -> dict[Path, Path]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sits_engine.outputs import side_car
+
 #: Metadata item of a raster that holds its classes as JSON: value, name, color, codes.
 CLASSES_TAG = "SITS_CLASSES"
 #: Metadata item of masks: score of the background.
@@ -94,9 +96,8 @@ def band_colors(image: Any) -> dict[int, str]:
 
 def category_names(path: Path) -> list[str]:
     """Category names of band 1 from the file's `.aux.xml` (rasterio has no call for them)."""
-    side_car = path.with_name(path.name + ".aux.xml")
     try:
-        text = side_car.read_text(encoding="utf-8")
+        text = side_car(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []
     # Two fixed elements that GDAL writes: no need of an XML parser, which a stranger's file could abuse.

@@ -20,7 +20,7 @@ from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.jobs.map_similarity import MapSimilarity
 from sits_engine.mapping import cluster as mapping_cluster
 from sits_engine.mapping import cluster_run
-from sits_engine.mapping.journal import work_folder
+from sits_engine.mapping.lock import work_folder
 from sits_engine.models.card import BandCard
 from sits_engine.models.model_file import save_model
 

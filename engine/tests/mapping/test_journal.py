@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from sits_engine.errors import Cancelled, EngineError, InputError
-from sits_engine.mapping.journal import Journal, fingerprint, work_folder
+from sits_engine.mapping.journal import Journal, fingerprint
+from sits_engine.mapping.lock import work_folder
 
 ONE = {"classes": np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)}
 

@@ -14,6 +14,7 @@ import pyogrio
 import rasterio
 from affine import Affine
 
+from sits_engine.outputs import side_car
 from sits_engine.series.simulate.crops import CROPS
 from sits_engine.series.simulate.landscape import OTHER
 from sits_engine.series.simulate.region import Region, layout
@@ -103,8 +104,7 @@ def _write(
     # Category names have no place in a GeoTIFF, and rasterio no call for them: GDAL's side-car file.
     names = "".join(f"<Category>{escape(name)}</Category>" for name in ("", *class_names()))
     band = f'<PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand>'
-    side_car = path.with_name(path.name + ".aux.xml")
-    side_car.write_text(f"<PAMDataset>{band}</PAMDataset>\n", encoding="utf-8")
+    side_car(path).write_text(f"<PAMDataset>{band}</PAMDataset>\n", encoding="utf-8")
 
 
 def region_facts(region: Region, covers: list[float]) -> dict[str, Any]:

@@ -74,12 +74,18 @@ class DistillOptions:
 
 
 def fast_hyperparameters(teacher: ModelCard) -> dict[str, object]:
-    """Hyperparameters of the student of a PSE+LTAE model."""
+    """Hyperparameters of the student of a PSE+LTAE model.
+
+    It has no dropout: each step draws new samples and the answers to learn are without noise, so there is
+    little to overfit to, and a narrow network needs all of its features.
+    """
     return pseltae_hyperparameters(
         len(teacher.bands),
         len(teacher.classes),
         width="fast",
         reference=bool(teacher.hyperparameters.get("reference", False)),
+        attention_dropout=0.0,
+        dropout=0.0,
     )
 
 

@@ -45,6 +45,13 @@ def test_the_student_answers_as_the_teacher_and_the_same_seed_gives_the_same_stu
     assert found > agreement(untrained, network(), card(), pixels) + 0.2
 
 
+def test_nothing_of_a_student_is_dropped_in_training(sets):
+    student = distilled(sets, replace(SHORT, steps=1))
+    dropped = [part.p for part in student.modules() if isinstance(part, torch.nn.Dropout)]
+    assert dropped
+    assert not any(dropped)
+
+
 def test_the_teacher_that_labels_is_the_trained_network(sets):
     module = network()
     draw = _Draw(sets, sets.labels, card(), replace(SHORT, mixed=0.7, shift=20), True)

@@ -125,3 +125,8 @@ class JobContext:
         """A number over time, e.g. validation macro-F1 of an epoch."""
         log.info("metric %s=%.6g step=%s", name, value, step)
         self._send("metric", {"name": name, "value": value, "step": step})
+
+
+def counted(number: int, what: str) -> str:
+    """'1 tile', '2 tiles'."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

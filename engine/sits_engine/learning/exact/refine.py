@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sits_engine.device import Device
+from sits_engine.learning.exact.draws import draws
 from sits_engine.models.card import BandCard
 from sits_engine.samples.bags import Bags
 
@@ -33,7 +34,7 @@ Scores = Callable[[slice], Tensor]
 Labels = npt.NDArray[np.int16]
 #: Windows whose series are brought to common days, or judged, at once.
 AT_ONCE = 16
-#: Pixels of a step.
+#: Pixels of a step, about.
 BATCH = 2048
 #: Fewest and most steps of a round. After 60 steps crops of a hundred pixels aren't learned yet.
 STEPS = (300, 2000)
@@ -49,7 +50,7 @@ class RefineSettings:
         rounds: how often the network learns from its own masks; 0: masks stay as they are.
         n_days: days, evenly over the season, that series of pixels are brought to.
         hidden: width of the network.
-        passes: how often each round sees each pixel, within `STEPS`.
+        passes: how often each round sees as many pixels as lie inside, within `STEPS`.
         learning_rate: highest.
         sure: of the later rounds, the least probability of a pixel that is learned from.
         neighbourhood: side of the square over which probabilities are averaged, odd; 1: not.
@@ -112,6 +113,8 @@ def refined_masks(
     n, height, width, _ = series.shape
     inside = torch.from_numpy(bags.inside)
     n_classes = bags.present.shape[1]
+    # of all pixels inside: whether one more is learned from changes no step of the others
+    steps = max(STEPS[0], min(STEPS[1], settings.passes * int(inside.sum()) // BATCH))
     allowed = F.pad(torch.from_numpy(bags.present), (0, 1), value=True)
     drawn = torch.from_numpy(labels.astype(np.int64))
     target, kept = drawn, torch.zeros(labels.shape, dtype=torch.bool)
@@ -124,7 +127,7 @@ def refined_masks(
             progress(0.2 + 0.8 * (number + share) / settings.rounds)
 
         network = _learn(
-            series, target.flatten(), learned, n_classes + 1, settings, device, seed + number, part
+            series, target.flatten(), learned, n_classes + 1, steps, settings, device, seed + number, part
         )
         with torch.no_grad():
             for at in range(0, n, AT_ONCE):
@@ -187,6 +190,7 @@ def _learn(
     target: Tensor,
     learned: Tensor,
     n_classes: int,
+    steps: int,
     settings: RefineSettings,
     device: Device,
     seed: int,
@@ -205,15 +209,16 @@ def _learn(
     places = learned.nonzero()[:, 0]
     if not len(places):
         return network.eval()
-    draw = _Draw(target[places], n_classes, settings.evenness)
     rows = series.flatten(0, 2)
-    steps = max(STEPS[0], min(STEPS[1], settings.passes * len(places) // BATCH))
+    drawn = draws(
+        places.numpy(), target[places].numpy(), n_classes,
+        evenness=settings.evenness, steps=steps, batch=BATCH, seed=seed,
+    )  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps + 1)
-    generator = torch.Generator().manual_seed(seed)
-    for step in range(steps):
+    for step, pixels in enumerate(drawn):
         progress(0.8 * step / steps)
-        chosen = places[draw(generator)]
+        chosen = torch.from_numpy(pixels)
         logits = network(rows[chosen].to(device.torch).float())
         loss = F.cross_entropy(logits, target[chosen].to(device.torch))
         optimizer.zero_grad()
@@ -221,23 +226,6 @@ def _learn(
         optimizer.step()
         schedule.step()
     return network.eval()
-
-
-class _Draw:
-    """Places in a list of classes: first the class, then one of its pixels."""
-
-    def __init__(self, classes: Tensor, n_classes: int, evenness: float) -> None:
-        self._order = classes.argsort(stable=True)
-        self._count = torch.bincount(classes, minlength=n_classes)
-        self._first = self._count.cumsum(0) - self._count
-        count = self._count.double()
-        self._weight = torch.where(count > 0, count ** (1 - evenness), 0.0)
-
-    def __call__(self, generator: torch.Generator) -> Tensor:
-        """(BATCH,) places."""
-        chosen = torch.multinomial(self._weight, BATCH, replacement=True, generator=generator)
-        part = torch.rand(BATCH, generator=generator, dtype=torch.double)
-        return self._order[self._first[chosen] + (part * self._count[chosen]).long()]
 
 
 def _lost(drawn: Tensor, found: Tensor, n_classes: int, least: float) -> Tensor:

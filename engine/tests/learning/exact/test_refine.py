@@ -9,7 +9,7 @@ import torch
 from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.errors import Cancelled
-from sits_engine.learning.exact.refine import RefineSettings, _Draw, daily_series, refined_masks
+from sits_engine.learning.exact.refine import RefineSettings, daily_series, refined_masks
 from sits_engine.models.card import BandCard
 from sits_engine.samples.bags import Bags
 from sits_engine.samples.windows import WindowSet
@@ -142,25 +142,6 @@ def test_rare_crop_that_the_network_would_lose_keeps_its_pixels():
     # the guard touches no other crop
     elsewhere = ~made[0.25].kept
     assert (made[0.25].labels[elsewhere] == truth[elsewhere]).mean() > 0.9
-
-
-def test_frequent_classes_are_drawn_less_often_than_they_are_frequent():
-    classes = torch.tensor([0] * 6400 + [2] * 100)[
-        torch.randperm(6500, generator=torch.Generator().manual_seed(1))
-    ]
-    share = {}
-    for evenness in (0.0, 0.5, 1.0):
-        draw, generator = _Draw(classes, 4, evenness), torch.Generator().manual_seed(3)
-        places = torch.cat([draw(generator) for _ in range(20)])
-        counts = torch.bincount(classes[places], minlength=4)
-        assert counts[[1, 3]].tolist() == [0, 0]
-        share[evenness] = float(counts[2] / counts.sum())
-        rare = torch.bincount(places, minlength=6500)[classes == 2]
-        assert rare.min() > 0
-    # 100 of 6500; the roots, 10 of 90; half
-    assert share[0.0] == pytest.approx(1 / 65, rel=0.2)
-    assert share[0.5] == pytest.approx(1 / 9, rel=0.1)
-    assert share[1.0] == pytest.approx(0.5, rel=0.05)
 
 
 def test_series_on_common_days():

@@ -114,7 +114,7 @@ def naming_full_disk(
         scraps = max(given_back, GIVEN_BACK) if writer else SCRAPS
         if told or ("No space left" not in words and shutil.disk_usage(folder).free >= scraps):
             raise
-        raise EngineError("DISK_FULL", f"The disk of {folder} is full.", advice, exception=words) from error
+        raise EngineError("DISK_FULL", f"The disk of {folder.absolute()} is full.", advice, exception=words) from error
 
 
 def _words(error: BaseException) -> str:

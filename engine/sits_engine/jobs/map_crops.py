@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sits_engine.device import Device
     from sits_engine.mapping.parcel_sums import ParcelTotals
     from sits_engine.mapping.parcels import Parcels
+    from sits_engine.mapping.produce import MapRequest
+    from sits_engine.mapping.space import Later
     from sits_engine.models.card import ModelCard
     from sits_engine.series.time_series import TimeSeries
 
@@ -71,6 +73,7 @@ class MapCrops(CropMapping):
 
     def _run(self, ctx: JobContext, device: Device, outputs: Sequence[Path | None]) -> JobResult:
         from sits_engine.mapping.compat import check_resolution, date_warnings
+        from sits_engine.mapping.space import space_of_files
         from sits_engine.models.segment_inference import SegmentPredictor
 
         at = self.opened(ctx, device, outputs, fast=False)
@@ -104,6 +107,8 @@ class MapCrops(CropMapping):
                 self._polygons(ctx, result, self.output, self.output_polygons, mapped, end)
         if self.parcels and self.output_parcels is not None:
             begin = 0.01 if self.output is None else end
+            if self.output is None:
+                space_of_files(self._parcels_later(at)).check()
             parcels = parcels or self._found(ctx, at)
             self._parcels(ctx, result, self.output_parcels, at, parcels, totals, begin)
         return result
@@ -145,11 +150,12 @@ class MapCrops(CropMapping):
 
         series, card = at.series, at.predictor.card
         pixels = None if parcels is None else ParcelPixels.of(parcels.pixels, series.grid.width)
+        request = self.request(at, device, output, self.probabilities, pixels)
         request = replace(
-            self.request(at, device, output, self.probabilities, pixels),
+            request,
             tags=self._tags(series, card),
             phase=f"Classifying on {at.predictor.device.label}",
-            polygons=self.output_polygons is not None,
+            later=[*self._polygons_later(request), *self._parcels_later(at)],
         )
         facts = self._facts(at) | {
             "tile": request.tile_size,
@@ -241,6 +247,21 @@ class MapCrops(CropMapping):
         result.outputs["output_parcels"] = str(target)
         result.scores |= {"parcels": len(dates), "parcels_classified": known}
         share(1.0)
+
+    def _polygons_later(self, request: MapRequest) -> list[Later]:
+        """The file of patches, where one is asked for, and its bytes."""
+        from sits_engine.mapping.space import Later, polygon_bytes
+
+        return [] if self.output_polygons is None else [Later(self.output_polygons, polygon_bytes(request))]
+
+    def _parcels_later(self, at: Opened) -> list[Later]:
+        """The file of parcels likewise."""
+        from sits_engine.mapping.space import Later, parcel_bytes
+
+        if self.parcels is None or self.output_parcels is None:
+            return []
+        size = parcel_bytes(self.parcels, at.region, len(at.predictor.card.classes))
+        return [Later(self.output_parcels, size)]
 
     def _facts(self, at: Opened) -> dict[str, object]:
         """All that a tile's result depends on."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 
 if TYPE_CHECKING:
     from sits_engine.device import Device
@@ -93,7 +93,7 @@ def run_map(
             "changed since: it was thrown away."
         )
     elif journal.done:
-        ctx.info(f"Going on with {len(journal.done)} finished tiles of an interrupted run.")
+        ctx.info(f"Going on with {counted(len(journal.done), 'finished tile')} of an interrupted run.")
     try:
         summary = produce(
             request,
@@ -105,8 +105,11 @@ def run_map(
         journal.close()
         raise journal.explained(error) from error.__cause__
     journal.remove()
-    resumed = f" ({summary.resumed} of {summary.tiles} tiles were finished before)" if summary.resumed else ""
-    ctx.info(f"{summary.pixels} pixels {verb} in {time.monotonic() - began:.0f} s{resumed}.")
+    resumed = ""
+    if summary.resumed:
+        were = "was" if summary.resumed == 1 else "were"
+        resumed = f" ({summary.resumed} of {counted(summary.tiles, 'tile')} {were} finished before)"
+    ctx.info(f"{counted(summary.pixels, 'pixel')} {verb} in {time.monotonic() - began:.0f} s{resumed}.")
     if summary.bottleneck:
         ctx.info(summary.bottleneck)
     if wrong := compiled.trouble():

@@ -36,9 +36,10 @@ class MapSimilarity(EmbeddingJob):
 
     def run(self, ctx: JobContext) -> JobResult:
         """Make the raster, then look for the places."""
-        from sits_engine.mapping.best_places import best_places, write_places
+        from sits_engine.mapping.best_places import best_places, places_bytes, write_places
         from sits_engine.mapping.cog import BandInfo, Layers
         from sits_engine.mapping.embedding_map import SimilarityHead
+        from sits_engine.mapping.space import Later
         from sits_engine.models.card import ClassCard
 
         check_suffix(self.output, ".tif")
@@ -63,6 +64,9 @@ class MapSimilarity(EmbeddingJob):
             output=self.output,
             numbers_only=True,
             layers=Layers([BandInfo(f"similarity to {query}", float("nan"))], "float32"),
+            later=(
+                [] if self.output_places is None else [Later(self.output_places, places_bytes(self.k, query))]
+            ),
         )
         result = JobResult({"output": str(self.output)})
         result.scores |= summary.scores | {"pixels": summary.pixels, "query": query}

@@ -1,39 +1,70 @@
-"""What a crop map will take: tiles, bytes to read, time on this machine, memory and disk."""
+"""What a map will take: tiles, bytes to read, time on this machine, memory and disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
+from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult, write_numbers
 from sits_engine.jobs.crop_mapping import CropMapping
+from sits_engine.jobs.words_mapping import Steps, WordsMapping
 
 if TYPE_CHECKING:
+    from sits_engine.device import Device
     from sits_engine.mapping.bottleneck import Storage
     from sits_engine.mapping.estimate import Estimate, Extent
     from sits_engine.mapping.produce import MapRequest
+    from sits_engine.mapping.space import Disk
+    from sits_engine.models.clip import ClipEncoder
     from sits_engine.series.time_series import TimeSeries
 
 #: Side of the part of an image that is copied to see what a clipped copy costs.
 SAMPLE = 1024
 #: Usual seconds of measuring, and how much longer where images are slow to read: for the progress bar.
 MEASURING, MEASURING_SLOW = 8.0, 30.0
+#: Fields that count for one kind of models only.
+OF_CROPS, OF_WORDS = ("season_year", "fast", "batch_size", "overlap"), ("classes", "steps")
 
 
-class PlanMap(CropMapping):
-    """Tell what a crop map will take before it is made: time, bytes to read, memory, disk space."""
+class PlanMap(CropMapping, WordsMapping):
+    """Tell what a map will take before it is made: time, bytes to read, memory, disk space."""
 
     title: ClassVar[str] = "Plan map"
 
+    model: Path = Field(
+        description="model that the map will be made with (.safetensors): of crops, or a photo model for a "
+        "map from words"
+    )
     folder: Path | None = Field(
         None,
         description="folder where the map will be written; it may not exist yet. Default: that of the series",
     )
-    probabilities: bool = Field(False, description="with the probabilities of all classes")
+    probabilities: bool = Field(
+        False, description="with the probabilities of all classes (from words: their similarities)"
+    )
+    probabilities_folder: Path | None = Field(
+        None, description="folder where these will be written, if not in that of the map; asks for them, too"
+    )
+    classes: int | None = Field(
+        None,
+        ge=1,
+        le=255,
+        description="photo models: number of classes of a map of classes; without it one of similarity or "
+        "scenicness is planned",
+    )
+    fast: bool = Field(
+        False, description="with the fast network in the model's file (models of single pixels)"
+    )
+    steps: Steps = Field(
+        "12", description="photo models: steps of the year that the map will be made from: 12, 4, or 1"
+    )
     output: Path | None = Field(None, description="the numbers of the plan (.json)")
+    #: While tiles are measured it takes the memory that it takes in the map.
+    _clip: ClipEncoder | None = PrivateAttr(None)
 
     def run(self, ctx: JobContext) -> JobResult:
         """Look, measure, tell."""
@@ -41,15 +72,13 @@ class PlanMap(CropMapping):
         from sits_engine.device import threads
         from sits_engine.mapping.bottleneck import SLOW, storage
         from sits_engine.mapping.estimate import extent_of, measure
-        from sits_engine.mapping.space import size, space_of
+        from sits_engine.mapping.space import polygon_bytes, size, space_of
         from sits_engine.mapping.stored_bytes import stored_bytes
         from sits_engine.mapping.tiles import tiles_of
+        from sits_engine.models.model_file import read_card
 
-        at = self.opened(ctx, device, (self.output,), fast=self.fast)
-        series = at.series
-        output = (self.folder or self.series.absolute().parent) / "map.tif"
-        probabilities = output.with_name("probabilities.tif") if self.probabilities else None
-        request = self.request(at, device, output, probabilities)
+        words = read_card(self.model).architecture == "timesenclip"
+        series, request = (self._of_words if words else self._of_crops)(ctx, device)
         every = list(tiles_of(request.region.window, request.tile_size))
         extent = extent_of(request.region, every)
         space = space_of(request)
@@ -64,11 +93,12 @@ class PlanMap(CropMapping):
         )
         outside = len(every) - len(extent.tiles)
         ctx.info(
-            f"{'' if extent.exact else 'about '}{extent.wanted} pixels, {len(series.dates)} dates, "
-            f"{len(request.bands)} bands: {len(every)} "
-            f"tiles of at most {request.tile_size} x {request.tile_size} pixels"
+            f"{'' if extent.exact else 'about '}{counted(extent.wanted, 'pixel')}, "
+            f"{counted(len(series.dates), 'date')}, {counted(len(request.bands), 'band')}: "
+            f"{counted(len(every), 'tile')} of at most {request.tile_size} x {request.tile_size} pixels"
             + (f", {outside} of them outside" if outside else "")
-            + f"; {'' if stored.exact else 'about '}{size(bytes_to_read)} to read from {stored.files} files."
+            + f"; {'' if stored.exact else 'about '}{size(bytes_to_read)} to read from "
+            f"{counted(stored.files, 'file')}."
         )
         bytes_of_a_pixel = request.scale**2 * (
             2 + (request.beside.bytes_of_a_pixel if request.probabilities else 0)
@@ -89,29 +119,94 @@ class PlanMap(CropMapping):
             "measured_tiles": found.tiles,
             "disk_needed": round(space.needed),
             "disk_kept": round(space.kept),
-            "disk_free": round(space.free),
-            "disk_polygons": round(space.polygons),
+            "disk_free": round(space.disks[0].free),
+            "disk_polygons": 0 if words else round(polygon_bytes(request)),
+            "disks": [_plain(disk) for disk in space.disks],
             "peak_memory": _peak_memory(request, found),
             "device": ctx.device,
         }
         ctx.info(
             f"Time on this machine ({ctx.device}): about {_time(found.seconds)}, between {_time(found.low)} "
-            f"and {_time(found.high)}, judged by {found.tiles} tiles. Starting, opening the files "
+            f"and {_time(found.high)}, judged by {counted(found.tiles, 'tile')}. Starting, opening the files "
             f"and preparing the network take {_time(found.once)} of it, whatever the size of the map."
         )
         scores |= self._limits(ctx, request, series, found, extent, kind)
-        ctx.info(
-            f"Memory: about {size(scores['peak_memory'])}. Disk space in {space.folder}: "
-            f"about {size(space.needed)} while the map is made, {size(space.kept)} afterwards; "
-            f"{size(space.free)} are free. Polygons of its patches would take about {size(space.polygons)} "
-            "more, parcels about as much as their layer."
-        )
+        told = [f"Memory: about {size(scores['peak_memory'])}."]
+        for disk in space.disks:
+            told.append(
+                f"Disk space in {disk.folder} ({', '.join(disk.files)}): about {size(disk.needed)} while "
+                f"the map is made, {size(disk.kept)} afterwards; {size(disk.free)} are free."
+            )
+        if not words:
+            told.append(
+                f"Polygons of its patches would take about {size(scores['disk_polygons'])} more, parcels "
+                "about as much as their layer."
+            )
+        ctx.info(" ".join(told))
         result = JobResult({}, scores)
         if self.output is not None:
             write_numbers(self.output, scores)
             result.outputs["output"] = str(self.output)
         ctx.progress(1.0)
         return result
+
+    def _of_crops(self, ctx: JobContext, device: Device) -> tuple[TimeSeries, MapRequest]:
+        """What 'Map crops' would make."""
+        self._unused(ctx, OF_WORDS, "photo models")
+        at = self.opened(ctx, device, (self.output,), fast=self.fast)
+        return at.series, self.request(at, device, *self._files())
+
+    def _of_words(self, ctx: JobContext, device: Device) -> tuple[TimeSeries, MapRequest]:
+        """What a map of words would make, by vectors of chance: no text takes longer than another."""
+        import numpy as np
+
+        from sits_engine.mapping.cog import BandInfo, Layers
+        from sits_engine.mapping.embedding_map import ClassHead, Head, SimilarityHead
+        from sits_engine.models.card import ClassCard
+        from sits_engine.models.clip.choice import clip_of
+
+        self._unused(ctx, OF_CROPS, "models of crops")
+        output, numbers = self._files()
+        if self.classes is None and numbers is not None:
+            raise InputError(
+                "A map of similarity has no PROBABILITIES of classes.",
+                "Say how many CLASSES the map will have.",
+            )
+        predictor = self.encoder(ctx, device)
+        try:
+            self._clip = clip_of(predictor.card, None, device)
+        except InputError as error:
+            ctx.warn(f"{error.message} The plan lacks the time and the memory to open it.")
+        at = self.images_of(ctx, predictor, (self.output,))
+        named = [ClassCard(name=f"class {i}", color="#000000") for i in range(1, 1 + (self.classes or 1))]
+        vectors = np.random.default_rng(0).standard_normal((len(named), predictor.dim), np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        head: Head = ClassHead(vectors, predictor.scale) if self.classes else SimilarityHead(vectors[0])
+        return at.series, self.words_request(
+            at,
+            head,
+            predictor.card.model_copy(update={"classes": named}),
+            Layers([BandInfo(one.name, float("nan")) for one in named], "float32"),
+            output=output if self.classes else None,
+            numbers=numbers if self.classes else output,
+            min_mapping_unit=self.min_mapping_unit if self.classes else 0.0,
+        )
+
+    def _files(self) -> tuple[Path, Path | None]:
+        """Map and probabilities: nothing is written there."""
+        folder = self.folder or self.series.absolute().parent
+        wanted = self.probabilities or self.probabilities_folder is not None
+        return folder / "map.tif", (
+            self.probabilities_folder or folder
+        ) / "probabilities.tif" if wanted else None
+
+    def _unused(self, ctx: JobContext, names: tuple[str, ...], kind: str) -> None:
+        """Say which fields were given that this model doesn't ask."""
+        given = [
+            name.upper() for name in names if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if given:
+            ctx.warn(f"{' and '.join(given)}: for {kind} only, not for this model.")
 
     def _limits(
         self,
@@ -175,6 +270,17 @@ class PlanMap(CropMapping):
             f"{facts['times_as_fast']:.1f} times as fast."
         )
         return facts
+
+
+def _plain(disk: Disk) -> dict[str, Any]:
+    """A disk as JSON."""
+    return {
+        "folder": str(disk.folder),
+        "files": list(disk.files),
+        "needed": round(disk.needed),
+        "kept": round(disk.kept),
+        "free": round(disk.free),
+    }
 
 
 def _peak_memory(request: MapRequest, found: Estimate) -> int:

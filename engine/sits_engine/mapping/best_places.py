@@ -15,6 +15,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 from rasterio.windows import Window as RioWindow
 
+from sits_engine.mapping.space import layer_bytes
 from sits_engine.outputs import atomic
 
 #: Side of the blocks that are looked at.
@@ -22,6 +23,8 @@ BLOCK = 256
 #: Metres of a degree of latitude.
 DEGREE = 111_195.0
 LAYER = "places"
+#: Bytes of a place in its file.
+PLACE = 300
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ def best_places(
             tick(0.8 + 0.2 * len(places) / k)
     tick(1.0)
     return places
+
+
+def places_bytes(count: int, query: str) -> float:
+    """Bytes that a file of so many places takes, at most; each says what was looked for."""
+    return layer_bytes((PLACE + len(query.encode())) * count, 1)
 
 
 def write_places(

@@ -113,9 +113,11 @@ class Journal:
         """`error`, and for a run that was asked to stop the sentence that says what was kept."""
         if not isinstance(error, Cancelled) or not self._done:
             return error
+        n = len(self._done)
+        kinds = "tile or group of parcels" if n == 1 else "tiles or groups of parcels"
         return Cancelled(
             error.message,
-            f"What was finished ({len(self._done)} tiles or groups of parcels) was kept in "
+            f"What was finished ({n} {kinds}) was kept in "
             f"{self.folder.name} beside the output: the same run goes on from there. Delete that folder if "
             "you don't want to go on. Nothing half-written was kept.",
         )

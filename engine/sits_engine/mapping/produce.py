@@ -23,7 +23,7 @@ from sits_engine.mapping.parcel_sums import ParcelTotals
 from sits_engine.mapping.pipeline import READERS, Plan, Readable, TileWork, run_tiles
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.sieve import pixels_of, sieve_band
-from sits_engine.mapping.space import space_of
+from sits_engine.mapping.space import Later, space_of
 from sits_engine.mapping.tiles import tiles_of
 from sits_engine.mapping.timings import Timings
 from sits_engine.models.card import ModelCard
@@ -60,7 +60,7 @@ class MapRequest:
         probabilities: file for what the predictor gives beside the classes, or None.
         layers: what that file holds; None for the probabilities of all classes in percent.
         min_mapping_unit: hectares, 0 for none.
-        polygons: whether its patches become polygons afterwards; they take space.
+        later: files that are made after it and take space, too.
         tags: metadata of the files; nothing that changes from run to run.
         phase: words for the progress bar while pixels are classified.
     """
@@ -76,7 +76,7 @@ class MapRequest:
     probabilities: Path | None = None
     layers: cog.Layers | None = None
     min_mapping_unit: float = 0.0
-    polygons: bool = False
+    later: Sequence[Later] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     phase: str = "Classifying"
 
@@ -105,9 +105,9 @@ class MapRequest:
         return self.layers or cog.Layers(percent)
 
     @property
-    def folders(self) -> list[Path]:
-        """Folders of the outputs, that of the work first."""
-        return [path.parent for path in (self.output, self.probabilities) if path is not None]
+    def outputs(self) -> list[Path]:
+        """The map's files; unfinished work lies beside the first one."""
+        return [path for path in (self.output, self.probabilities) if path is not None]
 
     @property
     def map_region(self) -> Region:
@@ -224,7 +224,7 @@ def produce(
 
     timings = runner(request, left, keep, tick) if left else None
     progress(TILES_END, "Writing the map")
-    work, last = request.folders[0], request.folders[-1]
+    work, last = request.outputs[0].parent, request.outputs[-1].parent
     files = 1.5 * space.kept  # with the overviews beside them
     with naming_full_disk(work, KEPT, files), naming_full_disk(last, KEPT, files):
         parcels = _parcels(request, journal, tiles)

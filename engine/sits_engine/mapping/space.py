@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_bounds
 
 from sits_engine.errors import EngineError
+from sits_engine.mapping.cog import BLOCK
 from sits_engine.mapping.tiles import tiles_of
+from sits_engine.samples.region import Region
+from sits_engine.samples.vectors import VectorSource
 
 if TYPE_CHECKING:
     from sits_engine.mapping.produce import MapRequest
@@ -16,41 +24,80 @@ if TYPE_CHECKING:
 #: Bytes for one byte of pixels in a compressed tile that waits: percents of soft models take nearly as many,
 #: classes far fewer. Numbers with fractions hardly shrink.
 STORED = {"uint8": 0.6, "float32": 0.95}
-#: Pixels of the overviews for one of the map; while a file is made, they lie beside it as they are.
+#: Pixels of the overviews for one of the map.
 OVERVIEWS = 0.36
-#: What any small file takes: a block of the disk, and heads of arrays.
-SMALL_FILE = 8192
+#: Heads of arrays and images, of any file; and its last block on a disk, which is never full.
+HEADS, DISK_BLOCK = 4096, 4096
+#: A map is its GeoTIFF, what GDAL keeps beside that, and QGIS's style.
+FILES_OF_A_MAP = 3
+#: Bytes that colours, names and style of a class take in them; and how often tags are written there.
+CLASS_TEXT, TAG_COPIES = 1000, 3
+#: A GeoPackage without a feature, with its style, and what one class takes in that.
+EMPTY_LAYER, CLASS_STYLE = 112 * 1024, 2816
+#: Bytes of a parcel's new fields, its place in the index, and its answers that wait; of each class in those.
+PARCEL, PARCEL_CLASS = 200, 4
 #: Bytes of outlines for one pixel of a map whose patches become polygons; more where it is noisy.
 OUTLINES = 12.0
 
 
 @dataclass(frozen=True)
-class Space:
-    """Bytes of disk that a map takes.
+class Later:
+    """A file that is made of the finished map, or after it.
 
     Attributes:
-        folder: where unfinished work is kept.
-        needed: while it is made.
-        kept: by the files of the map.
-        free: on the disk of `folder`.
-        polygons: of `kept`, or on top where nobody asked for them: a file of the map's patches.
+        path: of the file.
+        bytes: that it takes, with what lies beside it.
+    """
+
+    path: Path
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes that the outputs on one disk take.
+
+    Attributes:
+        folder: of the first of them, absolute; it may not exist yet.
+        files: their names.
+        needed: while they are made.
+        kept: by the finished files.
+        free: on the disk.
     """
 
     folder: Path
+    files: tuple[str, ...]
     needed: float
     kept: float
     free: float
-    polygons: float = 0.0
+
+
+@dataclass(frozen=True)
+class Space:
+    """Bytes of disk that a map takes, on each disk; that of the unfinished work is the first."""
+
+    disks: tuple[Disk, ...]
+
+    @property
+    def needed(self) -> float:
+        """While it is made, on all disks."""
+        return sum(disk.needed for disk in self.disks)
+
+    @property
+    def kept(self) -> float:
+        """By the finished files, on all disks."""
+        return sum(disk.kept for disk in self.disks)
 
     def check(self) -> None:
-        """Raise DISK_FULL where the disk is too small."""
-        if self.free < self.needed:
-            raise EngineError(
-                "DISK_FULL",
-                f"The map needs about {size(self.needed)} in {self.folder} while it is made; "
-                f"{size(self.free)} are free.",
-                "Free some space, or choose an output folder on another disk.",
-            )
+        """Raise DISK_FULL where a disk is too small."""
+        for disk in self.disks:
+            if disk.free < disk.needed:
+                raise EngineError(
+                    "DISK_FULL",
+                    f"The map needs about {size(disk.needed)} in {disk.folder} ({', '.join(disk.files)}) "
+                    f"while it is made; {size(disk.free)} are free.",
+                    "Free some space, or choose an output folder on another disk.",
+                )
 
 
 def size(count: float) -> str:
@@ -69,6 +116,42 @@ def existing_above(folder: Path) -> Path:
     return next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
 
 
+def layer_bytes(outlines: float, classes: int) -> float:
+    """Of a GeoPackage with a style for its classes, from what its features take."""
+    return EMPTY_LAYER + classes * CLASS_STYLE + outlines
+
+
+def polygon_bytes(request: MapRequest) -> float:
+    """Of a file of the map's patches."""
+    window = request.region.window
+    pixels = window.height * window.width * request.scale**2
+    return layer_bytes(OUTLINES * pixels, len(request.card.classes))
+
+
+def parcel_bytes(source: str, region: Region, classes: int) -> float:
+    """Of a file of the region's parcels, from the size of their layer; 0 where that can't be told."""
+    import pyogrio
+
+    vector = VectorSource.parse(source)
+    options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
+    try:
+        info = pyogrio.read_info(vector.path, force_feature_count=True, **options)
+        box = transform_bounds(region.grid.crs, info["crs"], *region.map_grid.bounds, densify_pts=21)
+        found, _ = pyogrio.read_bounds(vector.path, bbox=box, where=vector.where, **options)
+        files = vector.path.parent.glob(f"{vector.path.stem}.*") if _shapefile(vector.path) else [vector.path]
+        total = sum(file.stat().st_size for file in files)
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        RasterioError,
+        ValueError,
+        OSError,
+    ):
+        return 0.0  # reading them says what is wrong
+    own = total / max(1, info["features"]) + PARCEL + PARCEL_CLASS * classes
+    return layer_bytes(own * len(found), classes)
+
+
 def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
     """What a map takes.
 
@@ -77,22 +160,77 @@ def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
         share_left: of its tiles that are still to be made; those of an earlier run are on the disk already.
     """
     window = request.region.window
-    pixels = float(window.height * window.width * request.scale**2)
+    height, width = window.height * request.scale, window.width * request.scale
+    pixels, plain, overviews = height * width, *_in_blocks(height, width)
     beside = request.beside if request.probabilities is not None else None
-    plain = 2 * pixels
-    stored = plain * STORED["uint8"]
-    shares = pixels * beside.bytes_of_a_pixel if beside else 0.0
-    shares_stored = shares * STORED[beside.dtype] if beside else 0.0
-    files = len(list(tiles_of(window, request.tile_size)))
-    tiles = (stored + shares_stored + files * SMALL_FILE) * share_left
-    images = plain + (pixels if request.min_mapping_unit > 0 else 0.0)
-    # the file of the shares is made first; then their plain image goes
-    map_file = stored * (1 + OVERVIEWS) + SMALL_FILE
-    shares_file = shares_stored * (1 + OVERVIEWS) + SMALL_FILE if beside else 0.0
-    making = tiles + images + shares_file + max(shares * (1 + OVERVIEWS), map_file + plain * OVERVIEWS)
-    # polygons are drawn when nothing else is left
-    polygons = pixels * OUTLINES
-    kept = map_file + shares_file + (polygons if request.polygons else 0.0)
-    folder = request.folders[0]
-    free = shutil.disk_usage(existing_above(folder)).free
-    return Space(folder, max(making, kept), kept, float(free), polygons)
+    each = beside.bytes_of_a_pixel if beside else 0
+    stored = 2 * STORED["uint8"] * pixels
+    shares_stored = each * STORED[beside.dtype] * pixels if beside else 0.0
+    work, last = request.outputs[0], request.outputs[-1]
+    small = _small_file(work)
+    tiles = stored + shares_stored + small * len(list(tiles_of(window, request.tile_size)))
+    text = CLASS_TEXT * len(request.card.classes) + TAG_COPIES * sum(
+        len(key.encode()) + len(value.encode()) for key, value in request.tags.items()
+    )
+    kept = dict.fromkeys(request.outputs, float(FILES_OF_A_MAP * small + text))
+    # all of these in the work folder: tiles, and images as they are
+    waiting = tiles * share_left + 2 * small + (3 if request.min_mapping_unit > 0 else 2) * plain
+    steps: list[dict[Path, float]] = []
+    if beside:
+        kept[last] += shares_stored * (1 + OVERVIEWS)
+        steps.append(_sum({work: waiting + each * plain}, {last: kept[last] + each * overviews}))
+    if request.output is not None:
+        # the plain image of the shares is gone by now
+        kept[work] += stored * (1 + OVERVIEWS)
+        steps.append(_sum(kept, {work: waiting + 2 * overviews}))
+    return Space(_disks([*steps, kept], request.later))
+
+
+def space_of_files(files: Sequence[Later]) -> Space:
+    """What files without a map take."""
+    return Space(_disks([], files))
+
+
+def _disks(steps: Sequence[Mapping[Path, float]], later: Sequence[Later]) -> tuple[Disk, ...]:
+    """The disks of all files, from the bytes of each file in each step; later ones come on top, in order."""
+    every: list[Mapping[Path, float]] = list(steps) or [{}]
+    for one in later:
+        every.append(_sum(every[-1], {one.path: one.bytes}))
+    by_device: dict[int, list[Path]] = {}
+    for path in every[-1]:
+        by_device.setdefault(existing_above(path.parent).stat().st_dev, []).append(path)
+    return tuple(
+        Disk(
+            paths[0].parent.absolute(),
+            tuple(path.name for path in paths),
+            max(sum(step.get(path, 0.0) for path in paths) for step in every),
+            sum(every[-1][path] for path in paths),
+            float(shutil.disk_usage(existing_above(paths[0].parent)).free),
+        )
+        for paths in by_device.values()
+    )
+
+
+def _sum(first: Mapping[Path, float], second: Mapping[Path, float]) -> dict[Path, float]:
+    """Bytes of the files of both; the same file counts twice."""
+    return {path: first.get(path, 0.0) + second.get(path, 0.0) for path in {**first, **second}}
+
+
+def _shapefile(path: Path) -> bool:
+    return path.suffix.lower() == ".shp"
+
+
+def _in_blocks(height: int, width: int) -> tuple[int, int]:
+    """Pixels of a plain image, and of its overviews: their blocks are whole, however small it is."""
+    levels = []
+    while True:
+        levels.append(-(-height // BLOCK) * -(-width // BLOCK) * BLOCK**2)
+        if max(height, width) <= BLOCK:
+            return levels[0], sum(levels[1:])
+        height, width = -(-height // 2), -(-width // 2)
+
+
+def _small_file(path: Path) -> int:
+    """What a small file takes on the disk of `path`, where files grow by whole blocks."""
+    block = os.statvfs(existing_above(path.parent)).f_frsize if hasattr(os, "statvfs") else 0
+    return HEADS + max(DISK_BLOCK, block)

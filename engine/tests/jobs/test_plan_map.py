@@ -6,6 +6,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import rasterio
+from support.disks import mounted
 from support.maps import CORNER, DAYS, write_model, write_series
 
 from sits_engine.context import JobContext
@@ -105,7 +106,21 @@ def test_a_disk_too_small_is_refused(place, tmp_path, monkeypatch):
     assert error.value.code == "DISK_FULL"
     assert str(tmp_path) in error.value.message
     assert "1000 bytes are free" in error.value.message
-    assert " KiB in " in error.value.message
+    assert f" MiB in {tmp_path} (map.tif, probabilities.tif) while" in error.value.message
+
+
+def test_each_disk_is_named_absolutely(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with mounted(tmp_path / "small", "size=64k"):
+        scores = planned(place, folder="large", probabilities_folder=str(tmp_path))[0].scores
+        assert [disk["files"] for disk in scores["disks"]] == [["map.tif", "probabilities.tif"]]
+        with pytest.raises(EngineError) as error:
+            planned(place, folder="large", probabilities_folder="small/new")
+        assert f"{tmp_path / 'small' / 'new'} (probabilities.tif) while" in error.value.message
+        assert "64.0 KiB are free" in error.value.message
+        with pytest.raises(EngineError) as error:
+            planned(place, folder="small", probabilities_folder="large")
+        assert f"{tmp_path / 'small'} (map.tif) while" in error.value.message
 
 
 def test_the_folder_may_not_exist_yet(place, tmp_path):

@@ -150,7 +150,7 @@ def test_a_cancelled_run_says_what_was_kept(tmp_path):
     journal.store("x", {"x": np.zeros(1)})
     said = journal.explained(error)
     assert said.message == "Stopped by SIGTERM."
-    assert "(1 tiles or groups of parcels) was kept in .m.tif.work beside the output" in said.advice
+    assert "(1 tile or group of parcels) was kept in .m.tif.work beside the output" in said.advice
     other = ValueError()
     assert journal.explained(other) is other
 

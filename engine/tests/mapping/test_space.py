@@ -12,7 +12,7 @@ from sits_engine.mapping.cog import BandInfo, Layers
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.pipeline import Plan
 from sits_engine.mapping.produce import MapRequest, produce
-from sits_engine.mapping.space import space_of
+from sits_engine.mapping.space import Later, polygon_bytes, space_of
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
 from sits_engine.samples.region import Region
 
@@ -76,6 +76,7 @@ def test_a_disk_of_the_size_that_is_asked_for_is_enough(tmp_path, shares, option
 def test_tiles_that_are_done_and_polygons_count(tmp_path):
     request = request_in(tmp_path)
     assert space_of(request, 0.5).needed < space_of(request).needed
-    drawn = space_of(dataclasses.replace(request, polygons=True))
-    assert drawn.kept == drawn.polygons + space_of(request).kept
+    patches = Later(tmp_path / "p.gpkg", polygon_bytes(request))
+    drawn = space_of(dataclasses.replace(request, later=[patches]))
+    assert drawn.kept == patches.bytes + space_of(request).kept
     assert drawn.needed == drawn.kept  # of so large a file that the tiles before it don't matter

@@ -11,7 +11,7 @@ from sits_engine import __version__, device
 from sits_engine.context import JobContext
 from sits_engine.home import home
 from sits_engine.jobs.base import Job, JobResult
-from sits_engine.models import compiled, packed, pixel_kernel, token_attention
+from sits_engine.models import compiled, libraries
 
 PACKAGES = ("torch", "numpy", "rasterio", "geopandas", "safetensors", "pydantic", "pystac-client", "zarr")
 
@@ -30,7 +30,8 @@ class Status(Job):
             except metadata.PackageNotFoundError:
                 versions[name] = "missing"
         ctx.progress(0.2, "Compiling networks for this processor (the first time this may take two minutes)")
-        compiler = compiling()
+        # so that what the compiler needs to prepare once is prepared before the first map
+        compiler = libraries.compiler()
         ctx.progress(0.5, "Looking at devices")
         return JobResult(
             scores={
@@ -48,12 +49,3 @@ class Status(Job):
                 "pid": os.getpid(),
             }
         )
-
-
-def compiling() -> str:
-    """Name of the C++ compiler whose libraries load and give right numbers; '' if there is none.
-
-    Called by the set-up, so that what the compiler needs to prepare once is prepared before the first map.
-    """
-    loaded = all(part.load() for part in (compiled, packed, pixel_kernel, token_attention))
-    return compiled.working() if loaded else ""

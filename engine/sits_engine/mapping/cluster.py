@@ -22,7 +22,7 @@ from distributed import Client
 from distributed.comm.core import CommClosedError
 
 from sits_engine import __version__
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 from sits_engine.errors import EngineError, InputError
 from sits_engine.mapping import cluster_ask, cluster_worker
 from sits_engine.mapping.cluster_run import (
@@ -40,6 +40,7 @@ from sits_engine.mapping.cluster_worker import TileJob
 from sits_engine.mapping.journal import fingerprint
 from sits_engine.mapping.produce import Keep, MapRequest, Runner, Tick
 from sits_engine.mapping.recipes import Recipe
+from sits_engine.models import libraries
 from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Window
 
@@ -67,7 +68,7 @@ class Cluster:
         self.client, self.address, self.ctx = client, address, ctx
         self.kinds = {facts["device"] for facts in workers.values()}
         self.kind = "+".join(sorted(self.kinds))
-        self.label = f"Dask cluster, {_counted(len(workers), 'worker')}"
+        self.label = f"Dask cluster, {counted(len(workers), 'worker')}"
 
     def takes(
         self,
@@ -136,7 +137,7 @@ def connected(address: str, device: str, ctx: JobContext) -> Iterator[Cluster]:
         hosts = len({facts["host"] for facts in workers.values()})
         labels = Counter(facts["label"] for facts in workers.values())
         ctx.info(
-            f"Dask cluster {address}: {_counted(len(workers), 'worker')} on {_counted(hosts, 'machine')}; "
+            f"Dask cluster {address}: {counted(len(workers), 'worker')} on {counted(hosts, 'machine')}; "
             + "; ".join(f"{n} x {label}" for label, n in labels.most_common())
             + "."
         )
@@ -310,16 +311,16 @@ def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"The workers have different kinds of devices ({found}): pixels may differ by rounding with the "
             "worker that computed them. DEVICE 'cpu' or 'cuda' makes them equal."
         )
-    here = {
-        "instructions": cluster_worker.instructions(),
-        "torch": str(torch.__version__),
-    }
-    for key, what in (("instructions", "processors or compilers"), ("torch", "versions of PyTorch")):
-        others = {facts[key] for facts in workers.values() if key == "torch" or facts["device"] == "cpu"}
-        if others - {here[key]}:
+    for key, what, here in (
+        ("arithmetic", "processors or compilers", libraries.arithmetic),
+        ("torch", "versions of PyTorch", lambda: str(torch.__version__)),
+    ):
+        # cards have no arithmetic of this kind
+        others = {facts[key] for facts in workers.values() if key in facts}
+        if others and others != {here()}:
             said.append(
-                f"The workers have other {what} than this computer, {here[key]}: "
-                f"{', '.join(sorted(others))}. The map may differ by rounding from one made here."
+                f"The workers have other {what} than this computer, {here()}: "
+                f"{'; '.join(sorted(others))}. The map may differ by rounding from one made here."
             )
     return said
 
@@ -372,7 +373,3 @@ def _patiently(
 def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"

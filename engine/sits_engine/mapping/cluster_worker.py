@@ -33,7 +33,7 @@ from sits_engine.mapping.pipeline import CARD_WORKERS, TileWork, plan
 from sits_engine.mapping.recipes import Recipe
 from sits_engine.mapping.segment_tiles import SegmentTiles
 from sits_engine.mapping.tiles import CACHE_MB
-from sits_engine.models.compiler import compilers
+from sits_engine.models import libraries
 from sits_engine.samples.region import Region
 from sits_engine.series.scenes import over_network
 from sits_engine.series.time_series import TimeSeries
@@ -139,7 +139,7 @@ _computing = {"cpu": threading.Semaphore(1), "card": threading.Semaphore(CARD_WO
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Facts of this worker: versions, host, instructions of the processor, and the device that it chooses.
+    """Facts of this worker: versions, host, the device that it chooses, and how a processor computes.
 
     `problem` says why it has none. Plain data: errors of ours may not be known where they arrive.
     """
@@ -148,19 +148,14 @@ def describe(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "host": socket.gethostname(),
-        "instructions": instructions(),
     }
     try:
         chosen = select(device)
     except EngineError as error:
         return {**facts, "problem": error.message}
+    if chosen.is_cpu:
+        facts["arithmetic"] = libraries.arithmetic()
     return {**facts, "device": chosen.torch.type, "label": chosen.label}
-
-
-def instructions() -> str:
-    """What a network on this processor is computed with: equal words, equal numbers."""
-    compiler = next((one.name for one in compilers()), "none")
-    return f"{torch.backends.cpu.get_cpu_capability()}, C++ compiler: {compiler}"
 
 
 def held(job: TileJob) -> TileJob:

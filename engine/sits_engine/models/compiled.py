@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +99,13 @@ def kernel(rows: int, widths: Sequence[int]) -> Kernel | None:
     return found if found and not any(width % found.block for width in widths) else None
 
 
+class Maker(NamedTuple):
+    """A compiler, and the instructions that it has used, with its own words for its version."""
+
+    compiler: str
+    instructions: str
+
+
 def build(source: str) -> ctypes.CDLL | None:
     """A C++ file of this folder, compiled and loaded; None where that can't be done."""
     found = compilers()
@@ -110,26 +117,22 @@ def build(source: str) -> ctypes.CDLL | None:
             # A library that was loaded needs its file no longer (Windows doesn't delete it: it stays).
             with tempfile.TemporaryDirectory(prefix="sits-", ignore_cleanup_errors=True) as folder:
                 library = ctypes.CDLL(str(compiler.library(HERE / source, Path(folder))))
-                _worked.append(compiler.name)
-                return library
+            library.sits_instructions.restype = ctypes.c_char_p
+            made[source] = Maker(compiler.name, library.sits_instructions().decode())
+            return library
         except (OSError, subprocess.SubprocessError) as error:
             _say(compiler.name, error)
     return None
 
 
-#: Why compilers don't work, by their names; and the one that made each library of this process.
+#: Why compilers don't work, by their names; and what made the library of each source in this process.
 failures: dict[str, str] = {}
-_worked: list[str] = []
-
-
-def working() -> str:
-    """Name of the compiler that made the last library of this process; '' if none was made."""
-    return _worked[-1] if _worked else ""
+made: dict[str, Maker] = {}
 
 
 def trouble() -> str:
     """Why nothing could be compiled in this process; '' where nothing was tried, or something could be."""
-    return "" if _worked else "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+    return "" if made else "; ".join(f"{name}: {reason}" for name, reason in failures.items())
 
 
 def _say(name: str, error: Exception) -> None:

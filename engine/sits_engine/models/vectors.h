@@ -10,6 +10,19 @@ constexpr int kLanes = 16, kRows = 12, kTile = 8;
 constexpr int kLanes = 8, kRows = 6, kTile = 4;
 #endif
 constexpr int kBlock = 2 * kLanes;
+
+// What changes numbers: how wide sums are, whether products are rounded before they are added, the compiler.
+#if defined(__AVX512F__)
+#define INSTRUCTIONS "AVX-512"
+#elif defined(__FMA__)
+#define INSTRUCTIONS "AVX2 with FMA"
+#elif defined(__ARM_FEATURE_FMA)
+#define INSTRUCTIONS "ARM with FMA"
+#else
+#define INSTRUCTIONS "no FMA"
+#endif
+extern "C" const char* sits_instructions() { return INSTRUCTIONS " (" __VERSION__ ")"; }
+
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 
 static inline Vec load(const float* p) {

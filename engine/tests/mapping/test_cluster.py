@@ -22,6 +22,7 @@ from sits_engine.jobs.map_crops import MapCrops
 from sits_engine.mapping import cluster, cluster_run, cluster_worker
 from sits_engine.mapping.cluster_worker import Answer, Refusal, TileJob
 from sits_engine.mapping.recipes import CropRecipe
+from sits_engine.models import libraries
 from sits_engine.samples.region import make_region
 from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Window
@@ -226,19 +227,30 @@ def test_an_address_is_checked_before_anything_is_opened():
 
 
 def facts(device="cpu", **changes):
-    same = {"instructions": cluster_worker.instructions(), "torch": str(cluster.torch.__version__)}
+    same = {"torch": str(cluster.torch.__version__)}
+    if device == "cpu":
+        same["arithmetic"] = libraries.arithmetic()
     return {"device": device, **same, **changes}
 
 
-def test_what_makes_workers_differ_is_said():
+def test_what_makes_workers_differ_is_said(monkeypatch):
     differences = cluster._differences
     assert differences({"a": facts(), "b": facts()}) == []
-    (mixed,) = differences({"a": facts(), "b": facts("cuda", instructions="other")})
+    (mixed,) = differences({"a": facts(), "b": facts("cuda")})
     assert "different kinds of devices (1 x cpu, 1 x cuda)" in mixed
-    (other,) = differences({"a": facts(instructions="AVX9")})
+    (other,) = differences({"a": facts(arithmetic="AVX9")})
     assert "AVX9" in other
+    (one_of_two,) = differences({"a": facts(), "b": facts(arithmetic="AVX9")})
+    assert "AVX9" in one_of_two
     (version,) = differences({"a": facts("cuda", torch="0.1")})
     assert "versions of PyTorch" in version
+
+
+def test_a_worker_tells_what_its_processor_really_uses(monkeypatch):
+    assert cluster_worker.describe("cpu")["arithmetic"] == libraries.arithmetic()
+    monkeypatch.setattr(libraries, "makers", lambda: {"a.cpp": libraries.NONE})
+    (said,) = cluster._differences({"a": facts(arithmetic="AVX512, C++: Zig 1 for AVX-512")})
+    assert ", C++: none: AVX512, C++: Zig 1 for AVX-512. The map may differ" in said
 
 
 def run_of(status="running", tries=1):

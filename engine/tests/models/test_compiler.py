@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sits_engine.models import compiled, compiler, packed, pixel_kernel, token_attention
+from sits_engine.models import compiled, compiler, libraries
 
 
 def names() -> list[str]:
@@ -27,7 +27,7 @@ def test_the_engines_own_compiler_comes_first_and_CXX_replaces_all(monkeypatch, 
     assert names() == [mine.name]
 
 
-@pytest.mark.parametrize("part", [compiled, packed, pixel_kernel, token_attention])
+@pytest.mark.parametrize("part", libraries.PARTS.values())
 def test_each_source_gives_right_numbers_where_nothing_else_is_installed(part, monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -43,17 +43,17 @@ def test_a_compiler_that_fails_gives_way_to_the_next(monkeypatch, tmp_path):
     missing = compiler.Compiler("missing", [str(tmp_path / "none")], [])
     monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails, works])
     assert compiled.build("set_pooling.cpp") is not None
-    assert compiled.working() == works.name
+    assert compiled.made["set_pooling.cpp"].compiler == works.name
     monkeypatch.setattr(compiled, "compilers", lambda: [missing, fails])
-    monkeypatch.setattr(compiled, "_worked", [])
+    monkeypatch.setattr(compiled, "made", {})
     assert compiled.build("set_pooling.cpp") is None
-    assert compiled.working() == ""
+    assert compiled.made == {}
     assert {"fails", "missing"} <= set(compiled.failures)
 
 
 def test_what_is_wrong_is_told_unless_none_was_asked_for_or_another_works(monkeypatch):
     monkeypatch.setattr(compiled, "failures", {})
-    monkeypatch.setattr(compiled, "_worked", [])
+    monkeypatch.setattr(compiled, "made", {})
     monkeypatch.setenv("CXX", "none")
     assert compiled.build("set_pooling.cpp") is None
     assert compiled.trouble() == ""

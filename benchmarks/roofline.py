@@ -9,9 +9,9 @@ Work that needs F operations and moves B bytes (what is read as it comes, not wh
 can't take less than max(F / product, B / copy); the share reached is this time over the measured one. A
 multiplication and an addition are two operations.
 
-Operations are those of the multiplied-out form that is run, not of the published one: of PSE+LTAE counted
-from its hyperparameters, of other networks by PyTorch's counter while they run (with oneDNN's operator,
-which it doesn't know by itself). Norms, ReLU and soft-max are left out, as usual.
+Operations are those of the multiplied-out form that is run, not of the published one: of PSE+LTAE and the
+satellite encoder counted from their hyperparameters, of other networks by PyTorch's counter while they run
+(with oneDNN's operator, which it doesn't know by itself). Norms, ReLU and soft-max are left out, as usual.
 """
 
 from __future__ import annotations
@@ -171,6 +171,27 @@ def training_operations(numbers: Mapping[str, Any], dates: int, pixels: int) -> 
     """Operations of a training step for a sample: forward, and gradients of weights and inputs."""
     forward = pseltae_operations(numbers, dates, pixels)
     return 3 * forward - dates * pixels * _chain([numbers["n_bands"], numbers["mlp1"][0]])
+
+
+def encoder_operations(numbers: Mapping[str, Any], steps: int = 12) -> float:
+    """Operations of the multiplied-out satellite encoder of TimeSenCLIP for a place (`place_encoder.cpp`).
+
+    Args:
+        numbers: hyperparameters of the card; the first layer is multiplied out, there are at least two.
+        steps: T.
+    """
+    dim, heads, hidden = numbers["dim"], numbers["heads"], numbers["feedforward"]
+    bands, tokens = numbers["n_bands"] * numbers["context"] ** 2, steps + 1
+    rest = 2 * _chain([dim, hidden])
+    embedding = _chain([bands, dim])
+    # scores, then bands of what is seen; a head's share of the tokens is its weights themselves
+    first = _chain([bands, 2 * dim]) + 2 * tokens * (dim + heads * bands)
+    first += _chain([heads * (bands + tokens), dim]) + rest
+    layer = _chain([dim, 3 * dim]) + 2 * tokens * 2 * dim + _chain([dim, dim]) + rest
+    # one query; keys and values of the tokens themselves
+    last = 4 * _chain([dim, dim]) + 2 * tokens * 2 * heads * dim + rest
+    layers = numbers["depth"] - 2
+    return float(tokens * (embedding + first + layers * layer) + last + _chain([dim, numbers["embedding"]]))
 
 
 def _chain(widths: Sequence[int]) -> int:

@@ -21,7 +21,8 @@ from sits_engine.models.card_batch import CardBatch
 from sits_engine.models.model_file import load_model
 from sits_engine.models.precision import half_type, mixed
 from sits_engine.models.timesenclip.encoder import SatelliteEncoder
-from sits_engine.models.timesenclip.folded import Folded, encode, fold
+from sits_engine.models.timesenclip.folded import fold
+from sits_engine.models.timesenclip.place_encoder import Encode, encoder_of
 from sits_engine.models.timesenclip.steps import MONTHS, STEPS, aggregated
 from sits_engine.samples.composites import Composites, monthly
 
@@ -29,8 +30,8 @@ Floats = npt.NDArray[np.float32]
 Head = Callable[[Tensor], Tensor]
 #: Composites of some places, (B, t, C, S, S) physical, and (B, t) which of them are clear.
 Cut = tuple[Floats, npt.NDArray[np.bool_]]
-#: Places of a batch: what keeps a core busy and stays in its cache, and what fills a card.
-BATCH_CPU, BATCH_GPU = 64, 2**13
+#: Places of a batch: what keeps a core busy (`place_encoder.cpp` takes 48 or 24), and what fills a card.
+BATCH_CPU, BATCH_GPU = 96, 2**13
 #: Places of a card's first batch (`CardBatch`).
 BATCH_FIRST = 2**10
 #: A card that can't take so many can't take any.
@@ -79,7 +80,7 @@ class EmbeddingPredictor:
         self._batch = CardBatch(device, BATCH_FIRST, largest, smallest=SMALLEST_BATCH, notice=notice)
         self._mean = torch.tensor([b.mean for b in card.bands], device=device.torch)[:, None, None]
         self._std = torch.tensor([b.std for b in card.bands], device=device.torch)[:, None, None]
-        self._forms: dict[tuple[int, ...], Folded] = {}
+        self._forms: dict[tuple[int, ...], Encode] = {}
 
     @classmethod
     def open(cls, path: Path, device: Device, **options: Any) -> Self:
@@ -232,15 +233,15 @@ class EmbeddingPredictor:
         elif not clear.all():
             used = self._batch.move(clear)
         with mixed(self.device) if half else nullcontext():
-            out = encode(self._folded(there), x.flatten(2), used)
+            out = self._form(there)(x.flatten(2), used)
         return nn.functional.normalize(out.float(), dim=1)
 
-    def _folded(self, there: npt.NDArray[np.int64]) -> Folded:
+    def _form(self, there: npt.NDArray[np.int64]) -> Encode:
         """The network for some of its steps, multiplied out once."""
         key = tuple(there.tolist())
         if key not in self._forms:
             months = self.module.months_of(self.steps)[torch.from_numpy(there)]
-            self._forms[key] = fold(self.module, months.to(self.device.torch))
+            self._forms[key] = encoder_of(fold(self.module, months.to(self.device.torch)))
         return self._forms[key]
 
     def _in_batches(

@@ -3,50 +3,21 @@
 // cache. The softmax over dates is summed up as dates come, relative to the largest score so far.
 #include <algorithm>
 
-#include "vectors.h"
+#include "lanes.h"
 
 constexpr int kVectors = 3, kWide = kVectors * kLanes;
 
-// y (outputs, kWide) = w x + b, of x (inputs, kWide). w: blocks of kTile outputs, (inputs, kTile) each.
+// A layer of kWide pixels.
 template <bool kRelu>
-__attribute__((noinline)) static void dense(const float* x, int inputs, const float* w, const float* b, int outputs, float* y) {
-    for (int o = 0; o < outputs; o += kTile, w += (int64_t)inputs * kTile) {
-        Vec sums[kTile][kVectors];
-#pragma GCC unroll 8
-        for (int r = 0; r < kTile; r++)
-#pragma GCC unroll 3
-            for (int v = 0; v < kVectors; v++) sums[r][v] = Vec{} + b[o + r];
-        for (int k = 0; k < inputs; k++) {
-            const float* from = x + (int64_t)k * kWide;
-            const Vec x0 = load(from), x1 = load(from + kLanes), x2 = load(from + 2 * kLanes);
-#pragma GCC unroll 8
-            for (int r = 0; r < kTile; r++) {
-                const float weight = w[k * kTile + r];
-                sums[r][0] += weight * x0;
-                sums[r][1] += weight * x1;
-                sums[r][2] += weight * x2;
-            }
-        }
-        const Vec zero = {};
-#pragma GCC unroll 8
-        for (int r = 0; r < kTile; r++)
-#pragma GCC unroll 3
-            for (int v = 0; v < kVectors; v++) {
-                const Vec sum = sums[r][v];
-                store(y + (int64_t)(o + r) * kWide + v * kLanes, kRelu ? choose(sum > zero, sum, zero) : sum);
-            }
-    }
+static const float* product(const float* x, int inputs, const float* w, int outputs, float* y) {
+    return dense<kVectors, kRelu>(x, kWide, kLanes, inputs, w, outputs, y, kWide, kLanes);
 }
-
-static inline int padded(int outputs) { return (outputs + kTile - 1) / kTile * kTile; }
 
 // Layers with ReLU from x through the two buffers; returns where the last one is, and moves w behind them.
 static const float* through(const float* x, int64_t layers, const int64_t* widths, const float*& w, float* const two[2]) {
     for (int64_t l = 0; l < layers; l++) {
-        const int inputs = (int)widths[l], outputs = (int)widths[l + 1], room = padded(outputs);
         float* to = two[l % 2];
-        dense<true>(x, inputs, w, w + (int64_t)inputs * room, room, to);
-        w += (int64_t)(inputs + 1) * room;
+        w = product<true>(x, (int)widths[l], w, padded((int)widths[l + 1]), to);
         x = to;
     }
     return x;
@@ -103,7 +74,7 @@ static void pixels(const Number* values, int64_t date_stride, int64_t band_strid
             const float* day = net.calendar + t * width;
             for (int j = 0; j < width; j++)
                 for (int i = 0; i < kWide; i++) h[j * kWide + i] += day[j];
-            dense<false>(h, width, w, w + (int64_t)width * padded(heads), padded(heads), scores);
+            product<false>(h, width, w, padded(heads), scores);
             for (int head = 0; head < heads; head++)
                 for (int i = 0; i < kWide; i += kLanes) {
                     float *m = most + head * kWide + i, *s = total + head * kWide + i;
@@ -132,8 +103,7 @@ static void pixels(const Number* values, int64_t date_stride, int64_t band_strid
         w += (int64_t)(width + 1) * padded(heads);
         const float* h = through(sum, net.after, net.decoder, w, two);
         float* p = h == two[0] ? two[1] : two[0];
-        const int inputs = (int)net.decoder[net.after];
-        dense<false>(h, inputs, w, w + (int64_t)inputs * padded(classes), padded(classes), p);
+        product<false>(h, (int)net.decoder[net.after], w, padded(classes), p);
         for (int i = 0; i < kWide; i += kLanes) {
             Vec top = load(p + i), all = {};
             for (int k = 1; k < classes; k++) {

@@ -12,6 +12,7 @@ from sits_engine.errors import ModelError
 from sits_engine.models import photo_inference
 from sits_engine.models.model_file import save_model
 from sits_engine.models.photo_inference import EmbeddingPredictor
+from sits_engine.models.timesenclip import place_encoder
 from sits_engine.samples.composites import cut_composites, months_of
 
 CPU = select("cpu")
@@ -33,12 +34,19 @@ def places(context, n=9):
 
 @pytest.mark.parametrize("steps", [12, 4, 1])
 @pytest.mark.parametrize("context", [1, 3])
-def test_vectors_are_those_of_the_encoder(steps, context) -> None:
-    run = predictor(context, steps)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_vectors_are_those_of_the_encoder(compiled, steps, context, monkeypatch) -> None:
+    calls = []
+    function, tile = place_encoder.load()
+    count = lambda *given: calls.append(given) or function(*given)  # noqa: E731
+    monkeypatch.setattr(place_encoder, "load", lambda: (count, tile) if compiled else None)
+    wide = {"feedforward": 24}
+    run = predictor(context, steps, **wide)
     composites = places(context)[3]
     found = run.embed(composites)
+    assert bool(calls) == compiled
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
-    module = satellite_encoder(context=context)
+    module = satellite_encoder(context=context, **wide)
     for i in range(len(composites)):
         # one place at a time, the months that it has: nothing to hide
         mean = torch.tensor([0.0, 0.01, 0.02])[:, None, None]

@@ -9,7 +9,8 @@ What the plain form computes and nobody needs:
   scores and gathers the tokens themselves.
 - Dropout, and the padding mask where nothing is missing.
 
-Products go through `dense`. ReLU and GELU, one and two layers at the end alike.
+Products go through `dense`. ReLU and GELU, one and two layers at the end alike. `place_encoder` computes the
+same on a processor where there is a C++ compiler.
 """
 
 from __future__ import annotations
@@ -155,6 +156,11 @@ def encode(folded: Folded, images: Tensor, mask: Tensor | None) -> Tensor:
     Returns:
         (B, embedding), not normalised.
     """
+    return head(folded, class_token(folded, images, mask))
+
+
+def class_token(folded: Folded, images: Tensor, mask: Tensor | None) -> Tensor:
+    """What the layers make of the class token: (B, d), arguments as of `encode`."""
     b, count = len(images), images.shape[1] + 1
     x = images.new_empty(b, count, folded.token.shape[1])
     x[:, 0] = folded.token[0]
@@ -167,6 +173,11 @@ def encode(folded: Folded, images: Tensor, mask: Tensor | None) -> Tensor:
             x = _after(folded, layer, x, _gathered(folded.first, folded.heads, images, hidden))
         else:
             x = _after(folded, layer, x, _attention(folded, layer, x, hidden))
+    return x
+
+
+def head(folded: Folded, x: Tensor) -> Tensor:
+    """(B, d) class tokens -> (B, embedding)."""
     weight, bias, eps = folded.head_norm
     x = functional.layer_norm(x, weight.shape, weight, bias, eps)
     for last, (weight, bias) in zip(range(len(folded.head) - 1, -1, -1), folded.head, strict=True):

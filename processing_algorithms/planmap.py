@@ -1,12 +1,12 @@
-"""Plan map: what a crop map will take, before it is made."""
+"""Plan map: what a map will take, before it is made."""
 
 from qgis.core import QgsProcessingOutputNumber, QgsProcessingOutputString
 
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import device_parameter, unreadable_parameter
-from . import mapinputs
-from .definitions import MODEL_FILTER, file_input, file_output, folder_input, switch
+from . import mapinputs, wordoptions
+from .definitions import MODEL_FILTER, file_input, file_output, folder_input, number, switch
 from .documented import InMapping
 
 
@@ -21,7 +21,7 @@ class PlanMap(mapinputs.OverRegion, InMapping, EngineAlgorithm):
 
     def shortDescription(self):
         """One line for tooltips and `qgis_process help`."""
-        return tr("Tells how long a crop map will take here, what limits it, and the disk space it needs.")
+        return tr("Tells how long a map will take here, what limits it, and the disk space it needs.")
 
     def tags(self):
         """Words that find it in the Toolbox."""
@@ -31,7 +31,12 @@ class PlanMap(mapinputs.OverRegion, InMapping, EngineAlgorithm):
         """Declare parameters and outputs."""
         for parameter in (
             mapinputs.image_series(),
-            file_input("MODEL", tr("Model"), tr("The model that the map will be made with."), MODEL_FILTER),
+            file_input(
+                "MODEL",
+                tr("Model"),
+                tr("The model that the map will be made with: of crops, or a photo model (maps from words)."),
+                MODEL_FILTER,
+            ),
             mapinputs.extent(tr("Without extent and region the whole series is planned for.")),
             mapinputs.region(
                 tr("Only pixels inside these polygons count; selection and filter are respected.")
@@ -52,10 +57,27 @@ class PlanMap(mapinputs.OverRegion, InMapping, EngineAlgorithm):
             switch(
                 "PROBABILITIES",
                 tr("With the probabilities of all classes"),
-                tr("They need more disk space."),
+                tr("They need more disk space. Of a map from words: with the similarities of all classes."),
                 default=False,
             ),
-            mapinputs.min_mapping_unit(tr("As in 'Map crops'; needs some more disk space.")),
+            folder_input(
+                "PROBABILITIES_FOLDER",
+                tr("Folder of the probabilities"),
+                tr("If it isn't that of the map: its disk is checked, too. Asks for the probabilities."),
+                advanced=True,
+            ),
+            number(
+                "CLASSES",
+                tr("Classes of a map from words"),
+                tr(
+                    "For photo models: how many classes 'Map classes from words' will be given. Without it a "
+                    "map of similarity or scenicness is planned."
+                ),
+                low=1,
+                high=255,
+            ),
+            wordoptions.steps(tr("For photo models, as in the maps from words.")),
+            mapinputs.min_mapping_unit(tr("As in the map itself; needs some more disk space.")),
             mapinputs.season_year(),
             switch(
                 "FAST",

@@ -36,6 +36,21 @@ def extent(advanced=False):
     )
 
 
+def steps(help_text=None):
+    """What a photo model sees of the year."""
+    return choice(
+        "STEPS",
+        tr("Steps of the year"),
+        help_text
+        or tr(
+            "What the model sees: 12 monthly medians, 4 quarterly ones, or 1 for the whole year. Fewer steps "
+            "suit series with few clear images, and tell crops apart less well."
+        ),
+        ["12", "4", "1"],
+        default="12",
+    )
+
+
 def advanced_options():
     """What few people change."""
     return (
@@ -49,16 +64,7 @@ def advanced_options():
             ),
             advanced=True,
         ),
-        choice(
-            "STEPS",
-            tr("Steps of the year"),
-            tr(
-                "What the model sees: 12 monthly medians, 4 quarterly ones, or 1 for the whole year. Fewer "
-                "steps suit series with few clear images, and tell crops apart less well."
-            ),
-            ["12", "4", "1"],
-            default="12",
-        ),
+        steps(),
         device_parameter(),
         unreadable_parameter(),
         mapinputs.tile_size(),

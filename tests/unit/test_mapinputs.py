@@ -48,6 +48,15 @@ def test_extent_or_polygons_are_the_region(algorithm, map_files, context):
     assert "extent" not in found
 
 
+@pytest.mark.parametrize("algorithm", ["planmap"], indirect=True)
+def test_a_map_from_words_is_planned_with_its_classes(algorithm, map_files, context, tmp_path):
+    asked = map_files | {"MODEL": model(tmp_path / "photos"), "CLASSES": 5, "STEPS": "4"}
+    assert algorithm.checkParameterValues(asked, context) == (True, "")
+    found = algorithm.jobParameters(asked, context, Recording())
+    assert (found["classes"], found["steps"]) == (5, "4")
+    assert "classes" not in algorithm.jobParameters(map_files, context, Recording())
+
+
 @pytest.mark.parametrize("algorithm", ["mapcrops"], indirect=True)
 def test_parcels_have_a_map_of_their_own(algorithm, map_files, context, tmp_path):
     target = str(tmp_path / "parcels.gpkg")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,20 +55,26 @@ def table(tmp_path):
     return tmp_path / "series.csv"
 
 
-def torchrun(*arguments):
+def started(*arguments):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    return subprocess.run(
+    return subprocess.Popen(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
             *("--master-port", port, "-m", "sits_engine", *arguments),
         ],
         env={**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
-        timeout=250,
     )
+
+
+def torchrun(*arguments):
+    process = started(*arguments)
+    out, err = process.communicate(timeout=250)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_two_processes_make_one_model(table, tmp_path) -> None:
@@ -86,6 +94,25 @@ def test_two_processes_make_one_model(table, tmp_path) -> None:
         "m_numbers.json",
         "series.csv",
     ]
+
+
+def test_torchrun_killed_is_told_in_a_sentence(table, tmp_path) -> None:
+    output = tmp_path / "m.safetensors"
+    process = started(
+        *("train", "--labelled-series", str(table), "--field", "crop", "--output", str(output), *QUICK),
+        *("--epochs", "10000"),
+    )
+    while not (tmp_path / "m.resume.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.kill()
+    _, said = process.communicate(timeout=100)  # ends when the processes, which hold the pipes, have ended
+    assert said.count("Error (") == 1
+    assert re.search(
+        r"Error \(NETWORK\): A process of this run is gone: torchrun at \S+ doesn't answer", said
+    )
+    assert "frame #" not in said
+    assert "c10d" not in said
 
 
 def test_two_processes_make_masks(tmp_path) -> None:

@@ -15,7 +15,7 @@ from qgis.core import (
 from ..algorithm import EngineAlgorithm
 from ..i18n import tr
 from ..parameters import auth_header, extent_string, raster_paths, vector_source
-from .definitions import SERIES_FILTER, described, file_output, folder_input, number, text
+from .definitions import SERIES_FILTER, choice, described, file_output, folder_input, number, text
 from .documented import InSeries
 from .facts import series_facts
 from .values import engine_values
@@ -180,6 +180,16 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
                     "copy: much faster for JP2 files and remote images."
                 ),
                 advanced=True,
+            ),
+            choice(
+                "CLIP_COMPRESSION",
+                tr("Compression of the copy"),
+                tr(
+                    "Both give files of the same size. DEFLATE: all programs read them. ZSTD: maps read them "
+                    "twice as fast, but some builds of QGIS (macOS, Flatpak) can't show them."
+                ),
+                ["DEFLATE", "ZSTD"],
+                default="DEFLATE",
             ),
             described(
                 QgsProcessingParameterFeatureSource(

@@ -13,6 +13,7 @@ from sits_engine.errors import InputError
 from sits_engine.jobs.base import Job, JobResult, claim_outputs, keep_inputs
 from sits_engine.outputs import numbers_beside
 from sits_engine.series.build import BuildOptions, Sources, build
+from sits_engine.series.clip import Compression
 from sits_engine.series.points import read_points
 from sits_engine.series.summary import SeriesReportData, summarise
 from sits_engine.series.time_series import TimeSeries
@@ -52,6 +53,10 @@ class BuildTimeSeries(Job):
     resolution: float | None = Field(None, gt=0, description="pixel size of the common grid, CRS units")
     crs: str | None = Field(None, description="CRS of the common grid")
     clip_folder: Path | None = Field(None, description="make a clipped, tiled copy of the images here")
+    clip_compression: Compression = Field(
+        "DEFLATE",
+        description="of the copy: DEFLATE, which every program reads, or ZSTD, which maps read faster",
+    )
     profile_points: str | None = Field(None, description="points whose profiles the report shows")
 
     @field_validator("layers", "collections", "bands", mode="before")
@@ -108,6 +113,7 @@ class BuildTimeSeries(Job):
             resolution=self.resolution,
             crs=self.crs,
             clip_folder=self.clip_folder,
+            clip_compression=self.clip_compression,
         )
         series = build(sources, options, self.output, ctx, lambda hrefs: keep_inputs(outputs, hrefs))
         written = {"output": str(self.output)}

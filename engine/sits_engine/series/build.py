@@ -13,6 +13,7 @@ from sits_engine.errors import InputError
 from sits_engine.series import dates as dating
 from sits_engine.series import gridding
 from sits_engine.series.bands import is_spectral
+from sits_engine.series.clip import Compression, clip
 from sits_engine.series.clouds import rule
 from sits_engine.series.duplicates import drop_older_versions
 from sits_engine.series.item_collection import Document, write_document
@@ -54,6 +55,7 @@ class BuildOptions:
     resolution: float | None = None
     crs: str | None = None
     clip_folder: Path | None = None
+    clip_compression: Compression = "DEFLATE"
 
 
 def build(
@@ -93,10 +95,9 @@ def build(
         mask_values=mask_values,
     )
     if options.clip_folder is not None:
-        from sits_engine.series.clip import clip
-
         series = TimeSeries.of_document(output, document)
-        scenes = clip(series, options.clip_folder, ctx.part(0.4, 0.8, "Copying the images"))
+        share = ctx.part(0.4, 0.8, "Copying the images")
+        scenes = clip(series, options.clip_folder, share, options.clip_compression)
         document = replace(document, scenes=tuple(scenes))
     ctx.progress(0.8 if options.clip_folder else 0.4, "Writing the time series")
     write_document(output, document)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -25,15 +25,25 @@ from sits_engine.series.time_series import TimeSeries
 from sits_engine.series.types import Grid, Window
 
 BLOCK = 256
+#: How a copy is compressed. Both give files of about the same size; ZSTD is decoded four times as fast, but
+#: the GDAL of some QGIS can't read it. Higher levels take longer and gain nothing (benchmarks/RESULTS.md).
+Compression = Literal["DEFLATE", "ZSTD"]
+LEVELS: dict[Compression, dict[str, int]] = {"DEFLATE": {"zlevel": 1}, "ZSTD": {"zstd_level": 1}}
 #: Rows and columns read at a time: whole blocks, and large enough to keep the threads busy.
 CHUNK = 1024
 
 
-def clip(series: TimeSeries, folder: Path, tick: Callable[[float], None]) -> list[Scene]:
+def clip(
+    series: TimeSeries,
+    folder: Path,
+    tick: Callable[[float], None],
+    compression: Compression = "DEFLATE",
+) -> list[Scene]:
     """Write the copy and return its scenes.
 
     Each date is written to a temporary file and renamed when complete; a date that is there already, made
-    from the same files on the same grid, is not written again. So an interrupted copy goes on where it was.
+    from the same files on the same grid and compressed like this, is not written again. So an interrupted
+    copy goes on where it was.
 
     Raises:
         EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL; InputError: an image is missing or damaged.
@@ -49,9 +59,9 @@ def clip(series: TimeSeries, folder: Path, tick: Callable[[float], None]) -> lis
                 "Choose another CLIP_FOLDER.",
             )
         stamp = series.fingerprint_of(t)
-        if not _is_done(target, stamp):
+        if not _is_done(target, stamp, compression):
             check_writable(target)
-            _copy(series, t, target, stamp, partial(_part, tick, t, len(series.dates)))
+            _copy(series, t, target, stamp, compression, partial(_part, tick, t, len(series.dates)))
         copied.append(_scene(series, t, target))
         tick((t + 1) / len(series.dates))
     return copied
@@ -61,12 +71,13 @@ def _part(tick: Callable[[float], None], t: int, count: int, share: float) -> No
     tick((t + share) / count)
 
 
-def _is_done(target: Path, stamp: str) -> bool:
+def _is_done(target: Path, stamp: str, compression: Compression) -> bool:
     if not target.is_file():
         return False
     try:
         with rasterio.open(target) as found:
-            return bool(found.tags().get("SITS_SOURCE") == stamp)
+            stored = found.profile.get("compress", "").upper()
+            return bool(found.tags().get("SITS_SOURCE") == stamp and stored == compression)
     except RasterioError:
         return False
 
@@ -85,12 +96,19 @@ def _layout(series: TimeSeries, t: int) -> tuple[list[str], np.dtype[Any], Any]:
     return names, dtype, nodata
 
 
-def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[float], None]) -> None:
+def _copy(
+    series: TimeSeries,
+    t: int,
+    target: Path,
+    stamp: str,
+    compression: Compression,
+    tick: Callable[[float], None],
+) -> None:
     names, dtype, nodata = _layout(series, t)
     grid = series.grid
     scale, offset = series.numbers(t, series.bands)
     extra = len(names) - len(series.bands)
-    profile = _profile(grid, len(names), dtype, nodata)
+    profile = _profile(grid, len(names), dtype, nodata, compression)
     chunks = [(r, c) for r in range(0, grid.height, CHUNK) for c in range(0, grid.width, CHUNK)]
     with atomic(target) as temporary:
         try:
@@ -114,11 +132,13 @@ def _copy(series: TimeSeries, t: int, target: Path, stamp: str, tick: Callable[[
             raise EngineError(
                 "OUTPUT_NOT_WRITABLE",
                 f"The copy {target} can't be written: {first_line(error)}.",
-                "Choose another CLIP_FOLDER, then run it again.",
+                "Choose another CLIP_FOLDER or CLIP_COMPRESSION, then run it again.",
             ) from error
 
 
-def _profile(grid: Grid, count: int, dtype: np.dtype[Any], nodata: Any) -> dict[str, Any]:
+def _profile(
+    grid: Grid, count: int, dtype: np.dtype[Any], nodata: Any, compression: Compression = "DEFLATE"
+) -> dict[str, Any]:
     """How the copy of a date is stored."""
     return {
         "driver": "GTiff",
@@ -132,7 +152,8 @@ def _profile(grid: Grid, count: int, dtype: np.dtype[Any], nodata: Any) -> dict[
         "tiled": True,
         "blockxsize": BLOCK,
         "blockysize": BLOCK,
-        "compress": "DEFLATE",
+        "compress": compression,
+        **LEVELS[compression],
         "predictor": 3 if dtype.kind == "f" else 2,
         "interleave": "pixel",
         "BIGTIFF": "IF_SAFER",

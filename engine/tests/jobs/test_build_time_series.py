@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 from imagery import DATES, UTM32, ramp, write_folder, write_image
 
 from sits_engine.context import JobContext
@@ -57,7 +58,10 @@ def test_dates_and_extent(tmp_path):
 
 def test_clipped_copy(tmp_path):
     write_folder(tmp_path / "images")
-    build(tmp_path, input_folder=str(tmp_path / "images"), clip_folder=str(tmp_path / "clip"))
+    copy = {"clip_folder": str(tmp_path / "clip"), "clip_compression": "ZSTD"}
+    build(tmp_path, input_folder=str(tmp_path / "images"), **copy)
+    with rasterio.open(tmp_path / "clip" / f"{DATES[0]}.tif") as file:
+        assert file.compression.name == "zstd"
     series = TimeSeries.open(tmp_path / "out é" / "series.json")
     assert {s.hrefs()[0] for scenes in series.scenes for s in scenes} == {
         str(tmp_path / "clip" / f"{d}.tif") for d in DATES

@@ -58,6 +58,20 @@ def test_the_copy_reads_as_the_original(tmp_path):
         assert file.tags()["ACQUISITION_DATE"] == DATES[0].isoformat()
 
 
+def test_another_compression_holds_the_same_numbers(tmp_path):
+    write_folder(tmp_path)
+    series, folder = series_of(tmp_path), tmp_path / "copy"
+    clip(series, folder, lambda share: None)
+    plain = sorted(folder.iterdir())
+    before = [rasterio.open(path).read() for path in plain]
+    clip(series, folder, lambda share: None, "ZSTD")  # those that are there are compressed otherwise
+    for path, values in zip(plain, before, strict=True):
+        with rasterio.open(path) as file:
+            assert file.compression.name == "zstd"
+            assert file.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "2"
+            np.testing.assert_array_equal(file.read(), values)
+
+
 def test_mosaics_and_zones_become_one_file_a_date(tmp_path):
     for date in DATES:
         write_image(tmp_path / f"a_{date}.tif", np.full((1, 12, 12), 2000, "uint16"), ["B04"])

@@ -30,8 +30,10 @@ OVERVIEWS = 0.36
 HEADS, DISK_BLOCK = 4096, 4096
 #: A map is its GeoTIFF, what GDAL keeps beside that, and QGIS's style.
 FILES_OF_A_MAP = 3
-#: Bytes that colours, names and style of a class take in them; and how often tags are written there.
-CLASS_TEXT, TAG_COPIES = 1000, 3
+#: Bytes of text in them: colours, name, prompts and style of a class; and all else.
+CLASS_TEXT, OTHER_TEXT = 2500, 8192
+#: Small files that lie in the work folders before the first tile: locks, and the head of the journal.
+BEFORE_TILES = 4
 #: A GeoPackage without a feature, with its style, and what one class takes in that.
 EMPTY_LAYER, CLASS_STYLE = 112 * 1024, 2816
 #: Bytes of a parcel's new fields, its place in the index, and its answers that wait; of each class in those.
@@ -152,12 +154,13 @@ def parcel_bytes(source: str, region: Region, classes: int) -> float:
     return layer_bytes(own * len(found), classes)
 
 
-def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
+def space_of(request: MapRequest, share_left: float | None = None) -> Space:
     """What a map takes.
 
     Args:
         request: the map.
-        share_left: of its tiles that are still to be made; those of an earlier run are on the disk already.
+        share_left: of its tiles that are still to be made: others are on the disk already, and its work
+            folders; None: nothing is there yet.
     """
     window = request.region.window
     height, width = window.height * request.scale, window.width * request.scale
@@ -169,12 +172,11 @@ def space_of(request: MapRequest, share_left: float = 1.0) -> Space:
     work, last = request.outputs[0], request.outputs[-1]
     small = _small_file(work)
     tiles = stored + shares_stored + small * len(list(tiles_of(window, request.tile_size)))
-    text = CLASS_TEXT * len(request.card.classes) + TAG_COPIES * sum(
-        len(key.encode()) + len(value.encode()) for key, value in request.tags.items()
-    )
+    text = OTHER_TEXT + CLASS_TEXT * len(request.card.classes)
     kept = dict.fromkeys(request.outputs, float(FILES_OF_A_MAP * small + text))
     # all of these in the work folder: tiles, and images as they are
-    waiting = tiles * share_left + 2 * small + (3 if request.min_mapping_unit > 0 else 2) * plain
+    waiting = tiles * share_left if share_left is not None else tiles + BEFORE_TILES * small
+    waiting += (3 if request.min_mapping_unit > 0 else 2) * plain
     steps: list[dict[Path, float]] = []
     if beside:
         kept[last] += shares_stored * (1 + OVERVIEWS)

@@ -2,7 +2,7 @@
 
 import pytest
 from support.disks import mounted
-from support.maps import write_model, write_series
+from support.maps import parcels_file, write_model, write_series
 
 from sits_engine.context import JobContext
 from sits_engine.errors import from_exception
@@ -67,6 +67,21 @@ def test_polygons_that_will_not_fit_are_said_before(tmp_path, inputs):
         assert error.code == "DISK_FULL"
         assert "The map needs about" in error.message
         assert left(disk) == []
+
+
+def test_parcels_that_will_not_fit_are_said_before(tmp_path, inputs, monkeypatch):
+    """On a disk of their own, with a map and without one; the disk is named as it is known everywhere."""
+    series, model = inputs
+    monkeypatch.chdir(tmp_path)
+    parcels = parcels_file(tmp_path / "parcels.gpkg")
+    with mounted(tmp_path / "d", "size=64k") as disk:
+        files = {"parcels": str(parcels), "output_parcels": "d/new/p.gpkg"}
+        for given in (files, files | {"output": "map.tif"}):
+            error = fails("mapcrops", series=str(series), model=str(model), device="cpu", **given)
+            assert error.code == "DISK_FULL"
+            assert f" in {disk / 'new'} (p.gpkg) while it is made; " in error.message
+        assert left(disk) == []
+    assert not (tmp_path / "map.tif").exists()
 
 
 def test_clipped_copy_on_a_full_disk(small_disk, inputs):

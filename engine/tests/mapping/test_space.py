@@ -2,21 +2,25 @@
 
 import dataclasses
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from support.disks import mounted
-from support.maps import BANDS, grid
+from support.maps import BANDS, CORNER, grid
 
+from sits_engine.errors import EngineError
 from sits_engine.mapping.classify import TileResult
 from sits_engine.mapping.cog import BandInfo, Layers
 from sits_engine.mapping.journal import Journal
+from sits_engine.mapping.parcels import find_parcels, write_parcels
 from sits_engine.mapping.pipeline import Plan
 from sits_engine.mapping.produce import MapRequest, produce
-from sits_engine.mapping.space import Later, polygon_bytes, space_of
+from sits_engine.mapping.space import Later, parcel_bytes, polygon_bytes, space_of
 from sits_engine.models.card import BandCard, ClassCard, ModelCard
-from sits_engine.samples.region import Region
+from sits_engine.samples.region import Region, make_region
 
-SIDE, K = 768, 10
+K = 10
 CARD = ModelCard(
     architecture="pseltae",
     hyperparameters={},
@@ -28,13 +32,13 @@ CARD = ModelCard(
 NUMBERS = Layers([BandInfo("similarity", np.nan) for _ in range(3)], "float32")
 
 
-def request_in(folder, **options):
+def request_in(folder, side=768, tile=128, **options):
     """A map of noise in this folder."""
-    where = grid(SIDE, SIDE)
+    where = grid(side, side)
     region = Region(where, where.whole)
     output = folder / "map.tif"
     # `noise` stands in for series and predictor
-    return MapRequest(None, BANDS, region, None, CARD, 128, Plan(1, 10), output, **options)
+    return MapRequest(None, BANDS, region, None, CARD, tile, Plan(1, 10), output, **options)
 
 
 def noise(request, tiles, keep, tick):
@@ -42,7 +46,8 @@ def noise(request, tiles, keep, tick):
     random = np.random.default_rng(0)
     for tile in tiles:
         shape = tile.height, tile.width
-        classes = np.kron(random.integers(1, K, (16, 16)), np.ones((8, 8))).astype(np.uint8)
+        patches = random.integers(1, K, (-(-tile.height // 8), -(-tile.width // 8)))
+        classes = np.kron(patches, np.ones((8, 8)))[: tile.height, : tile.width].astype(np.uint8)
         percent = np.clip(random.normal(40, 6, (K, *shape)), 1, 100).astype(np.uint8)
         beside = None
         if request.probabilities is not None:
@@ -50,6 +55,7 @@ def noise(request, tiles, keep, tick):
         keep(tile, TileResult(classes, percent[0], beside))
 
 
+@pytest.mark.parametrize(("side", "tile"), [(768, 128), (260, 256), (160, 64), (40, 64)])
 @pytest.mark.parametrize(
     ("shares", "options"),
     [
@@ -60,17 +66,55 @@ def noise(request, tiles, keep, tick):
         (True, {"layers": NUMBERS}),
     ],
 )
-def test_a_disk_of_the_size_that_is_asked_for_is_enough(tmp_path, shares, options):
+def test_a_disk_of_the_size_that_is_asked_for_is_enough(tmp_path, side, tile, shares, options):
+    """Also of maps smaller than the blocks of their files, which are written whole."""
+
     def request(folder):
-        return request_in(folder, probabilities=folder / "shares.tif" if shares else None, **options)
+        shares_file = folder / "shares.tif" if shares else None
+        return request_in(folder, side, tile, probabilities=shares_file, **options)
 
     planned = space_of(request(tmp_path))
-    with mounted(tmp_path / "disk", f"size={int(planned.needed) + 4 * 4096}") as disk:
+    with mounted(tmp_path / "disk", f"size={int(planned.needed) + 4096}") as disk:
         journal = Journal.open(disk / "work", "key")
         produce(request(disk), journal, lambda done, phase: None, noise)
         journal.remove()
         kept = sum(path.stat().st_size for path in disk.iterdir())
-        assert kept <= planned.kept < 1.6 * kept
+        names_and_styles = 2**17  # of two files, and what remains of their last blocks
+        assert kept <= planned.kept < 1.6 * kept + names_and_styles
+
+
+def test_outputs_on_other_disks_are_counted_there(tmp_path):
+    request = request_in(tmp_path, probabilities=tmp_path / "other" / "new" / "shares.tif")
+    alone = space_of(request)
+    assert [disk.files for disk in alone.disks] == [("map.tif", "shares.tif")]
+    with mounted(tmp_path / "other", "size=1m") as other:
+        later = [Later(other / "p.gpkg", 2.0**19), Later(tmp_path / "q.gpkg", 2.0**18)]
+        apart = space_of(dataclasses.replace(request, later=later))
+        here, there = apart.disks
+        assert (here.folder, here.files) == (tmp_path, ("map.tif", "q.gpkg"))
+        assert (there.folder, there.files) == (other / "new", ("shares.tif", "p.gpkg"))
+        assert there.free <= 2**20 < here.free
+        assert here.kept + there.kept == pytest.approx(alone.kept + 2**19 + 2**18)
+        with pytest.raises(EngineError, match=r"other/new \(shares.tif, p.gpkg\) while.*1.0 MiB are free"):
+            apart.check()
+
+
+def test_parcels_of_the_region_are_judged_by_their_layer(tmp_path):
+    x, y = CORNER
+    shapes = [shapely.Point(x + 5 + 50 * i, y - 100).buffer(20) for i in range(200)]
+    frame = gpd.GeoDataFrame({"name": [f"field {i}" for i in range(200)]}, geometry=shapes, crs="EPSG:32631")
+    every, some = (make_region(grid(100, side)) for side in (1000, 100))
+    for name in ("p.gpkg", "p.shp", "p.geojson"):
+        source = tmp_path / name
+        frame.to_crs(4326).to_file(source)
+        for region in (every, some):
+            parcels = find_parcels(str(source), region, None)
+            n = len(parcels.frame)
+            assert n == (200 if region is every else 20)
+            write_parcels(tmp_path / "out.gpkg", parcels, CARD, np.full((n, K), 1 / K), np.ones(n, int))
+            written = (tmp_path / "out.gpkg").stat().st_size
+            assert written <= parcel_bytes(str(source), region, K) < 4 * written
+    assert parcel_bytes(str(tmp_path / "none.gpkg"), every, K) == 0
 
 
 def test_tiles_that_are_done_and_polygons_count(tmp_path):

@@ -29,7 +29,6 @@ def collect(feedback):
         ),
         (tr("System"), platform.platform()),
         (tr("Folder"), str(home())),
-        (tr("Logs"), str(logs())),
         (tr("Plugin"), str(about.ROOT)),
     ]
     others = sorted(path.name for path in envs().iterdir() if path.is_dir()) if envs().is_dir() else []
@@ -47,18 +46,21 @@ def _proj():
 
 def engine_facts(feedback):
     """What the engine says about itself; one sentence where it is missing or fails."""
+    facts = [(tr("Logs"), str(logs()))]
     try:
         where = environment.find()
     except environment.EngineMissing as missing:
-        return [(tr("Engine"), str(missing))]
+        return [*facts, (tr("Engine"), str(missing))]
     named = environment.VARIABLE if os.environ.get(environment.VARIABLE) else engine_record()
-    facts = [(tr("Engine"), f"{where.flavour}, {where.interpreter} ({named})")]
+    facts.append((tr("Engine"), f"{where.flavour}, {where.interpreter} ({named})"))
     try:
         scores = process.run_job("status", {}, feedback, where).scores
     except QgsProcessingException as error:
         if feedback.isCanceled():
             raise
         return [*facts, (tr("Engine fails"), str(error))]
+    # Another folder where the engine can't write into that one.
+    facts[0] = (tr("Logs"), scores["logs"])
     facts.append((tr("Engine version"), f"{scores.get('engine')} (Python {scores.get('python')})"))
     packages = scores.get("packages", {})
     facts.append((tr("Packages"), ", ".join(f"{name} {number}" for name, number in packages.items())))

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sits_engine.addresses import public
@@ -33,6 +34,8 @@ class JobContext:
         self._sources: list[Callable[[], list[str]]] = []
         #: Label of the processor that computes, shown with the progress once the job has chosen it.
         self.device = ""
+        #: File that the run logs to, once there is one.
+        self.log: Path | None = None
 
     @property
     def warnings(self) -> list[str]:

@@ -120,6 +120,7 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
     """Run job `name`; send its result or its error. Returns the exit status."""
     from sits_engine.jobs import job_class
 
+    ctx.log = log_path
     try:
         job = job_class(name).parse(params)
         # Fields that are not for showing (credentials) stay out of the log as well.

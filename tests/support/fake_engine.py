@@ -45,6 +45,7 @@ def status(behave):
         "devices": [{"device": "cpu", "name": "Some CPU", "threads": 2, "memory_gib": 8.0}],
         "compiler_failures": {"Zig 0.17.1": "AccessDenied"} if behave == "uncompiled" else {},
         "compiler": "" if behave == "uncompiled" else "Zig 0.17.1",
+        "logs": "/where/logs/really/go",
         "auto": "CPU (Some CPU, 2 threads)",
     }
 

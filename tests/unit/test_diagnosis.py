@@ -22,6 +22,7 @@ def test_without_an_engine(qgis_app, home):
     text = collect()
     assert "Engine: The engine is not set up yet" in text
     assert f"Folder: {home}" in text
+    assert f"Logs: {home / 'logs'}" in text
     assert "Last error: none in the logs" in text
 
 
@@ -34,12 +35,16 @@ def test_with_an_engine(qgis_app, home, monkeypatch, fake_engine):
     assert "Device: cpu, Some CPU, 2 threads, 8.0 GiB" in text
     assert "torch 2.13.0, numpy 2.4" in text
     assert "C++ compiler: Zig 0.17.1" in text
+    assert "Logs: /where/logs/really/go" in text
+    assert text.count("Logs: ") == 1
     monkeypatch.setenv("FAKE_ENGINE", json.dumps({"behave": "uncompiled"}))
     text = collect()
     assert "C++ compiler: none works" in text
     assert "Zig 0.17.1: AccessDenied" in text
     monkeypatch.setenv("FAKE_ENGINE", json.dumps({"behave": "stillborn"}))
-    assert "No module named torch" in collect()
+    text = collect()
+    assert "No module named torch" in text
+    assert f"Logs: {home / 'logs'}" in text
 
 
 def test_the_newest_error_of_the_newest_log(qgis_app, home):

@@ -45,7 +45,7 @@ class Status(Job):
                 "devices": device.available(),
                 "auto": device.select("auto").label,
                 "home": str(home()),
-                "logs": str(home() / "logs"),
+                "logs": str(ctx.log.parent if ctx.log else home() / "logs"),
                 "pid": os.getpid(),
             }
         )

@@ -23,6 +23,7 @@ from sits_engine.models.card_batch import CardBatch, for_many
 from sits_engine.models.model_file import load_model
 from sits_engine.models.precision import mixed
 from sits_engine.models.segmentation.folding import folded
+from sits_engine.models.segmentation.packed_convolution import packed
 from sits_engine.samples.dates import evenly
 
 Floats = npt.NDArray[np.float32]
@@ -96,6 +97,8 @@ class SegmentPredictor:
         self.card = card
         self.device = device
         self.module = folded(module.eval().to(device.torch))
+        if device.is_cpu:
+            self.module = packed(self.module)
         self.notice = notice
         self.window = _whole(card, "window")
         self.dates = _whole(card, "n_dates")

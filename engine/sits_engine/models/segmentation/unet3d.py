@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sits_engine.models.segmentation.blocks import conv3d, double_conv3d, double_size3d
+from sits_engine.models.segmentation.packed_convolution import Joined
 from sits_engine.models.segmentation.segmenter import SegmentationNetwork, lengthened, with_day
 from sits_engine.models.segmentation.upsampling import enlarging
 
@@ -33,11 +34,11 @@ class Trunk3D(nn.Module):
         self.en4 = double_conv3d(top, middle, middle)
         self.center_in = nn.Sequential(*conv3d(middle, bottom))
         self.center_out = nn.Sequential(*conv3d(bottom, bottom), double_size3d(bottom, middle))
-        self.dc4 = double_conv3d(2 * middle, middle, middle)
+        self.dc4 = Joined(*double_conv3d(2 * middle, middle, middle))
         self.trans3 = nn.Sequential(
             double_size3d(middle, top), nn.BatchNorm3d(top), nn.LeakyReLU(inplace=True)
         )
-        self.dc3 = double_conv3d(2 * top, *widths)
+        self.dc3 = Joined(*double_conv3d(2 * top, *widths))
         self.pool = nn.MaxPool3d(2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,8 +47,8 @@ class Trunk3D(nn.Module):
         top = self.en3(x.contiguous(memory_format=torch.channels_last_3d))
         middle = self.en4(self.pool(top))
         bottom = self.center_out(self.center_in(self.pool(middle)))
-        middle = self.dc4(torch.cat([bottom, middle], 1))
-        result: Tensor = self.dc3(torch.cat([self.trans3(middle), top], 1))
+        middle = self.dc4(bottom, middle)
+        result: Tensor = self.dc3(self.trans3(middle), top)
         return result
 
 

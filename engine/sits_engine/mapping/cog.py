@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from sits_engine.errors import EngineError
-from sits_engine.outputs import VIRTUAL, discard, side_car
+from sits_engine.outputs import VIRTUAL, discard, partial, side_car
 from sits_engine.series.types import Grid
 
 BLOCK = 256
@@ -153,6 +153,14 @@ def write_cog(
         discard(target)
         raise
     return [extra, target] if extra.exists() else [target]
+
+
+def named(files: Sequence[Path], final: Path) -> dict[Path, Path]:
+    """Files of `write_cog` -> their final names, for `outputs.publish`; the main file last."""
+    *extra, main = files
+    own = side_car(final)
+    # registered, so that it goes away with the main file if the job ends here
+    return {path.rename(partial(own)): own for path in extra} | {main: final}
 
 
 def check_readable(path: Path) -> None:

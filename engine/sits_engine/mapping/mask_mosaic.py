@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sits_engine.mapping import cog
-from sits_engine.outputs import atomic, discard, partial, publish, side_car
+from sits_engine.outputs import atomic, discard, partial, publish
 from sits_engine.samples.raster_classes import CLASSES_TAG, MAX_VALUE, MapClass, classes_tag
 from sits_engine.series.types import Grid
 
@@ -66,16 +66,14 @@ def write_mosaic(
         cog.BandInfo("class", 0, "", names[: last + 1], colors[:last]),
         cog.BandInfo("confidence (%)", 0, "%"),
     ]
-    final = side_car(path)
     plain = partial(path.with_name(f"{path.stem}_plain.tif"))
     try:
         with cog.create_plain(plain, grid, 2, 0) as image:
             image.write(classes, 1)
             image.write(percent, 2)
         everything = {**tags, CLASSES_TAG: classes_tag(list(legend))}
-        *extra, main = cog.write_cog([(plain, 1), (plain, 2)], partial(path), grid, bands, everything)
-        ready = {one.rename(partial(final)): final for one in extra}
-        publish({**ready, main: path})
+        files = cog.write_cog([(plain, 1), (plain, 2)], partial(path), grid, bands, everything)
+        publish(cog.named(files, path))
     finally:
         discard(plain)
 

@@ -303,12 +303,12 @@ def _write(
         sources = [(shares, i + 1) for i in range(k)]
         own = request.tags if request.layers else tags
         files = cog.write_cog(sources, temporary, grid, beside.bands, own, dtype=beside.dtype)
-        ready |= _named(files, request.probabilities)
+        ready |= cog.named(files, request.probabilities)
         shares.unlink()
     progress(0.97, "Writing the map")
     if request.output is not None:
         files = cog.write_cog([(classes, 1), (plain, 2)], journal.folder / "map.tif", grid, bands, tags)
-        ready |= _named(files, request.output)
+        ready |= cog.named(files, request.output)
     progress(1.0, "Writing the map")
     for final in (request.output, request.probabilities):
         if final is not None and side_car(final) not in ready.values():
@@ -321,16 +321,6 @@ def _write(
 def _smallest(request: MapRequest) -> int:
     """Pixels of the minimum mapping unit."""
     return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.map_region.map_grid).mean()))
-
-
-def _named(files: Sequence[Path], final: Path) -> dict[Path, Path]:
-    """Written file -> final name, the main file last."""
-    *extra, main = files
-    pairs = {}
-    for path in extra:
-        # registered, so that it goes away with the main file if the job ends here
-        pairs[path.rename(partial(side_car(final)))] = side_car(final)
-    return {**pairs, main: final}
 
 
 def _inside(request: MapRequest, tile: Window) -> RioWindow:

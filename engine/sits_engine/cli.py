@@ -6,6 +6,7 @@ The options of a job are its fields, so that command line, protocol and dialogs 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any, NoReturn, TextIO
 
 from sits_engine import __version__
 from sits_engine.context import JobContext
-from sits_engine.errors import EngineError
+from sits_engine.errors import EngineError, InputError
 from sits_engine.jobs import Job, job_class, short_names
 
 
@@ -81,13 +82,27 @@ class _Parser(argparse.ArgumentParser):
     """Wrong use is said by the first process of each machine: the others there have the same command line."""
 
     def error(self, message: str) -> NoReturn:
-        if _first_here():
-            super().error(message)
-        sys.exit(2)
+        try:
+            if _first_here():
+                super().error(message)
+            sys.exit(2)
+        finally:
+            _tell_process_0(message)
 
 
 def _first_here() -> bool:
     return _number("LOCAL_RANK", _number("RANK", 0)) == 0
+
+
+def _tell_process_0(message: str) -> None:
+    """What is wrong on this machine: process 0, on another, would wait for this one in vain."""
+    if _number("WORLD_SIZE", 1) > 1:
+        from sits_engine.learning.distributed import refuse
+
+        with contextlib.suppress(EngineError):  # it ended, too
+            refuse(
+                InputError(f"Wrong use: {message}", "Give the same command on all machines."), JobContext()
+            )
 
 
 def _say(line: str) -> None:

@@ -58,7 +58,9 @@ class Lifeline:
             late.cancel()
         self._closed, self._judged = threading.Event(), threading.Event()
         self._asked: tuple[float, dict[int, bytes]] | None = None
-        threading.Thread(target=self._watch, name="processes", daemon=True).start()
+        self._turned = time.monotonic()
+        for task in (self._watch, self._guard):
+            threading.Thread(target=task, name="processes", daemon=True).start()
 
     def meet(self) -> None:
         """Wait until all processes are here, and say after some seconds who isn't.
@@ -168,6 +170,7 @@ class Lifeline:
         beat = 0
         while not self._closed.wait(LOOK):
             beat += 1
+            self._turned = time.monotonic()
             told = self.told(store)
             with contextlib.suppress(RuntimeError):
                 store.set(f"beat/{rank}", str(beat))
@@ -176,13 +179,29 @@ class Lifeline:
                     if now != heard[key][0]:
                         heard[key] = now, time.monotonic()
                     elif time.monotonic() - heard[key][1] > SILENCE:
-                        told = told or Lost(f"process {key[5:]} gave no sign of life for {SILENCE} s")
+                        told = told or self._lost(
+                            store, f"process {key[5:]} gave no sign of life for {SILENCE} s"
+                        )
                 if self._ctx.cancelled and told is None:
                     told = self._gone(store)
             if isinstance(told, EngineError):
                 self._judged.set()
                 self._stop(told)
                 return
+
+    def _guard(self) -> None:
+        """End a process that is cut off: `_watch` itself then waits a quarter of an hour for an answer."""
+        while not self._closed.wait(LOOK):
+            if time.monotonic() - self._turned > SILENCE:
+                self._judged.set()
+                self._stop(Lost(f"{self._keeper} gave no answer for {SILENCE} s"))
+                return
+
+    def _lost(self, store: Store, what: str) -> Lost:
+        """What ended the run, told to all."""
+        lost = Lost(what)
+        store.compare_set("ended", "", _words(lost))
+        return lost
 
     def _gone(self, store: Store) -> Lost | None:
         """After a request to stop: who was here and is gone without a word, if somebody is.
@@ -199,9 +218,7 @@ class Lifeline:
         ]
         if quiet and time.monotonic() - since < DOUBT:
             return None
-        lost = Lost(f"{_named(quiet)} (killed, or out of memory?)") if quiet else None
-        if lost:
-            store.compare_set("ended", "", _words(lost))
+        lost = self._lost(store, f"{_named(quiet)} (killed, or out of memory?)") if quiet else None
         self._judged.set()
         return lost
 

@@ -194,13 +194,27 @@ def as_two(command, *options):
     ]
 
 
-def test_what_one_machine_can_not_start_is_said_on_both(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("options", "status", "here", "at_process_0"),
+    [
+        (("--epochs", "x"), 1, "Error (INPUT_INVALID): Parameter EPOCHS", "Parameter EPOCHS"),
+        (
+            ("--bogus", "3"),
+            2,
+            "error: unrecognized arguments: --bogus 3",
+            "Wrong use: unrecognized arguments",
+        ),
+    ],
+)
+def test_what_one_machine_can_not_start_is_said_on_both(
+    options, status, here, at_process_0, tmp_path
+) -> None:
     job = ("train-segmentation", "--windows", str(tmp_path / "w"), "--output", str(tmp_path / "m"))
-    zero, one = as_two(("-m", "sits_engine", *job), (), ("--epochs", "x"))
+    zero, one = as_two(("-m", "sits_engine", *job), (), options)
     said = [process.communicate(timeout=100)[1] for process in (zero, one)]
-    assert (zero.returncode, one.returncode) == (1, 1)
-    assert said[0].count("Error (INPUT_INVALID): Process 1: Parameter EPOCHS") == 1
-    assert said[1].count("Error (INPUT_INVALID): Parameter EPOCHS") == 1
+    assert (zero.returncode, one.returncode) == (1, status)
+    assert said[0].count(f"Error (INPUT_INVALID): Process 1: {at_process_0}") == 1
+    assert said[1].count(here) == 1
 
 
 def test_wrong_use_on_one_machine_is_said_there(tmp_path, monkeypatch, capsys) -> None:

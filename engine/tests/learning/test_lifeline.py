@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -77,3 +80,38 @@ def test_one_that_is_asked_to_stop_knows_who_was_killed(place, killed) -> None:
     )
     for line in (one, zero):
         line.close()
+
+
+def test_one_that_falls_silent_is_named_to_all(place, monkeypatch) -> None:
+    ctx, other_ctx = JobContext(), JobContext()
+    zero, one = Lifeline(place, ctx), Lifeline(other(place, 1), other_ctx)
+    zero.store.set("beat/1", "0")
+    zero.store.set("beat/2", "0")
+    monkeypatch.setattr(lifelines, "SILENCE", 2)
+    words = "process 2 gave no sign of life for 2 s"
+    for line, context in ((zero, ctx), (one, other_ctx)):
+        assert words in str(line.first_error(30))
+        line.judge()
+        assert words in context.stop().message
+        line.close()
+
+
+def test_a_process_that_is_cut_off_ends(place, monkeypatch) -> None:
+    """The store doesn't answer, and the connection stays, as when a cable is pulled."""
+    keep = (
+        "import time; from torch.distributed import TCPStore; store = TCPStore("
+        f"'127.0.0.1', {place.port}, is_master=True, wait_for_workers=False); time.sleep(200)"
+    )
+    server = subprocess.Popen([sys.executable, "-c", keep])
+    ctx = JobContext()
+    line = Lifeline(dataclasses.replace(place, rank=1, hosted=True), ctx)
+    line.store.set("beat/0", "0")
+    lifelines._until(lambda: line.store.check(["beat/1"]), 30)
+    server.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(lifelines, "SILENCE", 1)
+    lifelines._until(lambda: ctx.cancelled, 30)
+    said = ctx.stop().message
+    line._closed.set()
+    server.kill()
+    server.wait()
+    assert f"torchrun at 127.0.0.1:{place.port} gave no answer for 1 s" in said

@@ -70,6 +70,23 @@ def as_jpeg2000(series: Path) -> Path:
     return copy
 
 
+def as_copy(series: Path) -> Path:
+    """The series of a clipped copy of the same images, compressed with ZSTD."""
+    from sits_engine.context import JobContext
+    from sits_engine.jobs.build_time_series import BuildTimeSeries
+
+    copy = series.with_name(series.stem + "-zstd.json")
+    if not copy.exists():
+        fields = {
+            "input_folder": str(series.with_name(series.stem.replace("series", "images"))),
+            "clip_folder": str(copy.with_suffix("")),
+            "clip_compression": "ZSTD",
+            "output": str(copy),
+        }
+        BuildTimeSeries.parse(fields).run(JobContext())
+    return copy
+
+
 def labels_path(series: Path) -> Path:
     """Where the classes 1..8 (H, W) of the pixels of a series lie."""
     return series.with_suffix(".npy")

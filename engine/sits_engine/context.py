@@ -34,6 +34,8 @@ class JobContext:
         self._sources: list[Callable[[], list[str]]] = []
         #: Label of the processor that computes, shown with the progress once the job has chosen it.
         self.device = ""
+        #: Seconds from the start of the process to that of its only job.
+        self.launching = 0.0
         #: File that the run logs to, once there is one.
         self.log: Path | None = None
 

@@ -118,9 +118,12 @@ def on_signals(ctx: JobContext, *, together: bool = False) -> None:
 
 def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:
     """Run job `name`; send its result or its error. Returns the exit status."""
+    import psutil
+
     from sits_engine.jobs import job_class
 
     ctx.log = log_path
+    ctx.launching = max(0.0, time.time() - psutil.Process().create_time() - ctx.elapsed)
     try:
         job = job_class(name).parse(params)
         # Fields that are not for showing (credentials) stay out of the log as well.

@@ -11,6 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sits_engine.context import JobContext
+from sits_engine.serve import run_job
+
 START = Path(__file__).parent / "support" / "slow_job.py"
 
 
@@ -104,6 +107,12 @@ def test_wrong_parameter_is_named(start):
     assert error["code"] == "INPUT_INVALID"
     assert "COUNT" in error["message"]
     assert "many" in error["message"]
+
+
+def test_a_job_knows_how_long_its_process_took_to_launch(tmp_path):
+    ctx = JobContext()
+    run_job("nonsense", {}, ctx, lambda kind, fields: None, tmp_path / "log")
+    assert 0 < ctx.launching <= time.time() - psutil.Process().create_time()
 
 
 def test_unknown_job_lists_the_known(start):

@@ -1,5 +1,7 @@
 """The map job with segmentation models: seams, finer grids, polygons, parcels, resuming, bad input."""
 
+import re
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -150,7 +152,7 @@ def test_cancelled_run_goes_on_and_gives_the_same_bytes(worlds, tmp_path):
     said = []
     again = JobContext(lambda kind, fields: said.append(fields.get("text", "")))
     run(worlds[2], again, output=tmp_path / "b" / "map.tif", workers=2, min_mapping_unit=0.02)
-    assert any("finished tiles of an interrupted run" in text for text in said)
+    assert any(re.search("finished tiles? of an interrupted run", text) for text in said)
     assert (tmp_path / "a" / "map.tif").read_bytes() == (tmp_path / "b" / "map.tif").read_bytes()
     # the unit counts pixels of the finer grid: 0.02 ha are 8 of 25 m2
     from scipy import ndimage
@@ -291,7 +293,7 @@ def test_an_interrupted_run_with_parcels_goes_on(worlds, tmp_path):
     assert not (tmp_path / "b.tif").exists()
     said = []
     run(worlds[1], JobContext(lambda kind, f: said.append(f.get("text", ""))), parcels=source, **again)
-    assert any("finished tiles of an interrupted run" in text for text in said)
+    assert any(re.search("finished tiles? of an interrupted run", text) for text in said)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
     assert gpd.read_file(whole["output_parcels"]).equals(gpd.read_file(again["output_parcels"]))
 

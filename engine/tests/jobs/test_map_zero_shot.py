@@ -11,7 +11,7 @@ from support.locks import written_by_another
 from support.tiny_clip import tiny_clip
 from support.word_maps import World, write_photo_model, write_world
 
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 from sits_engine.device import select
 from sits_engine.errors import Cancelled, InputError, ModelError
 from sits_engine.jobs import job_class
@@ -156,7 +156,7 @@ def test_a_resumed_map_is_that_of_one_run(world, tmp_path):
     assert not (tmp_path / "b.tif").exists()
     said = []
     run(world, JobContext(lambda kind, fields: said.append(str(fields.get("text")))), **pieces)
-    assert any(f"Going on with {len(kept)} finished tiles" in text for text in said)
+    assert any(f"Going on with {counted(len(kept), 'finished tile')}" in text for text in said)
     for one in ("tif", "s.tif"):
         assert (tmp_path / f"a{'' if one == 'tif' else 's'}.tif").read_bytes() == (
             tmp_path / f"b{'' if one == 'tif' else 's'}.tif"

@@ -32,10 +32,11 @@ def soon(monkeypatch):
     monkeypatch.setattr("sits_engine.mapping.estimate.ENOUGH", 0.1)
 
 
-def planned(place, **inputs):
+def planned(place, launching=0.0, **inputs):
     _, series, model = place
     said = []
     ctx = JobContext(lambda kind, fields: said.append(fields["text"]) if kind == "log" else None)
+    ctx.launching = launching
     params = {"series": str(series), "model": str(model), "device": "cpu", "tile_size": 64, **inputs}
     return PlanMap.parse(params).run(ctx), " ".join(said)
 
@@ -135,6 +136,16 @@ def test_probabilities_and_finer_patches_need_more(place):
     plain = planned(place)[0].scores["disk_needed"]
     assert planned(place, probabilities=True)[0].scores["disk_needed"] > plain
     assert planned(place, min_mapping_unit=0.1)[0].scores["disk_needed"] > plain
+
+
+def test_the_start_and_the_end_of_the_process_count(place):
+    assert 1300 < planned(place, launching=1000.0)[0].scores["seconds_once"] < 1400
+
+
+def test_one_is_not_many(place):
+    said = planned(place, extent=f"{X},{X + 640},{Y - 640},{Y}")[1]
+    assert " bands: 1 tile of at most" in said
+    assert "judged by 1 tile. " in said
 
 
 def test_inputs_are_checked(place, tmp_path):

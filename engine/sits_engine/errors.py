@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from typing import Any
 
 from sits_engine.addresses import public
@@ -79,10 +81,24 @@ class Cancelled(EngineError):
         super().__init__("CANCELLED", reason, advice)
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def says_full(error: BaseException) -> bool:
+    """Whether an error itself says that the disk, or the user's share of it, is full."""
+    said = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return said or any(
+        words in str(error) for words in ("No space left on device", "free disk space available")
+    )
+
+
 def from_exception(error: BaseException) -> EngineError:
     """Turn any exception into the error that is shown: memory and disk get their codes and advice."""
-    import errno
-
     if isinstance(error, EngineError):
         return error
     text = f"{type(error).__name__}: {error}"
@@ -100,8 +116,7 @@ def from_exception(error: BaseException) -> EngineError:
             "Lower BATCH_SIZE, choose the CPU as device, or close other programs that use the card.",
             exception=text,
         )
-    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if no_space or "No space left on device" in text or "free disk space available" in text:
+    if says_full(error):
         return EngineError(
             "DISK_FULL",
             "The disk is full.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import threading
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sits_engine.errors import EngineError
+from sits_engine.errors import EngineError, causes, says_full
 
 #: A disk counts as full with less than this free (bytes): writers stop before the last one is used, GDAL when
 #: less than what it writes at once is left.
@@ -18,8 +17,15 @@ SCRAPS = 2**20
 #: And with less than this free (bytes) after a writer failed that may have taken its files away already: GDAL
 #: its overviews, SQLite what was not committed.
 GIVEN_BACK = 2**26
-#: Whose errors those are; rasterio says SystemError where GDAL failed without a word.
-_WRITERS = ("rasterio", "pyogrio", "sqlite3")
+#: Which errors those are; rasterio says SystemError where GDAL failed without a word.
+_WRITERS = {
+    "rasterio": ("RasterioIOError", "CPLE_AppDefinedError", "CPLE_FileIOError", "CPLE_OpenFailedError"),
+    "pyogrio": ("DataSourceError", "DataLayerError", "FeatureError"),
+    "sqlite3": ("OperationalError",),
+    "builtins": ("SystemError",),
+}
+#: Before the number of the process in the names of unfinished files.
+_PARTIAL = ".partial-"
 
 #: Bytes of a name that its temporary neighbour keeps; names may have 255, and some characters take four.
 NAME_BYTES = 80
@@ -49,7 +55,7 @@ def check_writable(final: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if says_full(error):
             raise  # a full disk has its own code and advice
         raise EngineError(
             "OUTPUT_NOT_WRITABLE",
@@ -70,7 +76,7 @@ def _short(name: str) -> str:
 
 def partial(final: Path) -> Path:
     """Temporary neighbour of `final`, same suffix; removed by `discard_unfinished` unless published."""
-    path = final.with_name(f".{_short(final.stem)}.partial-{os.getpid()}{final.suffix}")
+    path = final.with_name(f".{_short(final.stem)}{_PARTIAL}{os.getpid()}{final.suffix}")
     with _lock:
         _unfinished.add(path)
     return path
@@ -96,9 +102,10 @@ def naming_full_disk(
     advice: str = "Free some space, or choose a folder on another disk; then run it again.",
     given_back: float = GIVEN_BACK,
 ) -> Iterator[None]:
-    """Turn errors of the block into DISK_FULL where hardly anything is free on the disk of `folder`.
+    """Turn errors of the block that come from a full disk into DISK_FULL.
 
-    GDAL and SQLite hide the system's reason: on a full disk they speak of missing tables and bad offsets.
+    GDAL and SQLite hide the system's reason: on a full disk they speak of missing tables and bad offsets. So
+    what they say while they write means a full disk where hardly anything is free on that of `folder`.
 
     Args:
         folder: of what is written.
@@ -109,22 +116,23 @@ def naming_full_disk(
         yield
     except Exception as error:
         told = isinstance(error, EngineError) and error.code not in ("INTERNAL", "INPUT_INVALID")
-        words = _words(error)
-        writer = isinstance(error, SystemError) or type(error).__module__.split(".")[0] in _WRITERS
-        scraps = max(given_back, GIVEN_BACK) if writer else SCRAPS
-        if told or ("No space left" not in words and shutil.disk_usage(folder).free >= scraps):
+        said = any(map(says_full, causes(error)))
+        if told or not (said or shutil.disk_usage(folder).free < _suspicious(error, given_back)):
             raise
-        raise EngineError("DISK_FULL", f"The disk of {folder.absolute()} is full.", advice, exception=words) from error
+        words = "; ".join(f"{type(one).__name__}: {one}" for one in causes(error))
+        message = f"The disk of {folder.absolute()} is full."
+        raise EngineError("DISK_FULL", message, advice, exception=words) from error
 
 
-def _words(error: BaseException) -> str:
-    """What an error and those that led to it say."""
-    said = [f"{type(error).__name__}: {error}"]
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
-        said.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    return "; ".join(said)
+def _suspicious(error: Exception, given_back: float) -> float:
+    """With fewer bytes free an error means a full disk; 0 where no full disk can have led to it."""
+    kind = type(error)
+    if kind.__name__ in _WRITERS.get(kind.__module__.split(".")[0], ()):
+        return max(given_back, GIVEN_BACK)
+    read_back = isinstance(error, EngineError) and _PARTIAL in str(error)
+    # NumPy says in words of its own that less was written than it asked for.
+    short = isinstance(error, OSError) and error.errno is None
+    return SCRAPS if read_back or short else 0
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 import errno
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
+from pyogrio.errors import DataSourceError, FieldError
+from rasterio._err import CPLE_AppDefinedError
+from rasterio.errors import CRSError, RasterioIOError
 
 from sits_engine import outputs
-from sits_engine.errors import EngineError, from_exception
+from sits_engine.errors import EngineError, InputError, from_exception
 
 
 def test_published_when_complete(tmp_path):
@@ -120,3 +124,48 @@ def test_a_full_disk_is_named_by_what_led_to_the_error(tmp_path):
     assert caught.value.code == "DISK_FULL"
     with pytest.raises(RuntimeError, match="bad offset"), outputs.naming_full_disk(tmp_path):
         raise RuntimeError("bad offset")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("a defect"),
+        RuntimeError("bad shape"),
+        FileNotFoundError(errno.ENOENT, "No such file", "/x/parcels.gpkg"),
+        CRSError("no such system"),
+        FieldError("no such field"),
+        sqlite3.IntegrityError("not unique"),
+        InputError("Image can't be read: /x/a.tif."),
+    ],
+)
+def test_errors_that_no_full_disk_leads_to_stay_what_they_are(error, tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(type(error)) as caught, outputs.atomic(tmp_path / "m.tif"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "free"),
+    [
+        (RasterioIOError("bad offset"), 2**25),
+        (CPLE_AppDefinedError(1, 1, "TIFFAppendToStrip:Seek error"), 2**25),
+        (DataSourceError("Failed to commit transaction"), 2**25),
+        (sqlite3.OperationalError("disk I/O error"), 2**25),
+        (SystemError("returned a result with an exception set"), 2**25),
+        (OSError("10 requested and 5 written"), 1000),
+        (InputError("Image can't be read: /x/.a.partial-7.tif."), 1000),
+        (OSError(errno.ENOSPC, "voll"), 2**40),
+        (OSError(errno.EDQUOT, "voll"), 2**40),
+    ],
+)
+def test_errors_of_writers_on_a_full_disk_are_told_as_such(error, free, tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(EngineError) as caught, outputs.atomic(tmp_path / "m.tif"):
+        raise error
+    assert caught.value.code == "DISK_FULL"
+    if free < 2**40:
+        monkeypatch.setattr(outputs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**27))
+        with pytest.raises(type(error)) as kept, outputs.atomic(tmp_path / "m.tif"):
+            raise error
+        assert kept.value is error

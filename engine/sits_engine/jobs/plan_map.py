@@ -157,7 +157,7 @@ class PlanMap(CropMapping, WordsMapping):
         """What 'Map crops' would make."""
         self._unused(ctx, OF_WORDS, "photo models")
         at = self.opened(ctx, device, (self.output,), fast=self.fast)
-        return at.series, self.request(at, device, *self._files())
+        return at.series, self.request(at, device, *self._files("probabilities.tif"))
 
     def _of_words(self, ctx: JobContext, device: Device) -> tuple[TimeSeries, MapRequest]:
         """What a map of words would make, by vectors of chance: no text takes longer than another."""
@@ -169,7 +169,7 @@ class PlanMap(CropMapping, WordsMapping):
         from sits_engine.models.clip.choice import clip_of
 
         self._unused(ctx, OF_CROPS, "models of crops")
-        output, numbers = self._files()
+        output, numbers = self._files("similarities.tif")
         if self.classes is None and numbers is not None:
             raise InputError(
                 "A map of similarity has no PROBABILITIES of classes.",
@@ -195,13 +195,11 @@ class PlanMap(CropMapping, WordsMapping):
             min_mapping_unit=self.min_mapping_unit if self.classes else 0.0,
         )
 
-    def _files(self) -> tuple[Path, Path | None]:
-        """Map and probabilities: nothing is written there."""
+    def _files(self, beside: str) -> tuple[Path, Path | None]:
+        """The map, and what is wanted beside it: names only, nothing is written there."""
         folder = self.folder or self.series.absolute().parent
         wanted = self.probabilities or self.probabilities_folder is not None
-        return folder / "map.tif", (
-            self.probabilities_folder or folder
-        ) / "probabilities.tif" if wanted else None
+        return folder / "map.tif", (self.probabilities_folder or folder) / beside if wanted else None
 
     def _unused(self, ctx: JobContext, names: tuple[str, ...], kind: str) -> None:
         """Say which fields were given that this model doesn't ask."""

@@ -58,6 +58,7 @@ _WORDS = {
     "AccessDenied": 403,
     "InvalidCredentials": 403,
     "SignatureDoesNotMatch": 403,
+    "Access Key Id you provided does not exist": 403,
     "ObjectNotFound": 404,
     "BucketNotFound": 404,
 }
@@ -194,8 +195,10 @@ def advice_for(found: Failure) -> str:
     """The way out."""
     if found.status in (401, 403):
         return (
-            "The server refuses access: signed addresses expire, so build the series again; s3:// needs "
-            "valid credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID; AWS_NO_SIGN_REQUEST=YES for open data)."
+            "The server refuses access: signed addresses expire, so build the series again; stores need valid "
+            "credentials: AWS_PROFILE or AWS_ACCESS_KEY_ID for s3://, AZURE_STORAGE_CONNECTION_STRING for "
+            "az://, GOOGLE_APPLICATION_CREDENTIALS or GS_ACCESS_KEY_ID for gs:// (for open data "
+            "AWS_NO_SIGN_REQUEST=YES, AZURE_..., GS_...). See docs/remote-images.md."
         )
     if found.status in (404, 410):
         return "The image is gone, or its address is wrong: build the series again."

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 from imagery import BANDS, DATES, write_image
+from rasterio.errors import RasterioIOError
 from rasterio.shutil import copy
 from support.object_server import serving
 
@@ -118,6 +119,12 @@ def test_what_lasts_is_said_with_the_way_out(tmp_path, server, fault, tries, wor
         assert "copy" not in error.value.advice
     assert error.value.details["tries"] == tries
     assert error.value.details["status"] == (fault if isinstance(fault, int) else None)
+
+
+def test_an_unknown_key_lasts():
+    """The words of S3, as GDAL passes them on without a status."""
+    said = remote.failure(RasterioIOError("The AWS Access Key Id you provided does not exist in our records"))
+    assert (said.reason, said.lasting) == ("HTTP 403", True)
 
 
 @pytest.mark.parametrize("fault", [503, 404, 403])

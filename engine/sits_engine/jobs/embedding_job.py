@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sits_engine import __version__
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 from sits_engine.jobs.map_run import SCHEDULER, Scheduler, on_cluster, run_map
 from sits_engine.jobs.words_mapping import Images, WordsMapping
 
@@ -65,8 +65,9 @@ class EmbeddingJob(WordsMapping):
         at = self.images_of(ctx, predictor, outputs)
         window = at.region.window
         ctx.info(
-            f"{len(at.series.dates)} dates, {len(at.bands)} bands, {window.width} x {window.height} pixels; "
-            f"words and photos by {clip.name}; device: {device.label}."
+            f"{counted(len(at.series.dates), 'date')}, {counted(len(at.bands), 'band')}, "
+            f"{window.width} x {window.height} pixels; words and photos by {clip.name}; "
+            f"device: {device.label}."
         )
         return Opened(at.series, at.region, predictor, at.bands, clip)
 

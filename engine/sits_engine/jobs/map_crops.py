@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from sits_engine import __version__
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 from sits_engine.jobs.base import JobResult
 from sits_engine.jobs.crop_mapping import OVERLAP, CropMapping, Opened, Overlap
 from sits_engine.jobs.map_outputs import check_outputs
@@ -88,8 +88,8 @@ class MapCrops(CropMapping):
             ctx.warn(sentence)
         window, scale = at.region.window, at.scale
         ctx.info(
-            f"{len(series.dates)} dates, {len(at.bands)} bands, {window.width} x {window.height} "
-            f"pixels, {len(card.classes)} classes; device: {device.label}."
+            f"{counted(len(series.dates), 'date')}, {counted(len(at.bands), 'band')}, "
+            f"{window.width} x {window.height} pixels, {len(card.classes)} classes; device: {device.label}."
             + (f" The map has {scale} x {scale} pixels for one of the images." if scale > 1 else "")
         )
         result = JobResult()
@@ -131,7 +131,7 @@ class MapCrops(CropMapping):
         from sits_engine.mapping.polygons import write_polygons
 
         count = write_polygons(crop_map, target, ctx.part(start, end, "Drawing polygons"))
-        ctx.info(f"{count} polygons.")
+        ctx.info(f"{counted(count, 'polygon')}.")
         result.outputs["output_polygons"] = str(target)
         result.scores["polygons"] = count
 
@@ -180,7 +180,8 @@ class MapCrops(CropMapping):
                 runner=runner,
             )
         if summary.sieved:
-            ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
+            changed = counted(summary.sieved, "pixel")
+            ctx.info(f"The minimum mapping unit changed {changed}; the confidence was kept.")
         result.outputs["output"] = str(output)
         if self.probabilities is not None:
             result.outputs["probabilities"] = str(self.probabilities)

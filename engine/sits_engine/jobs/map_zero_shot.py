@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sits_engine.context import JobContext
+from sits_engine.context import JobContext, counted
 from sits_engine.errors import InputError
 from sits_engine.jobs.base import JobResult
 from sits_engine.jobs.embedding_job import EmbeddingJob, Opened, content
@@ -85,7 +85,7 @@ class MapZeroShot(EmbeddingJob):
         at = self.opened(ctx, (self.output, self.similarities), (self.class_table,))
         vectors = class_vectors(at.clip, classes)
         n_prompts = sum(len(own) for own in classes.prompts)
-        ctx.info(f"{len(classes.names)} classes with {n_prompts} prompts, {self.scoring} scores.")
+        ctx.info(f"{len(classes.names)} classes with {counted(n_prompts, 'prompt')}, {self.scoring} scores.")
         head = ClassHead(vectors, at.predictor.scale)
         sample: SampleMeans | None = None
         if self.scoring == "normalised":
@@ -107,7 +107,8 @@ class MapZeroShot(EmbeddingJob):
             min_mapping_unit=self.min_mapping_unit,
         )
         if summary.sieved:
-            ctx.info(f"The minimum mapping unit changed {summary.sieved} pixels; their confidence was kept.")
+            changed = counted(summary.sieved, "pixel")
+            ctx.info(f"The minimum mapping unit changed {changed}; the confidence was kept.")
         result = JobResult({"output": str(self.output)})
         if self.similarities is not None:
             result.outputs["similarities"] = str(self.similarities)

@@ -58,9 +58,6 @@ class PlanMap(CropMapping, WordsMapping):
         description="photo models: number of classes of a map of classes; without it one of similarity or "
         "scenicness is planned",
     )
-    fast: bool = Field(
-        False, description="with the fast network in the model's file (models of single pixels)"
-    )
     steps: Steps = Field(
         "12", description="photo models: steps of the year that the map will be made from: 12, 4, or 1"
     )

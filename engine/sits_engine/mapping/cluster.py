@@ -30,10 +30,10 @@ from sits_engine.mapping.cluster_run import (
     QUIET_SECONDS,
     SAME_ENGINE,
     STOP_SECONDS,
+    Silence,
     TileRun,
     aside,
     no_workers,
-    silent_workers,
     wait_seconds,
 )
 from sits_engine.mapping.cluster_worker import TileJob
@@ -253,7 +253,7 @@ def _of_all(
         return set(_patiently(client.nthreads, ctx))
 
     said: set[str] = set()
-    silent: set[str] = set()
+    silence, silent = Silence(client), set[str]()
     while True:
         asked = present()
         if not asked:
@@ -267,7 +267,7 @@ def _of_all(
                 if asked - present():
                     raise _LeftError
                 if looked - began > QUIET_SECONDS:
-                    for sentence in set(_patiently(lambda: silent_workers(client), ctx)) - silent:
+                    for sentence in set(_patiently(silence.look, ctx)) - silent:
                         silent.add(sentence)
                         ctx.info(sentence)
 

@@ -25,6 +25,21 @@ async def silence(dask_scheduler: Any = None) -> dict[str, float]:
     return {address: now - worker.last_seen for address, worker in dask_scheduler.workers.items()}
 
 
+async def give_up(workers: list[str], dask_scheduler: Any = None) -> list[str]:
+    """Have workers restarted or removed now, as Dask does by itself after `worker-ttl`.
+
+    Returns those that are; none where whoever runs the cluster wants silent workers to be kept.
+    """
+    present = [worker for worker in workers if worker in dask_scheduler.workers]
+    if not present or dask_scheduler.worker_ttl is None:
+        return []
+    name = f"sits-silent-{time.time()}"
+    await dask_scheduler.restart_workers(
+        present, timeout=5, wait_for_workers=False, on_error="return", stimulus_id=name
+    )
+    return present
+
+
 async def describe(device: str) -> dict[str, Any]:
     """Facts of a worker: see `cluster_worker.describe`."""
 

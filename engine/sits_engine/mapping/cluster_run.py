@@ -38,6 +38,8 @@ TRIES = 3
 WATCH_SECONDS = 1.0
 #: Seconds without a word after which the log says who is silent.
 QUIET_SECONDS = 10
+#: Seconds after that until a silent worker that holds up a map is given up; Dask itself takes five minutes.
+GIVE_UP_SECONDS = 50
 #: Results that are kept at the same time.
 KEEPERS = 2
 #: Seconds to wait at the end for what may hang; a run that was asked to stop has about one in all.
@@ -236,6 +238,7 @@ class TileRun:
 
     def _watch(self) -> None:
         """Who works, now and then; in a thread of its own, since a scheduler may be slow to answer."""
+        silence = Silence(self.client)
         while not self.over.is_set():
             with contextlib.suppress(Exception):  # the answers to tasks say what is wrong
                 found = dict(self.client.nthreads())
@@ -245,9 +248,9 @@ class TileRun:
                 self.heard = time.monotonic()
                 if found:
                     self.seen = self.heard
-                if self.heard - self.came > QUIET_SECONDS:
-                    for sentence in silent_workers(self.client):
-                        self._tell(f"No tile came for {QUIET_SECONDS} s. {sentence}")
+                waiting = self.heard - self.came > QUIET_SECONDS
+                for sentence in silence.look(waiting=waiting):
+                    self._tell(f"No tile came for {QUIET_SECONDS} s. {sentence}")
             self.over.wait(WATCH_SECONDS)
 
     def _tell(self, sentence: str) -> None:
@@ -295,16 +298,33 @@ class TileRun:
         self.fetchers.shutdown(wait=False, cancel_futures=True)
 
 
-def silent_workers(client: Any) -> list[str]:
-    """A sentence for each worker of which the scheduler hasn't heard for long."""
-    found = client.run_on_scheduler(cluster_ask.silence)
-    return [
-        f"Worker {worker} hasn't answered for more than {QUIET_SECONDS} s: it is frozen or cut off. "
-        "End it, and others compute its tiles; Dask itself gives it up after a while "
-        "(distributed.scheduler.worker-ttl)."
-        for worker, seconds in found.items()
-        if seconds > QUIET_SECONDS
-    ]
+class Silence:
+    """Workers of which the scheduler hasn't heard for long, and since when that is seen here.
+
+    A frozen worker keeps its connections, so no timeout of theirs ends. Whoever waits for what it holds, by
+    the scheduler or at another worker, waits until the scheduler gives it up.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client, self.since = client, dict[str, float]()
+
+    def look(self, *, waiting: bool = True) -> list[str]:
+        """A sentence for each, if somebody waits; those that were silent for long are given up then."""
+        now = time.monotonic()
+        found = self.client.run_on_scheduler(cluster_ask.silence)
+        silent = [worker for worker, seconds in found.items() if seconds > QUIET_SECONDS]
+        self.since = {worker: self.since.get(worker, now) for worker in silent}
+        if not waiting:
+            return []
+        late = [worker for worker, since in self.since.items() if now - since > GIVE_UP_SECONDS]
+        given_up = self.client.run_on_scheduler(cluster_ask.give_up, late) if late else []
+        return [
+            f"Worker {worker} still doesn't answer: it is given up, and others compute its tiles."
+            if worker in given_up
+            else f"Worker {worker} hasn't answered for more than {QUIET_SECONDS} s: it is frozen or cut off. "
+            "End it, and others compute its tiles; after a minute Dask is asked to give it up."
+            for worker in silent
+        ]
 
 
 def aside(call: Callable[[], Any], seconds: float = END_SECONDS) -> None:

@@ -246,7 +246,30 @@ def test_frozen_workers_are_named_and_not_waited_for(world, cluster, processes, 
     nothing_left(cluster)
 
 
-# The two that break the cluster, which all tests share, come last.
+# Those that break the cluster, which all tests share, come last.
+
+
+def test_a_frozen_worker_is_given_up(world, cluster, local, processes, tmp_path, monkeypatch):
+    """It gets tiles before anybody knows, and perhaps what all the others ask it for."""
+    wait_for_workers(cluster, 2)
+    monkeypatch.setattr(cluster_run, "QUIET_SECONDS", 3)
+    monkeypatch.setattr(cluster_run, "GIVE_UP_SECONDS", 4)
+    victim, launch = processes.running[-1], cluster_run.TileRun._launch
+
+    def freeze_first(run, *given):
+        victim.send_signal(signal.SIGSTOP)
+        launch(run, *given)
+
+    monkeypatch.setattr(cluster_run.TileRun, "_launch", freeze_first)
+    ctx = Watched()
+    try:
+        crops(world, tmp_path, ctx, scheduler=cluster)
+    finally:
+        victim.send_signal(signal.SIGCONT)
+    assert ctx.text.count("it is given up, and others compute its tiles") == 1
+    same(local, tmp_path, "map.tif", "shares.tif")
+    victim.wait(60)  # it learns that it was given up, and ends
+    processes.worker(cluster)
 
 
 def test_a_killed_worker_costs_its_tiles_alone(world, cluster, local, processes, tmp_path, monkeypatch):

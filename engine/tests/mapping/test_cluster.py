@@ -206,6 +206,49 @@ def test_a_silent_worker_is_named_while_all_are_asked(monkeypatch):
     assert lines[1:] == ["Worker b went away while it was asked: the map is made without it."]
 
 
+class OfScheduler:
+    """A client whose scheduler heard of its workers so many seconds ago; what it restarted."""
+
+    def __init__(self, worker_ttl=300.0, **ages):
+        self.ages, self.restarted, self.worker_ttl = ages, [], worker_ttl
+
+    @property
+    def workers(self):
+        return {name: SimpleNamespace(last_seen=time.time() - age) for name, age in self.ages.items()}
+
+    async def restart_workers(self, workers, **how):
+        assert not how["wait_for_workers"]
+        self.restarted += workers
+
+    def run_on_scheduler(self, question, *given):
+        return asyncio.run(question(*given, self))
+
+
+def test_workers_that_stay_silent_are_given_up_once_somebody_waits(monkeypatch):
+    client = OfScheduler(a=0, b=20, c=20)
+    silence = cluster_run.Silence(client)
+    assert silence.look(waiting=False) == []
+    frozen = [f"Worker {name} hasn't answered for more than 10 s" for name in "bc"]
+    assert [sentence.split(":")[0] for sentence in silence.look()] == frozen
+    silence.since = dict.fromkeys("bc", time.monotonic() - cluster_run.GIVE_UP_SECONDS - 1)
+    client.ages["c"] = 0
+    assert silence.look(waiting=False) == []
+    client.ages["c"] = 20  # it has answered meanwhile
+    given_up, still = silence.look()
+    assert given_up == "Worker b still doesn't answer: it is given up, and others compute its tiles."
+    assert still.startswith("Worker c hasn't answered")
+    assert client.restarted == ["b"]
+
+
+def test_whoever_wants_silent_workers_kept_keeps_them():
+    client = OfScheduler(worker_ttl=None, b=500)
+    silence = cluster_run.Silence(client)
+    silence.since = {"b": time.monotonic() - 500}
+    (sentence,) = silence.look()
+    assert sentence.startswith("Worker b hasn't answered")
+    assert client.restarted == []
+
+
 def test_a_silent_scheduler_is_named():
     lines = []
     run = run_of()

@@ -179,7 +179,17 @@ class Joined(Processes):
         except RuntimeError as error:
             if self._ctx.cancelled:
                 raise self._ctx.stop() from error
-            raise Lost(_plain(str(error))) from error
+            raise self._broken(str(error)) from error
+
+    def _broken(self, said: str) -> EngineError:
+        """Gloo listens where the machine's own name leads: on Debian 127.0.1.1, which others can't reach."""
+        if self.size > self.here and "connectFullMesh" in said and "[127." in said:
+            return EngineError(
+                "NETWORK",
+                "Two machines can't reach each other: the name of one leads to itself (127.0.0.0/8).",
+                "Set GLOO_SOCKET_IFNAME to the network interface on all, or mend /etc/hosts there.",
+            )
+        return Lost(_plain(said))
 
     def _broadcast(self, tensor: Tensor) -> None:
         with self._talking():

@@ -196,9 +196,9 @@ def advice_for(found: Failure) -> str:
     if found.status in (401, 403):
         return (
             "The server refuses access: signed addresses expire, so build the series again; stores need "
-            "valid credentials: AWS_PROFILE or AWS_ACCESS_KEY_ID for s3://, AZURE_STORAGE_CONNECTION_STRING for "
-            "az://, GOOGLE_APPLICATION_CREDENTIALS or GS_ACCESS_KEY_ID for gs:// (for open data "
-            "AWS_NO_SIGN_REQUEST=YES, AZURE_..., GS_...). See docs/remote-images.md."
+            "valid credentials: AWS_PROFILE or AWS_ACCESS_KEY_ID for s3://, GOOGLE_APPLICATION_CREDENTIALS "
+            "or GS_ACCESS_KEY_ID for gs://, AZURE_STORAGE_CONNECTION_STRING for az://; for open data "
+            "AWS_NO_SIGN_REQUEST=YES (GS_..., AZURE_...)."
         )
     if found.status in (404, 410):
         return "The image is gone, or its address is wrong: build the series again."

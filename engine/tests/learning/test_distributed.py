@@ -12,8 +12,8 @@ from support.fit_together import CHECKPOINT, task
 from sits_engine import device
 from sits_engine.context import JobContext
 from sits_engine.errors import InputError
+from sits_engine.learning.distributed import Joined, joined, own_device
 from sits_engine.learning.distributed import _plain as plain
-from sits_engine.learning.distributed import joined, own_device
 from sits_engine.learning.processes import Place
 
 SCRIPT = "fit_together.py"
@@ -129,3 +129,16 @@ def test_each_process_has_a_card_of_its_own(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InputError, match=r"2 processes were .* has 1 graphics card"):
         own_device("auto", place())
+
+
+@pytest.mark.parametrize(
+    ("here", "words"), [(1, "the name of one leads to itself"), (2, "A process of this run is gone")]
+)
+def test_a_name_that_leads_to_its_own_machine_is_said(here, words) -> None:
+    company = object.__new__(Joined)
+    company.size, company.here = 2, here
+    said = (
+        "Gloo connectFullMesh failed with [/__w/gloo/transport/tcp/pair.cc:152] timed out connecting: "
+        "SO_ERROR: Connection refused, remote=[127.0.1.1]:15235$0"
+    )
+    assert words in company._broken(said).message

@@ -39,6 +39,10 @@ def test_a_file_that_does_not_give_right_numbers_counts_as_none(monkeypatch):
     assert "set_pooling.cpp by Zig " in found
 
 
+def test_no_file_is_forgotten():
+    assert libraries.PARTS.keys() == {path.name for path in compiled.HERE.glob("*.cpp")}
+
+
 def test_no_compiler(monkeypatch):
     monkeypatch.setenv("CXX", "none")
     assert libraries.compiler() == ""

@@ -97,12 +97,11 @@ def _first_here() -> bool:
 def _tell_process_0(message: str) -> None:
     """What is wrong on this machine: process 0, on another, would wait for this one in vain."""
     if _number("WORLD_SIZE", 1) > 1:
-        from sits_engine.learning.distributed import refuse
+        from sits_engine.jobs.training_job import TrainingJob
 
+        error = InputError(f"Wrong use: {message}", "Give the same command on all machines.")
         with contextlib.suppress(EngineError):  # it ended, too
-            refuse(
-                InputError(f"Wrong use: {message}", "Give the same command on all machines."), JobContext()
-            )
+            TrainingJob.refuse(error, JobContext())
 
 
 def _say(line: str) -> None:

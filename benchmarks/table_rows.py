@@ -221,12 +221,20 @@ def files(settings: Settings) -> list[Row]:
         forms[f"copy {width}"] = partial(mapping.ours, copy, model, settings.folder / "copied.tif")
     for name in ("mapcrops", "copy"):  # compilers and caches
         forms[f"{name} fast"](), forms[f"{name} standard"]()
-    found = mapping.interleaved(forms, settings.rounds)
+    busy: dict[str, list[float]] = {name: [] for name in forms}
+
+    def counted(name: str) -> tuple[float, int]:
+        began = time.process_time()
+        seconds, pixels = forms[name]()
+        busy[name].append(pixels / (time.process_time() - began))
+        return seconds, pixels
+
+    found = mapping.interleaved({name: partial(counted, name) for name in forms}, settings.rounds)
     rates = {name: statistics.median(values) for name, values in found.items()}
 
     def row(work: str, name: str, to: str, against: str, goal: float | None) -> Row:
-        ratio = mapping.ratio(found[name], found[to])
-        return Row(work, "pixels", against, rates[to], rates[name], ratio, goal)
+        ratio, processor = (mapping.ratio(of[name], of[to]) for of in (found, busy))
+        return Row(work, "pixels", against, rates[to], rates[name], ratio, goal, processor)
 
     eager = f"published form, eager, {words['eager']}"
     forest, boosted = f"random forest, {words['forest']}", f"XGBoost, {words['xgboost']}"

@@ -167,6 +167,8 @@ class PlanMap(CropMapping, WordsMapping):
 
         self._unused(ctx, OF_CROPS, "models of crops")
         output, numbers = self._files("similarities.tif")
+        if self.classes is None and self.min_mapping_unit > 0:
+            ctx.warn("MIN_MAPPING_UNIT: for maps of classes only; say how many CLASSES the map will have.")
         if self.classes is None and numbers is not None:
             raise InputError(
                 "A map of similarity has no PROBABILITIES of classes.",
@@ -195,6 +197,10 @@ class PlanMap(CropMapping, WordsMapping):
     def _files(self, beside: str) -> tuple[Path, Path | None]:
         """The map, and what is wanted beside it: names only, nothing is written there."""
         folder = self.folder or self.series.absolute().parent
+        for one in filter(None, (folder, self.probabilities_folder)):
+            there = next((path for path in (one, *one.absolute().parents) if path.exists()), one)
+            if not there.is_dir():
+                raise InputError(f"{there} is no folder.", "Choose another folder for the map.")
         wanted = self.probabilities or self.probabilities_folder is not None
         return folder / "map.tif", (self.probabilities_folder or folder) / beside if wanted else None
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sits_engine.errors import Cancelled
 from sits_engine.mapping.lock import give_back, take
+from sits_engine.outputs import naming_full_disk
 
 FORMAT = "sits-map-work/1"
 #: Ending of results that are of use to this run only; the next one throws them away.
@@ -47,7 +48,7 @@ class Journal:
 
         Raises:
             InputError: another living process writes the same output.
-            EngineError: OUTPUT_NOT_WRITABLE.
+            EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL.
         """
         journal = cls(folder, key)
         take(folder)
@@ -62,7 +63,13 @@ class Journal:
             journal.discarded = bool(left)
             for path in left:
                 path.unlink()
-            _write_durably(head, json.dumps({"format": FORMAT, "key": key}).encode())
+            try:
+                with naming_full_disk(folder.parent):
+                    _write_durably(head, json.dumps({"format": FORMAT, "key": key}).encode())
+            except BaseException:
+                head.with_suffix(".part").unlink(missing_ok=True)
+                give_back(folder)
+                raise
         for path in folder.iterdir():
             if path.suffix == ".npz":
                 if _is_whole(path):

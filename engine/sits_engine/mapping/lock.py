@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from sits_engine.errors import EngineError, InputError
+from sits_engine.errors import EngineError, InputError, says_full
+from sits_engine.outputs import naming_full_disk
 
 #: Where locks can't appear complete (no hard links), an empty one younger than this belongs to a living run.
 EMPTY_SECONDS = 10
@@ -54,8 +55,18 @@ def take(folder: Path) -> None:
 
     Raises:
         InputError: another living process writes the same output.
-        EngineError: OUTPUT_NOT_WRITABLE.
+        EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL.
     """
+    try:
+        with naming_full_disk(folder.parent):
+            _take(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing is in it
+        raise
+
+
+def _take(folder: Path) -> None:
     path = folder / "lock"
     mine = _mine()
     own = folder.with_name(f"{folder.name}.lock-{os.getpid()}")
@@ -93,6 +104,8 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if says_full(error):
+            raise
         raise EngineError(
             "OUTPUT_NOT_WRITABLE",
             f"Can't make the work folder {folder}: {error.strerror or error}.",

@@ -38,6 +38,8 @@ BEFORE_TILES = 4
 EMPTY_LAYER, CLASS_STYLE = 112 * 1024, 2816
 #: Bytes of a parcel's new fields, its place in the index, and its answers that wait; of each class in those.
 PARCEL, PARCEL_CLASS = 200, 4
+#: Parcels whose size is looked at, and what a GeoPackage may need for a byte of them, and for each.
+LOOKED_AT, STORED_PARCEL, PARCEL_HEAD = 500, 2.0, 256
 #: Bytes of outlines for one pixel of a map whose patches become polygons; more where it is noisy.
 OUTLINES = 12.0
 
@@ -136,12 +138,20 @@ def parcel_bytes(source: str, region: Region, classes: int) -> float:
 
     vector = VectorSource.parse(source)
     options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
+    own = 0.0
     try:
         info = pyogrio.read_info(vector.path, force_feature_count=True, **options)
         box = transform_bounds(region.grid.crs, info["crs"], *region.map_grid.bounds, densify_pts=21)
         found, _ = pyogrio.read_bounds(vector.path, bbox=box, where=vector.where, **options)
         files = vector.path.parent.glob(f"{vector.path.stem}.*") if _shapefile(vector.path) else [vector.path]
         total = sum(file.stat().st_size for file in files)
+        if len(found):
+            # what else the file holds (other layers, rasters) doesn't count
+            looked_at = found[:: -(-len(found) // LOOKED_AT)]
+            _, _, shapes, fields = pyogrio.raw.read(vector.path, fids=looked_at, **options)
+            words = sum(len(str(value).encode()) for field in fields for value in field)
+            each = (sum(len(shape or b"") for shape in shapes) + words) / len(looked_at)
+            own = min(total / max(1, info["features"]), STORED_PARCEL * each + PARCEL_HEAD)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -150,8 +160,7 @@ def parcel_bytes(source: str, region: Region, classes: int) -> float:
         OSError,
     ):
         return 0.0  # reading them says what is wrong
-    own = total / max(1, info["features"]) + PARCEL + PARCEL_CLASS * classes
-    return layer_bytes(own * len(found), classes)
+    return layer_bytes((own + PARCEL + PARCEL_CLASS * classes) * len(found), classes)
 
 
 def space_of(request: MapRequest, share_left: float | None = None) -> Space:

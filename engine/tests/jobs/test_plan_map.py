@@ -41,6 +41,15 @@ def planned(place, launching=0.0, **inputs):
     return PlanMap.parse(params).run(ctx), " ".join(said)
 
 
+@pytest.mark.parametrize("below", [".", "maps"])
+@pytest.mark.parametrize("name", ["folder", "probabilities_folder"])
+def test_a_file_is_no_folder_for_the_map(place, tmp_path, name, below):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match=f"{file} is no folder"):
+        planned(place, **{name: str(file / below)})
+
+
 def test_plan_of_a_series(place, tmp_path):
     result, said = planned(place, output=str(tmp_path / "plan.json"), folder=str(tmp_path))
     scores = result.scores

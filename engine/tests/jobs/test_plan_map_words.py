@@ -109,6 +109,10 @@ def test_similarities_are_those_of_classes(world):
         planned(world, probabilities=True)
 
 
+def test_maps_without_classes_have_no_smallest_area(world):
+    assert "MIN_MAPPING_UNIT: for maps of classes only" in planned(world, min_mapping_unit=0.1)[1]
+
+
 def test_fields_of_other_models_are_named(world, tmp_path):
     _, said = planned(world, fast=True, overlap=25)
     assert "FAST and OVERLAP: for models of crops only" in said

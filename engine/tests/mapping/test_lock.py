@@ -4,9 +4,10 @@ import json
 import os
 
 import pytest
+from support.disks import mounted
 from support.locks import written_by_another
 
-from sits_engine.errors import InputError
+from sits_engine.errors import EngineError, InputError
 from sits_engine.mapping.journal import Journal
 from sits_engine.mapping.lock import claimed, take, work_folder
 
@@ -41,6 +42,16 @@ def test_results_of_a_journal_stay_and_the_lock_of_the_next_run_too(tmp_path):
         lock = work_folder(output) / "lock"
         lock.write_text('{"pid": 1, "started": 0}')  # this run gave it back, another one came
     assert lock.exists()
+
+
+@pytest.mark.parametrize("left", [0, 4096])
+def test_a_full_disk_is_named_and_nothing_is_left_there(tmp_path, left):
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        (disk / "other").write_bytes(bytes(2**16 - left))
+        with pytest.raises(EngineError, match=f"The disk of {disk} is full") as error:
+            Journal.open(work_folder(disk / "map.tif"), "key")
+        assert error.value.code == "DISK_FULL"
+        assert [path.name for path in disk.iterdir()] == ["other"]
 
 
 def test_a_folder_that_goes_meanwhile_is_made_again(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """What a map is said to take on a disk is enough, and not far too much."""
 
+import contextlib
 import dataclasses
+import sqlite3
 
 import geopandas as gpd
 import numpy as np
@@ -115,6 +117,12 @@ def test_parcels_of_the_region_are_judged_by_their_layer(tmp_path):
             written = (tmp_path / "out.gpkg").stat().st_size
             assert written <= parcel_bytes(str(source), region, K) < 4 * written
     assert parcel_bytes(str(tmp_path / "none.gpkg"), every, K) == 0
+    source = str(tmp_path / "p.gpkg")
+    alone = parcel_bytes(source, every, K)
+    with contextlib.closing(sqlite3.connect(source)) as file, file:
+        file.execute("CREATE TABLE tiles (image BLOB)")  # of a raster in the same file
+        file.executemany("INSERT INTO tiles VALUES (?)", [(bytes(2**20),)] * 8)
+    assert parcel_bytes(source, every, K) < 2 * alone
 
 
 def test_tiles_that_are_done_and_polygons_count(tmp_path):

@@ -95,11 +95,15 @@ class Journal:
         """
         final = self.folder / f"{name}{'.npz' if for_good else ONCE}"
         temporary = self.folder / f"{name}.part"
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
+        try:
+            with open(temporary, "wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         if for_good:
             self._done.add(name)
 

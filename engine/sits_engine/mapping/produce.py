@@ -210,6 +210,7 @@ def produce(
         progress(TILES_END * finished / total, request.phase)
 
     missing: dict[str, None] = {}
+    work, last = request.outputs[0].parent, request.outputs[-1].parent
 
     def keep(tile: Window, result: TileResult) -> None:
         arrays: dict[str, npt.NDArray[Any]] = {"classes": result.classes, "confidence": result.confidence}
@@ -220,11 +221,11 @@ def produce(
             request.series.missing.add(*result.missing)
             missing.update(dict.fromkeys(one.item for one in result.missing))
         # Where an image was missing, another run may have better luck.
-        journal.store(tile_name(tile), arrays, for_good=not result.missing)
+        with naming_full_disk(work, KEPT):
+            journal.store(tile_name(tile), arrays, for_good=not result.missing)
 
     timings = runner(request, left, keep, tick) if left else None
     progress(TILES_END, "Writing the map")
-    work, last = request.outputs[0].parent, request.outputs[-1].parent
     files = 1.5 * space.kept  # with the overviews beside them
     with naming_full_disk(work, KEPT, files), naming_full_disk(last, KEPT, files):
         parcels = _parcels(request, journal, tiles)

@@ -59,6 +59,22 @@ def test_map_on_a_full_disk(small_disk, inputs):
     assert not (small_disk / "map.tif").exists()
 
 
+def test_a_disk_that_fills_up_between_tiles_is_named(small_disk, inputs, monkeypatch):
+    monkeypatch.setattr("sits_engine.mapping.space.Space.check", lambda self: None)
+    series, model = inputs
+    (small_disk / "other").write_bytes(bytes(2**14))
+    error = fails(
+        "mapcrops", series=str(series), model=str(model), output=str(small_disk / "map.tif"), device="cpu",
+        tile_size=128,
+    )  # fmt: skip
+    assert error.code == "DISK_FULL"
+    assert error.message == f"The disk of {small_disk} is full."
+    assert "finished tiles are kept" in error.advice
+    names = {path.name for path in left(small_disk)}
+    assert any(name.endswith(".npz") for name in names)
+    assert not any(name.endswith(".part") for name in names)
+
+
 def test_polygons_that_will_not_fit_are_said_before(tmp_path, inputs):
     series, model = inputs
     with mounted(tmp_path / "d", "size=1200k") as disk:

@@ -70,8 +70,8 @@ class PlanMap(mapinputs.OverRegion, InMapping, EngineAlgorithm):
                 "CLASSES",
                 tr("Classes of a map from words"),
                 tr(
-                    "For photo models: how many classes 'Map classes from words' will be given. Without it a "
-                    "map of similarity or scenicness is planned."
+                    "For photo models: how many classes 'Map classes from words' will be given, two or more, "
+                    "with that of BACKGROUND. Without it a map of similarity or scenicness is planned."
                 ),
                 low=1,
                 high=255,

@@ -55,8 +55,8 @@ class PlanMap(CropMapping, WordsMapping):
         None,
         ge=1,
         le=255,
-        description="photo models: number of classes of a map of classes; without it one of similarity or "
-        "scenicness is planned",
+        description="photo models: number of classes of a map of classes, with that of BACKGROUND; without "
+        "it one of similarity or scenicness is planned",
     )
     steps: Steps = Field(
         "12", description="photo models: steps of the year that the map will be made from: 12, 4, or 1"
@@ -78,6 +78,7 @@ class PlanMap(CropMapping, WordsMapping):
 
         words = read_card(self.model).architecture == "timesenclip"
         series, request = (self._of_words if words else self._of_crops)(ctx, device)
+        request.smallest_patch()  # too large a unit is refused as by the map
         every = list(tiles_of(request.region.window, request.tile_size))
         extent = extent_of(request.region, every)
         space = space_of(request)
@@ -164,8 +165,11 @@ class PlanMap(CropMapping, WordsMapping):
         from sits_engine.mapping.embedding_map import ClassHead, Head, SimilarityHead
         from sits_engine.models.card import ClassCard
         from sits_engine.models.clip.choice import clip_of
+        from sits_engine.models.clip.prompts import check_several
 
         self._unused(ctx, OF_CROPS, "models of crops")
+        if self.classes is not None:
+            check_several(self.classes, "CLASSES, that of BACKGROUND counted")
         output, numbers = self._files("similarities.tif")
         if self.classes is None and self.min_mapping_unit > 0:
             ctx.warn("MIN_MAPPING_UNIT: for maps of classes only; say how many CLASSES the map will have.")

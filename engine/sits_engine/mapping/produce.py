@@ -114,6 +114,16 @@ class MapRequest:
         """The region on the grid of the map."""
         return finer_region(self.region, self.scale)
 
+    def smallest_patch(self) -> int:
+        """Pixels of the minimum mapping unit; 0 where none is asked for.
+
+        Raises:
+            InputError: it is too large.
+        """
+        if self.min_mapping_unit <= 0:
+            return 0
+        return pixels_of(self.min_mapping_unit, float(pixel_area_ha(self.map_region.map_grid).mean()))
+
 
 @dataclass(frozen=True)
 class MapSummary:
@@ -194,8 +204,7 @@ def produce(
         InputError: the minimum mapping unit is too large.
         EngineError: DISK_FULL and whatever series and predictor raise.
     """
-    if request.min_mapping_unit > 0:
-        _smallest(request)  # too large a unit is said before the work
+    request.smallest_patch()  # too large a unit is said before the work
     tiles = list(tiles_of(request.region.window, request.tile_size))
     done = journal.done
     left = [tile for tile in tiles if tile_name(tile) not in done]
@@ -279,13 +288,13 @@ def _write(
                     image.write(stored["probabilities"], window=_inside(request, tile))
                     progress(TILES_END + 0.02 + 0.01 * number / len(tiles), "Writing the map")
         classes, sieved = plain, 0
-        if request.min_mapping_unit > 0:
+        if smallest := request.smallest_patch():
             classes = journal.folder / "sieved.tif"
             with rasterio.open(plain) as source, cog.create_plain(classes, grid, 1, 0) as target:
                 sieved = sieve_band(
                     source,
                     target,
-                    _smallest(request),
+                    smallest,
                     lambda share: progress(TILES_END + 0.03 + 0.01 * share, "Removing small patches"),
                 )
         counts = _rows(classes, grid.height)
@@ -317,11 +326,6 @@ def _write(
             side_car(final).unlink(missing_ok=True)
     publish(ready)
     return counts, sieved
-
-
-def _smallest(request: MapRequest) -> int:
-    """Pixels of the minimum mapping unit."""
-    return pixels_of(request.min_mapping_unit, float(pixel_area_ha(request.map_region.map_grid).mean()))
 
 
 def _inside(request: MapRequest, tile: Window) -> RioWindow:

@@ -108,6 +108,16 @@ def test_polygons_count_their_own_pixels(place, tmp_path):
     assert "about 4196 pixels" in said
 
 
+def test_a_unit_that_no_map_takes_is_refused_in_its_words(place, tmp_path):
+    _, series, model = place
+    params = {"series": str(series), "model": str(model), "device": "cpu", "min_mapping_unit": 1000}
+    with pytest.raises(InputError, match=r"unit of 1000 ha is .* at most 1024") as planning:
+        planned(place, min_mapping_unit=1000)
+    with pytest.raises(InputError) as mapping:
+        MapCrops.parse(params | {"output": str(tmp_path / "map.tif")}).run(JobContext())
+    assert str(planning.value) == str(mapping.value)
+
+
 def test_a_disk_too_small_is_refused(place, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(10, 10, 1000)
     monkeypatch.setattr("sits_engine.mapping.space.shutil.disk_usage", lambda path: usage)

@@ -109,6 +109,16 @@ def test_similarities_are_those_of_classes(world):
         planned(world, probabilities=True)
 
 
+def test_what_no_map_of_words_takes_is_refused_in_its_words(world, tmp_path):
+    with pytest.raises(InputError, match=r"only one class in CLASSES, .*: every pixel") as planning:
+        planned(world, classes=1)
+    with pytest.raises(InputError, match=r"only one class in .*: every pixel would get it") as mapping:
+        made("mapzeroshot", world, tmp_path / "map.tif", classes="wheat")
+    assert planning.value.advice == mapping.value.advice
+    with pytest.raises(InputError, match="at most 1024"):
+        planned(world, classes=2, min_mapping_unit=1000)
+
+
 def test_maps_without_classes_have_no_smallest_area(world):
     assert "MIN_MAPPING_UNIT: for maps of classes only" in planned(world, min_mapping_unit=0.1)[1]
 

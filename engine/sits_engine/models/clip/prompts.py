@@ -89,13 +89,26 @@ def read_classes(
         other = " ".join(background.split())
         names, colors, source = (*names, other), (*colors, BACKGROUND_COLOR), f"{source} with BACKGROUND"
         filled.append((other,))
-    if len(names) == 1:
+    check_several(len(names), f"{source}, '{names[0]}'")
+    return _checked(names, tuple(filled), colors, source)
+
+
+def check_several(count: int, source: str) -> None:
+    """Refuse to map a single class.
+
+    Args:
+        count: of classes, with that of BACKGROUND.
+        source: where they are given, for the message.
+
+    Raises:
+        InputError: there is only one.
+    """
+    if count == 1:
         raise InputError(
-            f"There is only one class in {source}, '{names[0]}': every pixel would get it.",
+            f"There is only one class in {source}: every pixel would get it.",
             "Name at least two classes, or set BACKGROUND to a text such as 'none of these'. How similar "
             "places are to a single text, 'Map similarity' shows.",
         )
-    return _checked(names, tuple(filled), colors, source)
 
 
 def _named(text: str | None, table: Path | None, prompts: str) -> tuple[ClassPrompts, str]:

@@ -97,7 +97,7 @@ def build(
     if options.clip_folder is not None:
         series = TimeSeries.of_document(output, document)
         share = ctx.part(0.4, 0.8, "Copying the images")
-        scenes = clip(series, options.clip_folder, share, options.clip_compression)
+        scenes = clip(series, options.clip_folder, share, options.clip_compression, ctx.info)
         document = replace(document, scenes=tuple(scenes))
     ctx.progress(0.8 if options.clip_folder else 0.4, "Writing the time series")
     write_document(output, document)

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterWindow
 
+from sits_engine.context import counted
 from sits_engine.errors import EngineError, InputError
 from sits_engine.outputs import SCRAPS, atomic, check_writable
 from sits_engine.series.probe import first_line, probe
@@ -38,28 +39,38 @@ def clip(
     folder: Path,
     tick: Callable[[float], None],
     compression: Compression = "DEFLATE",
+    notice: Callable[[str], None] = lambda sentence: None,
 ) -> list[Scene]:
     """Write the copy and return its scenes.
 
     Each date is written to a temporary file and renamed when complete; a date that is there already, made
     from the same files on the same grid and compressed like this, is not written again. So an interrupted
-    copy goes on where it was.
+    copy goes on where it was. `notice` hears beforehand how many dates are written again only because they
+    are compressed otherwise.
 
     Raises:
         EngineError: OUTPUT_NOT_WRITABLE, DISK_FULL; InputError: an image is missing or damaged.
     """
     sources = {href for scenes in series.scenes for scene in scenes for href in scene.hrefs()}
-    copied = []
-    for t, day in enumerate(series.dates):
-        target = folder.absolute() / f"{day.isoformat()}.tif"
+    targets = [folder.absolute() / f"{day.isoformat()}.tif" for day in series.dates]
+    for day, target in zip(series.dates, targets, strict=True):
         if str(target) in sources:
             raise EngineError(
                 "OUTPUT_NOT_WRITABLE",
                 f"The copy of {day} would overwrite an image of the series: {target}.",
                 "Choose another CLIP_FOLDER.",
             )
-        stamp = series.fingerprint_of(t)
-        if not _is_done(target, stamp, compression):
+    stamps = [series.fingerprint_of(t) for t in range(len(series.dates))]
+    found = [_compression(target, stamp) for target, stamp in zip(targets, stamps, strict=True)]
+    for other in (one for one in LEVELS if one != compression and one in found):
+        notice(
+            f"{folder} holds {found.count(other)} of {counted(len(found), 'date')} in {other}; "
+            f"CLIP_COMPRESSION is {compression}, so this part of the copy is written again. To keep it, cancel "
+            f"this run and start it with CLIP_COMPRESSION {other}."
+        )
+    copied = []
+    for t, (target, stamp) in enumerate(zip(targets, stamps, strict=True)):
+        if found[t] != compression:
             check_writable(target)
             _copy(series, t, target, stamp, compression, partial(_part, tick, t, len(series.dates)))
         copied.append(_scene(series, t, target))
@@ -71,15 +82,16 @@ def _part(tick: Callable[[float], None], t: int, count: int, share: float) -> No
     tick((t + share) / count)
 
 
-def _is_done(target: Path, stamp: str, compression: Compression) -> bool:
+def _compression(target: Path, stamp: str) -> str | None:
+    """Of the copy that is there already, made from these files; None without one."""
     if not target.is_file():
-        return False
+        return None
     try:
         with rasterio.open(target) as found:
-            stored = found.profile.get("compress", "").upper()
-            return bool(found.tags().get("SITS_SOURCE") == stamp and stored == compression)
+            stored = str(found.profile.get("compress", "none"))
+            return stored.upper() if found.tags().get("SITS_SOURCE") == stamp else None
     except RasterioError:
-        return False
+        return None
 
 
 def _layout(series: TimeSeries, t: int) -> tuple[list[str], np.dtype[Any], Any]:

@@ -72,6 +72,29 @@ def test_another_compression_holds_the_same_numbers(tmp_path):
             np.testing.assert_array_equal(file.read(), values)
 
 
+def test_dates_in_another_compression_are_named_before_they_are_written_again(tmp_path):
+    write_folder(tmp_path)
+    series, folder, said = series_of(tmp_path), tmp_path / "copy", []
+    clip(series, folder, lambda share: None, "ZSTD", said.append)
+    (folder / f"{DATES[0]}.tif").unlink()
+    clip(series, folder, lambda share: None, "ZSTD", said.append)
+    assert said == []
+
+    def stop(share):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):  # at the first sign of life: the sentence comes before
+        clip(series, folder, stop, notice=said.append)
+    many = len(DATES)
+    assert said == [
+        f"{folder} holds {many} of {many} dates in ZSTD; CLIP_COMPRESSION is DEFLATE, so this part of the copy "
+        "is written again. To keep it, cancel this run and start it with CLIP_COMPRESSION ZSTD."
+    ]
+    write_image(tmp_path / "S2_20190405.tif", ramp(3, 12, 16, start=5000))  # of a date: made anew in any case
+    clip(TimeSeries.open(series.path), folder, lambda share: None, notice=said.append)
+    assert said[1].startswith(f"{folder} holds {many - 1} of {many} dates in ZSTD")
+
+
 def test_mosaics_and_zones_become_one_file_a_date(tmp_path):
     for date in DATES:
         write_image(tmp_path / f"a_{date}.tif", np.full((1, 12, 12), 2000, "uint16"), ["B04"])

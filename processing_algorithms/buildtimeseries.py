@@ -186,8 +186,8 @@ class BuildTimeSeries(InSeries, EngineAlgorithm):
                 tr("Compression of the copy"),
                 tr(
                     "Both give files of the same size. DEFLATE: all programs read them. ZSTD: maps read them "
-                    "twice as fast, but some builds of QGIS (macOS, Flatpak) can't show them. A copy that is there in "
-                    "the other one is written again; the log says so."
+                    "twice as fast, but some builds of QGIS (macOS, Flatpak) can't show them. A copy that is "
+                    "there in the other one is written again; the log says so."
                 ),
                 ["DEFLATE", "ZSTD"],
                 default="DEFLATE",

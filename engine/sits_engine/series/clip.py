@@ -65,8 +65,8 @@ def clip(
     for other in (one for one in LEVELS if one != compression and one in found):
         notice(
             f"{folder} holds {found.count(other)} of {counted(len(found), 'date')} in {other}; "
-            f"CLIP_COMPRESSION is {compression}, so this part of the copy is written again. To keep it, cancel "
-            f"this run and start it with CLIP_COMPRESSION {other}."
+            f"CLIP_COMPRESSION is {compression}, so this part of the copy is written again. To keep it, "
+            f"cancel this run and start it with CLIP_COMPRESSION {other}."
         )
     copied = []
     for t, (target, stamp) in enumerate(zip(targets, stamps, strict=True)):

@@ -87,8 +87,8 @@ def test_dates_in_another_compression_are_named_before_they_are_written_again(tm
         clip(series, folder, stop, notice=said.append)
     many = len(DATES)
     assert said == [
-        f"{folder} holds {many} of {many} dates in ZSTD; CLIP_COMPRESSION is DEFLATE, so this part of the copy "
-        "is written again. To keep it, cancel this run and start it with CLIP_COMPRESSION ZSTD."
+        f"{folder} holds {many} of {many} dates in ZSTD; CLIP_COMPRESSION is DEFLATE, so this part of the "
+        "copy is written again. To keep it, cancel this run and start it with CLIP_COMPRESSION ZSTD."
     ]
     write_image(tmp_path / "S2_20190405.tif", ramp(3, 12, 16, start=5000))  # of a date: made anew in any case
     clip(TimeSeries.open(series.path), folder, lambda share: None, notice=said.append)

@@ -38,8 +38,10 @@ BEFORE_TILES = 4
 EMPTY_LAYER, CLASS_STYLE = 112 * 1024, 2816
 #: Bytes of a parcel's new fields, its place in the index, and its answers that wait; of each class in those.
 PARCEL, PARCEL_CLASS = 200, 4
-#: Parcels whose size is looked at, and what a GeoPackage may need for a byte of them, and for each.
-LOOKED_AT, STORED_PARCEL, PARCEL_HEAD = 500, 2.0, 256
+#: What a GeoPackage may need for a byte of a parcel, and for each parcel.
+STORED_PARCEL, PARCEL_HEAD = 2.0, 256
+#: Parcels held at a time while they are counted: a country has ten million.
+BATCH = 4096
 #: Bytes of outlines for one pixel of a map whose patches become polygons; more where it is noisy.
 OUTLINES = 12.0
 
@@ -133,25 +135,29 @@ def polygon_bytes(request: MapRequest) -> float:
 
 
 def parcel_bytes(source: str, region: Region, classes: int) -> float:
-    """Of a file of the region's parcels, from the size of their layer; 0 where that can't be told."""
+    """Of a file of the region's parcels, from the size of their layer; 0 where that can't be told.
+
+    The layer is read once and in batches, so the memory does not grow with it.
+    """
     import pyogrio
 
     vector = VectorSource.parse(source)
     options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
-    own = 0.0
+    count = read = 0
     try:
         info = pyogrio.read_info(vector.path, force_feature_count=True, **options)
         box = transform_bounds(region.grid.crs, info["crs"], *region.map_grid.bounds, densify_pts=21)
-        found, _ = pyogrio.read_bounds(vector.path, bbox=box, where=vector.where, **options)
+        # all fields: GDAL finds nothing in a Shapefile where those that a filter asks for are left out
+        with pyogrio.open_arrow(
+            vector.path, bbox=box, where=vector.where, batch_size=BATCH, use_pyarrow=True, **options
+        ) as (_, batches):
+            for batch in batches:
+                count += batch.num_rows
+                read += batch.nbytes
         files = vector.path.parent.glob(f"{vector.path.stem}.*") if _shapefile(vector.path) else [vector.path]
         total = sum(file.stat().st_size for file in files)
-        if len(found):
-            # what else the file holds (other layers, rasters) doesn't count
-            looked_at = found[:: -(-len(found) // LOOKED_AT)]
-            _, _, shapes, fields = pyogrio.raw.read(vector.path, fids=looked_at, **options)
-            words = sum(len(str(value).encode()) for field in fields for value in field)
-            each = (sum(len(shape or b"") for shape in shapes) + words) / len(looked_at)
-            own = min(total / max(1, info["features"]), STORED_PARCEL * each + PARCEL_HEAD)
+        # by what was read, too: what else the file holds (other layers, rasters) doesn't count
+        own = min(count * total / max(1, info["features"]), STORED_PARCEL * read + PARCEL_HEAD * count)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -160,7 +166,7 @@ def parcel_bytes(source: str, region: Region, classes: int) -> float:
         OSError,
     ):
         return 0.0  # reading them says what is wrong
-    return layer_bytes((own + PARCEL + PARCEL_CLASS * classes) * len(found), classes)
+    return layer_bytes(own + (PARCEL + PARCEL_CLASS * classes) * count, classes)
 
 
 def space_of(request: MapRequest, share_left: float | None = None) -> Space:

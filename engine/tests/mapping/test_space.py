@@ -6,6 +6,7 @@ import sqlite3
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 import shapely
 from support.disks import mounted
@@ -123,6 +124,33 @@ def test_parcels_of_the_region_are_judged_by_their_layer(tmp_path):
         file.execute("CREATE TABLE tiles (image BLOB)")  # of a raster in the same file
         file.executemany("INSERT INTO tiles VALUES (?)", [(bytes(2**20),)] * 8)
     assert parcel_bytes(source, every, K) < 2 * alone
+
+
+@pytest.mark.parametrize("name", ["p.gpkg", "p.shp", "p.geojson", "p.fgb"])
+def test_parcels_are_counted_in_batches_whatever_filters_them(tmp_path, monkeypatch, name):
+    x, y = CORNER
+    shapes = [shapely.Point(x + 5 + 50 * i, y - 100).buffer(20) for i in range(200)]
+    frame = gpd.GeoDataFrame({"number": range(200)}, geometry=shapes, crs="EPSG:32631")
+    frame.to_file(tmp_path / name)
+    source = f'{tmp_path / name}|subset="number" >= 150'
+    every = make_region(grid(100, 1000))
+    at_once = parcel_bytes(source, every, K)
+    parcels = find_parcels(source, every, None)
+    write_parcels(tmp_path / "out.gpkg", parcels, CARD, np.full((50, K), 1 / K), np.ones(50, int))
+    assert (tmp_path / "out.gpkg").stat().st_size <= at_once < parcel_bytes(str(tmp_path / name), every, K)
+    rows = []
+
+    @contextlib.contextmanager
+    def watched(*arguments, **options):
+        with open_arrow(*arguments, **options) as (facts, batches):
+            yield facts, (batch for batch in batches if not rows.append(batch.num_rows))
+
+    open_arrow = pyogrio.open_arrow
+    monkeypatch.setattr(pyogrio, "open_arrow", watched)
+    monkeypatch.setattr("sits_engine.mapping.space.BATCH", 16)
+    assert parcel_bytes(source, every, K) == pytest.approx(at_once, rel=0.01)
+    assert sum(rows) == 50
+    assert max(rows) == 16
 
 
 def test_tiles_that_are_done_and_polygons_count(tmp_path):

@@ -292,10 +292,11 @@ class TileRun:
         if self.client.status == "running":
             aside(leave, patience)
         # what is being kept at this moment shall be whole before the journal is given free
-        for _ in range(KEEPERS):
-            self.keeping.acquire(timeout=END_SECONDS)
+        kept = [self.keeping.acquire(timeout=END_SECONDS) for _ in range(KEEPERS)]
         # a worker that is silent holds up those that fetch from it
         self.fetchers.shutdown(wait=False, cancel_futures=True)
+        for _ in filter(None, kept):
+            self.keeping.release()  # who comes late sees that it is over, and doesn't hold up the end of Python
 
 
 class Silence:

@@ -336,6 +336,26 @@ def test_words_of_workers_and_late_devices_are_said_once():
     assert "another kind of device (cuda)" in run.ctx.warnings[1]
 
 
+def test_a_tile_that_comes_while_the_run_ends_is_dropped_and_holds_nothing_up():
+    asked, come, kept = threading.Event(), threading.Event(), []
+
+    def result():
+        asked.set()
+        come.wait(60)
+        return Answer("w", object(), None)
+
+    run = run_of("closed")
+    run.keep = lambda tile, found: kept.append(tile)
+    run._landing(TILE, SimpleNamespace(result=result, release=lambda: None))
+    assert asked.wait(60)
+    run._end("topic", 0.1)
+    come.set()
+    for thread in run.fetchers._threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert kept == []
+
+
 def test_few_tiles_on_their_way():
     run = run_of()
     run.threads = {"a": 1, "b": 1}

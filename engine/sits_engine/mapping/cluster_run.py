@@ -296,7 +296,7 @@ class TileRun:
         # a worker that is silent holds up those that fetch from it
         self.fetchers.shutdown(wait=False, cancel_futures=True)
         for _ in filter(None, kept):
-            self.keeping.release()  # who comes late sees that it is over, and doesn't hold up the end of Python
+            self.keeping.release()  # who comes late sees that it is over, and holds nothing up
 
 
 class Silence:

@@ -55,6 +55,10 @@ def _public(value: Any) -> Any:
     return [_public(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+class Notice(UserWarning):
+    """A sentence for the user from code that has no `JobContext`: `warnings.warn(..., Notice)`."""
+
+
 class InputError(EngineError):
     """Something the user gave can't be used (code INPUT_INVALID)."""
 

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -18,7 +20,7 @@ from typing import Any, NoReturn
 from sits_engine import libraries, outputs, protocol
 from sits_engine.addresses import PublicFormatter
 from sits_engine.context import JobContext
-from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
+from sits_engine.errors import Cancelled, EngineError, InputError, Notice, from_exception
 from sits_engine.home import logs
 
 log = logging.getLogger("sits_engine")
@@ -116,6 +118,25 @@ def on_signals(ctx: JobContext, *, together: bool = False) -> None:
     threading.Thread(target=act, name="signals", daemon=True).start()
 
 
+@contextlib.contextmanager
+def telling(ctx: JobContext) -> Iterator[None]:
+    """Each `Notice` becomes a warning of the job, once; Python's other warnings go where they went."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, Notice):
+                usual(message, category, *where, **more)
+            elif str(message) not in told:
+                told.add(str(message))
+                ctx.warn(str(message))
+
+        warnings.showwarning = show
+        yield
+
+
 def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_path: Path) -> int:
     """Run job `name`; send its result or its error. Returns the exit status."""
     import psutil
@@ -130,7 +151,8 @@ def run_job(name: str, params: dict[str, Any], ctx: JobContext, send: Any, log_p
         secret = {key for key, field in type(job).model_fields.items() if not field.repr}
         log.info("job %s %s", name, job.model_dump_json(exclude=secret))
         libraries.load()
-        result = job.run(ctx)
+        with telling(ctx):
+            result = job.run(ctx)
         ctx.check_cancelled()
         ctx.finish()
         warnings = list(dict.fromkeys([*ctx.warnings, *result.warnings]))

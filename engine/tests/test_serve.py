@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import geopandas
 import psutil
 import pytest
+from support.maps import parcels_file, write_model, write_series
 
 from sits_engine.context import JobContext
 from sits_engine.serve import run_job
@@ -113,6 +115,29 @@ def test_a_job_knows_how_long_its_process_took_to_launch(tmp_path):
     ctx = JobContext()
     run_job("nonsense", {}, ctx, lambda kind, fields: None, tmp_path / "log")
     assert 0 < ctx.launching <= time.time() - psutil.Process().create_time()
+
+
+def test_the_layer_that_is_used_is_said_once_a_job(tmp_path, recwarn):
+    parcels = parcels_file(tmp_path / "p.gpkg")
+    geopandas.read_file(parcels).to_file(parcels, layer="old")
+    params = {
+        "series": str(write_series(tmp_path / "s")),
+        "model": str(write_model(tmp_path / "m.safetensors")),
+        "device": "cpu",
+        "region": str(parcels),
+        "parcels": str(parcels),
+        "id_field": "fid",
+        "output": str(tmp_path / "map.tif"),
+        "output_parcels": str(tmp_path / "fields.gpkg"),
+    }
+    for _ in range(2):
+        ctx = JobContext()
+        assert run_job("mapcrops", params, ctx, lambda kind, fields: None, tmp_path / "log") == 0
+        assert [one for one in ctx._warnings if "layer" in one] == [
+            "p.gpkg has several layers and none is named: its first one, 'p', is used. To use another one "
+            "('old'), write p.gpkg|layername=NAME."
+        ]
+    assert not [one for one in recwarn if "layer" in str(one.message)]
 
 
 def test_unknown_job_lists_the_known(start):

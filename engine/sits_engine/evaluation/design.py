@@ -43,7 +43,7 @@ def read_design(source: str) -> Design | None:
     knows its design; the table `strata`, if it is still there, adds strata that no point is left of.
     """
     named = VectorSource.parse(source)
-    options = {} if named.layer is None else {"layer": named.layer}
+    options = named.options
     try:
         fields = set(pyogrio.read_info(named.path, **options)["fields"])
         if not {"id", STRATUM_FIELD, AREA_FIELD} <= fields:

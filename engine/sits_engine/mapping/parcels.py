@@ -238,9 +238,13 @@ def _identifiers(source: str, frame: gpd.GeoDataFrame, id_field: str) -> pd.Seri
         return values
     vector = VectorSource.parse(source)
     if id_field.lower() in ("fid", "ogc_fid"):  # QGIS shows the number of the feature as a field
-        options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
         every = pyogrio.read_dataframe(
-            vector.path, columns=[], read_geometry=False, fid_as_index=True, where=vector.where, **options
+            vector.path,
+            columns=[],
+            read_geometry=False,
+            fid_as_index=True,
+            where=vector.where,
+            **vector.options,
         )
         return pd.Series(every.index.to_numpy()[frame.index.to_numpy()], index=frame.index)
     fields = ", ".join(str(c) for c in frame.columns if c != "geometry")

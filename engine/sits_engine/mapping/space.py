@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
@@ -142,7 +142,7 @@ def parcel_bytes(source: str, region: Region, classes: int) -> float:
     import pyogrio
 
     vector = VectorSource.parse(source)
-    options: dict[str, Any] = {} if vector.layer is None else {"layer": vector.layer}
+    options = vector.options
     count = read = 0
     try:
         info = pyogrio.read_info(vector.path, force_feature_count=True, **options)

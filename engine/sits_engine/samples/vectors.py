@@ -40,8 +40,7 @@ def field_names(text: str) -> list[str]:
     import pyogrio
 
     source = VectorSource.parse(text)
-    options: dict[str, Any] = {} if source.layer is None else {"layer": source.layer}
-    return [str(name) for name in pyogrio.read_info(source.path, **options)["fields"]]
+    return [str(name) for name in pyogrio.read_info(source.path, **source.options)["fields"]]
 
 
 def read_vector(text: str, *, columns: Sequence[str] | None = None) -> gpd.GeoDataFrame:
@@ -59,7 +58,7 @@ def read_vector(text: str, *, columns: Sequence[str] | None = None) -> gpd.GeoDa
     source = VectorSource.parse(text)
     if not source.path.exists():
         raise InputError(f"Vector layer not found: {source.path}.", "Check the path.")
-    options: dict[str, Any] = {} if source.layer is None else {"layer": source.layer}
+    options = source.options
     try:
         present = [str(name) for name in pyogrio.read_info(source.path, **options)["fields"]]
         for name in columns or ():

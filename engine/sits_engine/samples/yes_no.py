@@ -100,7 +100,7 @@ class YesNoTable:
         frame, fixed = repaired(frame[areal].reset_index(drop=True))
         if fixed:
             notes.append(f"{name}: {fixed} invalid polygons were repaired.")
-        kinds = field_kinds(source.path, source.layer)
+        kinds = field_kinds(source.path, source.chosen)
         return cls(frame, name, kinds), notes
 
     def tick_fields(

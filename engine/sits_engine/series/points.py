@@ -23,9 +23,8 @@ def read_points(source: str, crs: str) -> list[tuple[str, float, float]]:
     named = VectorSource.parse(source)
     if not named.path.exists():
         raise InputError(f"Layer of points not found: {named.path}.", "Check PROFILE_POINTS.")
-    options = {} if named.layer is None else {"layer": named.layer}
     try:
-        frame = pyogrio.read_dataframe(named.path, where=named.where, **options)
+        frame = pyogrio.read_dataframe(named.path, where=named.where, **named.options)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"Layer of points can't be read: {source} ({error}).", "Check PROFILE_POINTS."

@@ -28,7 +28,7 @@ from sits_engine import device as devices
 from sits_engine.context import JobContext
 from sits_engine.device import Device
 from sits_engine.errors import Cancelled, EngineError, InputError, from_exception
-from sits_engine.learning.lifeline import DONE, GRACE, LOOK, Lifeline
+from sits_engine.learning.lifeline import DONE, GRACE, Lifeline
 from sits_engine.learning.processes import ALONE, Arrays, Lost, Place, Processes
 
 #: Seconds that a process waits for the others in a sum.
@@ -163,7 +163,9 @@ class Joined(Processes):
         if isinstance(raised, Lost | Cancelled):
             if isinstance(raised, Cancelled):
                 self.lifeline.judge()
-            first = self.lifeline.first_error(2 * LOOK if isinstance(raised, Lost) else 0.0)
+                first = self.lifeline.first_error(0.0)
+            else:
+                first = self.lifeline.behind_break()
             # of two that were asked to stop, this one knows better what is kept
             if first is not None and not (isinstance(raised, Cancelled) and first.code == raised.code):
                 return first

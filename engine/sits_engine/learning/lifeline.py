@@ -56,7 +56,7 @@ class Lifeline:
             self.store = self._connect(host=place.rank == 0 and not place.hosted)
         finally:
             late.cancel()
-        self._closed, self._judged = threading.Event(), threading.Event()
+        self._closed, self._judged, self._broken = (threading.Event() for _ in range(3))
         self._asked: tuple[float, dict[int, bytes]] | None = None
         self._turned = time.monotonic()
         for task in (self._watch, self._guard):
@@ -101,15 +101,21 @@ class Lifeline:
         told = self.told()
         return told if isinstance(told, EngineError) else None
 
+    def behind_break(self) -> EngineError | None:
+        """After a broken connection: the error that ended the run, or who is gone without a word."""
+        self._broken.set()
+        return self.first_error(DOUBT + 4 * LOOK)
+
     def judge(self) -> None:
         """After a request to stop: wait until it is known whether another process was killed."""
         self._judged.wait(2 * DOUBT)
 
     def done(self) -> None:
         """Process 0 has all that it needs: the others may go. It waits, since it may keep the store."""
-        if self.place.rank == 0:
-            self.store.set("ended", json.dumps(DONE))
-            self._wait_for_others(GRACE)
+        with contextlib.suppress(RuntimeError):  # what was trained is there, whoever is gone
+            if self.place.rank == 0:
+                self.store.set("ended", json.dumps(DONE))
+                self._wait_for_others(GRACE)
 
     def fail(self, error: EngineError) -> None:
         """Tell what ended this process, unless another was faster.
@@ -182,7 +188,7 @@ class Lifeline:
                         told = told or self._lost(
                             store, f"process {key[5:]} gave no sign of life for {SILENCE} s"
                         )
-                if self._ctx.cancelled and told is None:
+                if (self._ctx.cancelled or self._broken.is_set()) and told is None:
                     told = self._gone(store)
             if isinstance(told, EngineError):
                 self._judged.set()
@@ -204,7 +210,7 @@ class Lifeline:
         return lost
 
     def _gone(self, store: Store) -> Lost | None:
-        """After a request to stop: who was here and is gone without a word, if somebody is.
+        """After a request to stop or a broken connection: who was here and is gone without a word, if any.
 
         torchrun asks all to stop when one was killed, with the same signal that a user sends.
         """

@@ -31,6 +31,15 @@ def other(place, rank):
     return dataclasses.replace(place, rank=rank)
 
 
+def keeper(place):
+    """A process that keeps the store, as torchrun does."""
+    keep = (
+        "import time; from torch.distributed import TCPStore; store = TCPStore("
+        f"'127.0.0.1', {place.port}, is_master=True, wait_for_workers=False); time.sleep(200)"
+    )
+    return subprocess.Popen([sys.executable, "-c", keep])
+
+
 def test_who_does_not_come_is_named(place, monkeypatch, capfd) -> None:
     monkeypatch.setattr(lifelines, "PATIENCE", 0.2)
     said = []
@@ -98,11 +107,7 @@ def test_one_that_falls_silent_is_named_to_all(place, monkeypatch) -> None:
 
 def test_a_process_that_is_cut_off_ends(place, monkeypatch) -> None:
     """The store doesn't answer, and the connection stays, as when a cable is pulled."""
-    keep = (
-        "import time; from torch.distributed import TCPStore; store = TCPStore("
-        f"'127.0.0.1', {place.port}, is_master=True, wait_for_workers=False); time.sleep(200)"
-    )
-    server = subprocess.Popen([sys.executable, "-c", keep])
+    server = keeper(place)
     ctx = JobContext()
     line = Lifeline(dataclasses.replace(place, rank=1, hosted=True), ctx)
     line.store.set("beat/0", "0")
@@ -115,3 +120,14 @@ def test_a_process_that_is_cut_off_ends(place, monkeypatch) -> None:
     server.kill()
     server.wait()
     assert f"torchrun at 127.0.0.1:{place.port} gave no answer for 1 s" in said
+
+
+def test_who_trained_to_the_end_needs_no_answer_any_more(place) -> None:
+    server = keeper(place)
+    line = Lifeline(dataclasses.replace(place, hosted=True), JobContext())
+    line.store.set("here/0", "yes")
+    server.kill()
+    server.wait()
+    line.done()
+    line.close()
+    assert isinstance(line.told(), Lost)

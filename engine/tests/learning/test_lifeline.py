@@ -125,7 +125,7 @@ def test_a_process_that_is_cut_off_ends(place, monkeypatch) -> None:
 def test_who_trained_to_the_end_needs_no_answer_any_more(place) -> None:
     server = keeper(place)
     line = Lifeline(dataclasses.replace(place, hosted=True), JobContext())
-    line.store.set("here/0", "yes")
+    lifelines._until(lambda: line.store.check(["beat/0"]), 30)
     server.kill()
     server.wait()
     line.done()

@@ -146,7 +146,13 @@ def load() -> tuple[Any, int] | None:
 def _right(function: Any, tile: int) -> bool:
     """True where it gives the numbers of the plain operators for some places, months of some missing."""
     made = torch.Generator().manual_seed(0)
-    sizes: dict[str, Any] = {"dim": 4 * tile, "depth": 3, "heads": 2, "feedforward": tile, "activation": "gelu"}
+    sizes: dict[str, Any] = {
+        "dim": 4 * tile,
+        "depth": 3,
+        "heads": 2,
+        "feedforward": tile,
+        "activation": "gelu",
+    }
     # Without the values that a network begins with: those would be drawn from the numbers of a training.
     empty = blank(lambda: SatelliteEncoder(n_bands=3, embedding=4, **sizes)).to_empty(device="cpu")
     module = cast(SatelliteEncoder, empty)

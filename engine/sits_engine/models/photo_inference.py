@@ -30,8 +30,8 @@ Floats = npt.NDArray[np.float32]
 Head = Callable[[Tensor], Tensor]
 #: Composites of some places, (B, t, C, S, S) physical, and (B, t) which of them are clear.
 Cut = tuple[Floats, npt.NDArray[np.bool_]]
-#: Places of a batch: what keeps a core busy (`place_encoder.cpp` takes 48 or 24), and what fills a card.
-BATCH_CPU, BATCH_GPU = 96, 2**13
+#: Places of a batch: what keeps a core busy, in steps of what it computes together; and what fills a card.
+BATCH_CPU, STEP_CPU, BATCH_GPU = 96, 16, 2**13
 #: Places of a card's first batch (`CardBatch`).
 BATCH_FIRST = 2**10
 #: A card that can't take so many can't take any.
@@ -268,7 +268,9 @@ class EmbeddingPredictor:
             keep(part, numbers)
 
         if self.device.is_cpu:
-            parts = [slice(a, min(a + self.batch, n)) for a in range(0, n, self.batch)]
+            step = min(STEP_CPU, self.batch)
+            size = workers.part_size(n, self.batch, step, torch.get_num_threads())
+            parts = [slice(a, min(a + size, n)) for a in range(0, n, size)]
             workers.run(lambda part: fetch(part, answer(part)), parts)
             return
         for part, found in self._batch.one_behind(n, answer):

@@ -64,7 +64,7 @@ class PixelKernel:
         scale, offset = (np.ascontiguousarray(a, np.float32) for a in (scale, offset))
         item = values.itemsize
 
-        size = part_size(len(out), torch.get_num_threads())
+        size = workers.part_size(len(out), PIXELS, STEP, torch.get_num_threads())
 
         def classify(start: int) -> None:
             part = slice(start, start + size)
@@ -87,12 +87,6 @@ class PixelKernel:
 def suits(values: npt.NDArray[np.generic]) -> bool:
     """True where the function knows numbers of this kind."""
     return values.dtype in KINDS
-
-
-def part_size(pixels: int, threads: int) -> int:
-    """Pixels of a call, at most `PIXELS`, so that all threads end at about the same time."""
-    calls = -(-pixels // (PIXELS * threads)) * threads
-    return -(-pixels // (calls * STEP)) * STEP
 
 
 def _adjoining(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -288,7 +288,9 @@ extern "C" void sits_encode(const float* images, const uint8_t* used, int64_t pl
                             const float* weights, float* out) {
     const Network n = {shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], eps, weights};
     Encoder encoder(n);
-    const int64_t most = kTogether * kLanes;
-    for (int64_t i = 0; i < places; i += most)
-        encoder.run(images + i * n.steps * n.bands, used ? used + i * n.steps : nullptr, std::min(most, places - i), out + i * n.dim);
+    // equal runs: the last layer is slow for few places
+    const int64_t most = kTogether * kLanes, runs = (places + most - 1) / most;
+    const int64_t some = runs ? ((places + runs - 1) / runs + kLanes - 1) / kLanes * kLanes : most;
+    for (int64_t i = 0; i < places; i += some)
+        encoder.run(images + i * n.steps * n.bands, used ? used + i * n.steps : nullptr, std::min(some, places - i), out + i * n.dim);
 }

@@ -45,3 +45,16 @@ def run(work: Callable[[In], Out], items: Iterable[In], *, parallel: bool = True
         return list(_pool(threads).map(quiet, todo))
     finally:
         torch.set_num_threads(threads)
+
+
+def part_size(count: int, most: int, step: int, threads: int) -> int:
+    """Things of a piece of work, at most `most`, so that all threads end at about the same time.
+
+    Args:
+        count: things in all.
+        most: of a piece, a multiple of `step`.
+        step: things that are computed together; a piece has a multiple of it.
+        threads: that compute.
+    """
+    pieces = max(1, -(-count // (most * threads)) * threads)
+    return max(1, -(-count // (pieces * step))) * step

@@ -116,13 +116,3 @@ def test_no_compiler_or_a_wrong_one_leaves_the_work_to_pytorch(monkeypatch):
 def test_a_network_too_large_for_the_cache_is_left_to_pytorch(monkeypatch):
     monkeypatch.setattr(pixel_kernel, "MOST_WEIGHTS", 100)
     assert pixel_kernel.kernel_of(Predictor(network(), card(), CPU)._folded) is None
-
-
-@pytest.mark.parametrize("pixels", [1, 47, 48, 4096, 16384, 65536, 65537])
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_pixels_are_shared_evenly_among_threads(pixels, threads):
-    size = pixel_kernel.part_size(pixels, threads)
-    assert size % pixel_kernel.STEP == 0
-    assert size <= pixel_kernel.PIXELS
-    calls = -(-pixels // size)
-    assert -(-calls // threads) * threads * size < pixels + (threads + calls) * pixel_kernel.STEP

@@ -41,3 +41,14 @@ def test_an_error_comes_out_and_the_limit_comes_back(two_threads):
 def test_not_parallel_stays_here(two_threads):
     here = threading.get_ident()
     assert workers.run(lambda _: threading.get_ident(), range(3), parallel=False) == [here] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 47, 48, 256, 4096, 65536, 65537])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize(("most", "step"), [(1536, 48), (96, 16), (5, 5)])
+def test_things_are_shared_evenly_among_threads(count, most, step, threads):
+    size = workers.part_size(count, most, step, threads)
+    assert size % step == 0
+    assert 0 < size <= most
+    pieces = -(-count // size)
+    assert -(-pieces // threads) * threads * size < count + (threads + pieces) * step

@@ -21,7 +21,7 @@ DATES, VALUES = 36, 11
 BYTES = 1.44
 #: Measured with 24 dates on two cores: pixels a second from files to file, and their source.
 MEASURED_DATES, MEASURED_CORES = 24, 2
-RATES = {"standard": 170_016.0, "fast": 588_955.0}
+RATES = {"standard": 170_547.0, "fast": 569_788.0}
 RATES_FROM = "benchmarks/RESULTS.md of 2026-11-22, two cores of an AMD EPYC"
 #: From a trial on another processor (shared/design/performance.md): JPEG 2000, 24 dates at 10 m, two cores.
 JPEG2000 = 43_000.0

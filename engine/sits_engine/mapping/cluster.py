@@ -301,6 +301,12 @@ def _refuse(address: str, problems: Mapping[str, str], advice: str) -> None:
         )
 
 
+def _some(workers: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    more = len(workers) - 1
+    return workers[0] + (f" and {counted(more, 'other')}" if more else "")
+
+
 def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What makes equal tiles unequal: other devices, processors or versions of PyTorch."""
     said = []
@@ -315,12 +321,15 @@ def _differences(workers: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ("arithmetic", "processors or compilers", libraries.arithmetic),
         ("torch", "versions of PyTorch", lambda: str(torch.__version__)),
     ):
-        # cards have no arithmetic of this kind
-        others = {facts[key] for facts in workers.values() if key in facts}
-        if others and others != {here()}:
+        others: dict[str, list[str]] = {}
+        for worker, facts in sorted(workers.items()):
+            if facts.get(key, here()) != here():  # cards have no arithmetic of this kind
+                others.setdefault(facts[key], []).append(worker)
+        if others:
+            named = "; ".join(f"{fact} at {_some(those)}" for fact, those in sorted(others.items()))
             said.append(
-                f"The workers have other {what} than this computer, {here()}: "
-                f"{'; '.join(sorted(others))}. The map may differ by rounding from one made here."
+                f"Workers have other {what} than this computer ({here()}): {named}. "
+                "The map may differ by rounding from one made here."
             )
     return said
 

@@ -282,9 +282,10 @@ def test_what_makes_workers_differ_is_said(monkeypatch):
     (mixed,) = differences({"a": facts(), "b": facts("cuda")})
     assert "different kinds of devices (1 x cpu, 1 x cuda)" in mixed
     (other,) = differences({"a": facts(arithmetic="AVX9")})
-    assert "AVX9" in other
-    (one_of_two,) = differences({"a": facts(), "b": facts(arithmetic="AVX9")})
-    assert "AVX9" in one_of_two
+    assert "AVX9 at a." in other
+    some = {"a": facts(), **dict.fromkeys("bcd", facts(arithmetic="AVX9")), "e": facts(arithmetic="SSE2")}
+    (named,) = differences(some)
+    assert "AVX9 at b and 2 others; SSE2 at e. The map may differ" in named
     (version,) = differences({"a": facts("cuda", torch="0.1")})
     assert "versions of PyTorch" in version
 
@@ -293,7 +294,7 @@ def test_a_worker_tells_what_its_processor_really_uses(monkeypatch):
     assert cluster_worker.describe("cpu")["arithmetic"] == libraries.arithmetic()
     monkeypatch.setattr(libraries, "makers", lambda: {"a.cpp": libraries.NONE})
     (said,) = cluster._differences({"a": facts(arithmetic="AVX512, C++: Zig 1 for AVX-512")})
-    assert ", C++: none: AVX512, C++: Zig 1 for AVX-512. The map may differ" in said
+    assert ", C++: none): AVX512, C++: Zig 1 for AVX-512 at a. The map may differ" in said
 
 
 def run_of(status="running", tries=1):

@@ -1,9 +1,11 @@
 """Maps on a Dask cluster of two processes: the bytes of the local map, also when one of them is killed."""
 
+import os
 import re
 import shutil
 import signal
 import threading
+from functools import partial
 
 import geopandas as gpd
 import pytest
@@ -254,11 +256,21 @@ def test_a_frozen_worker_is_given_up(world, cluster, local, processes, tmp_path,
     wait_for_workers(cluster, 2)
     monkeypatch.setattr(cluster_run, "QUIET_SECONDS", 3)
     monkeypatch.setattr(cluster_run, "GIVE_UP_SECONDS", 4)
-    victim, launch = processes.running[-1], cluster_run.TileRun._launch
+    victim, launch, held = processes.running[-1], cluster_run.TileRun._launch, []
 
-    def freeze_first(run, *given):
+    def freeze_first(run, payload, tile):
+        """The first tile goes to the frozen worker: the others would make the map without its notice."""
+        if held:
+            launch(run, payload, tile)
+            return
+        held.append(tile)
+        pids = run.client.run(os.getpid)
+        its = [address for address, pid in pids.items() if pid == victim.pid]
         victim.send_signal(signal.SIGSTOP)
-        launch(run, *given)
+        with monkeypatch.context() as own:
+            there = partial(run.client.submit, workers=its, allow_other_workers=True)
+            own.setattr(run.client, "submit", there)
+            launch(run, payload, tile)
 
     monkeypatch.setattr(cluster_run.TileRun, "_launch", freeze_first)
     ctx = Watched()

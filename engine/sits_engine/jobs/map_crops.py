@@ -179,9 +179,6 @@ class MapCrops(CropMapping):
                 verb="classified",
                 runner=runner,
             )
-        if summary.sieved:
-            changed = counted(summary.sieved, "pixel")
-            ctx.info(f"The minimum mapping unit changed {changed}; the confidence was kept.")
         result.outputs["output"] = str(output)
         if self.probabilities is not None:
             result.outputs["probabilities"] = str(self.probabilities)

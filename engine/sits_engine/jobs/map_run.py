@@ -116,4 +116,7 @@ def run_map(
         ctx.warn(f"No C++ compiler works, so that the network takes about twice as long ({wrong}).")
     if summary.pixels == 0:
         ctx.warn("The map is empty: no pixel of the region is clear at any date.")
+    if summary.sieved:
+        changed = counted(summary.sieved, "pixel")
+        ctx.info(f"The minimum mapping unit changed {changed}; the confidence was kept.")
     return summary

@@ -106,9 +106,6 @@ class MapZeroShot(EmbeddingJob):
             similarities=self.similarities,
             min_mapping_unit=self.min_mapping_unit,
         )
-        if summary.sieved:
-            changed = counted(summary.sieved, "pixel")
-            ctx.info(f"The minimum mapping unit changed {changed}; the confidence was kept.")
         result = JobResult({"output": str(self.output)})
         if self.similarities is not None:
             result.outputs["similarities"] = str(self.similarities)

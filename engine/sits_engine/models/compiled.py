@@ -125,6 +125,24 @@ def build(source: str) -> ctypes.CDLL | None:
     return None
 
 
+def function(source: str, name: str, arguments: Sequence[Any], multiple: str) -> tuple[Any, int] | None:
+    """A function of a C++ file of this folder, and what widths must be a multiple of; None as `build`.
+
+    Args:
+        source: the file.
+        name: of the function, which returns nothing.
+        arguments: their types.
+        multiple: name of the function that tells the other number.
+    """
+    library = build(source)
+    if library is None:
+        return None
+    found = getattr(library, name)
+    found.restype = None
+    found.argtypes = arguments
+    return found, int(getattr(library, multiple)())
+
+
 #: Why compilers don't work, by their names; and what made the library of each source in this process.
 failures: dict[str, str] = {}
 made: dict[str, Maker] = {}
@@ -147,19 +165,12 @@ def _say(name: str, error: Exception) -> None:
 @cache
 def load() -> Kernel | None:
     """Compile, load and try the pooling of whole sets."""
-    library = build("set_pooling.cpp")
-    if library is None:
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    arguments = [*[pointer] * 4, *[number] * 2, pointer, number, *[pointer] * 3]
+    found = function("set_pooling.cpp", "sits_pool", arguments, "sits_block")
+    if found is None:
         return None
-    function = library.sits_pool
-    function.restype = None
-    function.argtypes = [
-        *[ctypes.c_void_p] * 4,
-        *[ctypes.c_int64] * 2,
-        ctypes.c_void_p,
-        ctypes.c_int64,
-        *[ctypes.c_void_p] * 3,
-    ]
-    made = Kernel(int(library.sits_block()), function)
+    made = Kernel(found[1], found[0])
     return made if _right(made) else None
 
 

@@ -130,15 +130,10 @@ def _pack(function: Any, tile: int, folded: form.Folded) -> PixelKernel:
 @cache
 def load() -> tuple[Any, int] | None:
     """Compile, load and try the function; it and the outputs of a block."""
-    library = compiled.build("pixel_network.cpp")
-    if library is None:
-        return None
-    function = library.sits_pixels
-    function.restype = None
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    function.argtypes = [pointer, *[number] * 3, pointer, *[number] * 3, *[pointer] * 6]
-    tile = int(library.sits_tile())
-    return (function, tile) if _right(function, tile) else None
+    arguments = [pointer, *[number] * 3, pointer, *[number] * 3, *[pointer] * 6]
+    found = compiled.function("pixel_network.cpp", "sits_pixels", arguments, "sits_tile")
+    return found if found and _right(*found) else None
 
 
 def _right(function: Any, tile: int) -> bool:

@@ -86,15 +86,10 @@ def _function(query: Tensor, key: Tensor, value: Tensor) -> Any:
 @cache
 def load() -> tuple[Any, int] | None:
     """Compile, load and try the function; it and what channels of values must be a multiple of."""
-    library = compiled.build("token_attention.cpp")
-    if library is None:
-        return None
-    function = library.sits_attention
-    function.restype = None
     pointer, numbers = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
-    function.argtypes = [*[pointer] * 4, numbers, numbers, pointer, ctypes.c_float]
-    lanes = int(library.sits_lanes())
-    return (function, lanes) if _right(function, lanes) else None
+    arguments = [*[pointer] * 4, numbers, numbers, pointer, ctypes.c_float]
+    found = compiled.function("token_attention.cpp", "sits_attention", arguments, "sits_lanes")
+    return found if found and _right(*found) else None
 
 
 def _right(function: Any, lanes: int) -> bool:

@@ -131,15 +131,10 @@ def _last(tile: int, layer: Layer, heads: int) -> list[Tensor]:
 @cache
 def load() -> tuple[Any, int] | None:
     """Compile, load and try the function; it and the outputs of a block."""
-    library = compiled.build("place_encoder.cpp")
-    if library is None:
-        return None
-    function = library.sits_encode
-    function.restype = None
     pointer, numbers = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
-    function.argtypes = [pointer, pointer, ctypes.c_int64, numbers, ctypes.c_float, pointer, pointer]
-    tile = int(library.sits_tile())
-    return (function, tile) if _right(function, tile) else None
+    arguments = [pointer, pointer, ctypes.c_int64, numbers, ctypes.c_float, pointer, pointer]
+    found = compiled.function("place_encoder.cpp", "sits_encode", arguments, "sits_tile")
+    return found if found and _right(*found) else None
 
 
 @torch.no_grad()
